@@ -1,0 +1,48 @@
+#pragma once
+
+// align.hpp -- arithmetic on addresses: the only place that turns a pointer into a number.
+//
+//      align_down(a, 4096)        a        align_up(a, 4096)
+//      |--------------------------+-----------------|
+//
+// Every alignment is a power of two, not checked: the configuration is, at compile time.
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+namespace slab_allocator {
+
+[[nodiscard]] constexpr bool is_power_of_two(std::size_t value) noexcept {
+    return std::has_single_bit(value);
+}
+
+template <typename Number>
+[[nodiscard]] constexpr Number align_down(Number value, std::size_t alignment) noexcept {
+    return value & ~static_cast<Number>(alignment - 1);
+}
+
+template <typename Number>
+[[nodiscard]] constexpr Number align_up(Number value, std::size_t alignment) noexcept {
+    return align_down(static_cast<Number>(value + alignment - 1), alignment);
+}
+
+[[nodiscard]] constexpr std::size_t divide_up(std::size_t value, std::size_t by) noexcept {
+    return (value + by - 1) / by;
+}
+
+[[nodiscard]] inline std::uintptr_t address_of(const void* pointer) noexcept {
+    return reinterpret_cast<std::uintptr_t>(pointer);
+}
+
+[[nodiscard]] inline bool is_aligned(const void* pointer, std::size_t alignment) noexcept {
+    return (address_of(pointer) & (alignment - 1)) == 0;
+}
+
+/// The start of the aligned block that `pointer` lies in. Pointer arithmetic, so that compilers
+/// and sanitizers still know where the result came from.
+[[nodiscard]] inline std::byte* block_of(const std::byte* pointer, std::size_t alignment) noexcept {
+    return reinterpret_cast<std::byte*>(align_down(address_of(pointer), alignment));
+}
+
+}  // namespace slab_allocator

@@ -1,0 +1,104 @@
+#pragma once
+
+// defect.hpp -- what can be wrong, and who is told.
+//
+// A defect is a caller's mistake, a backend's mistake, or overwritten memory that the library
+// noticed. Every check runs before the first store:
+//
+//      check --defect--> report() --> handler --returns--> the call is refused, not a byte changed
+//                                        '----traps------> the default: print, then trap
+//
+// The handler is one word in the image, for all caches; it may be called on any thread, under the
+// caller's lock, and must not call the cache that reports.
+//
+// Invariants
+//   [D1] the handler is never null.
+//   [D2] nothing here allocates, throws, or keeps the report.
+
+#if __STDC_HOSTED__
+#include <cstdio>
+#endif
+#include <cstddef>
+#include <cstdint>
+
+namespace slab_allocator {
+
+enum class Defect : std::uint8_t {
+    None,
+    DoubleFree,         ///< free of a slot that is free already
+    NeverAllocated,     ///< free of a slot that was never handed out
+    InteriorPointer,    ///< free of an address in a slab that is not the start of a slot
+    ForeignPointer,     ///< free of an address that lies in no slab of this cache
+    OtherCache,         ///< free of an object of another cache
+    MisalignedSlab,     ///< alloc_slab() answered an address without the promised alignment
+    MisalignedSlabInfo, ///< the backend placed a SlabInfo at a misaligned address
+    BackendLostSlab,    ///< the backend's map no longer leads to a slab that was saved in it
+    CorruptedSlabInfo,  ///< a SlabInfo, a list or a counter was overwritten
+    Leak,               ///< live objects at the destruction of their cache
+};
+
+/// The name of a defect, for a log.
+[[nodiscard]] constexpr const char* name_of(Defect defect) noexcept {
+    switch (defect) {
+        case Defect::None: return "None";
+        case Defect::DoubleFree: return "DoubleFree";
+        case Defect::NeverAllocated: return "NeverAllocated";
+        case Defect::InteriorPointer: return "InteriorPointer";
+        case Defect::ForeignPointer: return "ForeignPointer";
+        case Defect::OtherCache: return "OtherCache";
+        case Defect::MisalignedSlab: return "MisalignedSlab";
+        case Defect::MisalignedSlabInfo: return "MisalignedSlabInfo";
+        case Defect::BackendLostSlab: return "BackendLostSlab";
+        case Defect::CorruptedSlabInfo: return "CorruptedSlabInfo";
+        case Defect::Leak: return "Leak";
+    }
+    return "?";
+}
+
+/// What is known of a defect. `slab` and `slot` are null and 0 where the pointer leads to no slab;
+/// `objects_number` is the number of live objects of a Leak, 1 otherwise.
+struct DefectReport {
+    Defect defect = Defect::None;
+    const void* pointer = nullptr;  ///< what the caller or the backend gave
+    const void* cache = nullptr;
+    const void* slab = nullptr;
+    std::size_t slot = 0;
+    std::size_t objects_number = 1;
+};
+
+using DefectHandler = void (*)(const DefectReport&) noexcept;
+
+/// The handler until another is set: prints one line where there is a stderr, then traps.
+inline void print_and_trap([[maybe_unused]] const DefectReport& report) noexcept {
+#if __STDC_HOSTED__
+    std::fprintf(stderr, "slab_allocator: %s: pointer %p, cache %p, slab %p, slot %zu, objects %zu\n",
+                 name_of(report.defect), report.pointer, report.cache, report.slab, report.slot,
+                 report.objects_number);
+#endif
+    __builtin_trap();
+}
+
+namespace detail {
+inline constinit DefectHandler defect_handler = print_and_trap;
+}
+
+/// Sets who is told of defects and returns who was told before; null stands for print_and_trap.
+/// Costs: one atomic exchange. May be called at any time on any thread.
+inline DefectHandler set_defect_handler(DefectHandler handler) noexcept {
+    if (handler == nullptr) handler = print_and_trap;  // [D1]
+    return __atomic_exchange_n(&detail::defect_handler, handler, __ATOMIC_ACQ_REL);
+}
+
+/// Tells the handler. Where it returns, the caller of report() refuses what it was asked to do.
+[[gnu::cold, gnu::noinline]] inline void report(const DefectReport& report) noexcept {
+    __atomic_load_n(&detail::defect_handler, __ATOMIC_ACQUIRE)(report);
+}
+
+/// For overwritten metadata: where the handler returns there is nothing safe to do, so this traps.
+[[noreturn, gnu::cold, gnu::noinline]] inline void report_and_trap(
+    const DefectReport& defect_report) noexcept {
+    report(defect_report);
+    __builtin_trap();
+}
+
+}  // namespace slab_allocator

@@ -1,0 +1,125 @@
+#pragma once
+
+// free_map.hpp -- which slots of a slab are free: one bit a slot, with a summary word.
+//
+//      nonempty   ...0 1 1     bit w: word w has a free slot
+//                      | |
+//      words[0]   11..0110     bit s % 64 of word s / 64: slot s is free
+//      words[1]   00..1000
+//
+// The next free slot is two bit scans away, and nothing is ever written in a free object: a write
+// after free cannot reach the allocator, a cold object stays cold, and exact double free detection
+// is one bit test. (hardened_malloc and XNU's zalloc keep their slots so, too.)
+//
+// Invariants
+//   [F1] nonempty has bit w  <=>  words[w] != 0
+//   [F2] bits of slots that do not exist are never set
+//
+// The map is the last member of a SlabInfo. In a Small slab the record is cut to the words that its
+// slots need, or goes on behind sizeof(SlabInfo): only words() of existing slots are touched.
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+#include <slab_allocator/core/align.hpp>
+
+namespace slab_allocator {
+
+/// Index of the lowest set bit. Requires: bits != 0, not checked.
+[[nodiscard]] constexpr std::size_t lowest_bit(std::uint64_t bits) noexcept {
+    return static_cast<std::size_t>(__builtin_ctzll(bits));
+}
+
+/// Index of the highest set bit. Requires: bits != 0, not checked.
+[[nodiscard]] constexpr std::size_t highest_bit(std::uint64_t bits) noexcept {
+    return 63U - static_cast<std::size_t>(__builtin_clzll(bits));
+}
+
+/// The number of set bits. Spelt out because std::popcount is a call into libgcc on targets without
+/// the instruction, and a kernel has no libgcc.
+[[nodiscard]] constexpr std::size_t bits_number(std::uint64_t bits) noexcept {
+    bits -= (bits >> 1) & 0x5555'5555'5555'5555U;
+    bits = (bits & 0x3333'3333'3333'3333U) + ((bits >> 2) & 0x3333'3333'3333'3333U);
+    bits = (bits + (bits >> 4)) & 0x0f0f'0f0f'0f0f'0f0fU;
+    return static_cast<std::size_t>((bits * 0x0101'0101'0101'0101U) >> 56);
+}
+
+class FreeMap {
+public:
+    static constexpr std::size_t bits_per_word = 64;
+    static constexpr std::size_t max_words = 64;  // as many as the summary has bits
+    static constexpr std::size_t max_slots = bits_per_word * max_words;
+
+    [[nodiscard]] static constexpr std::size_t words_for(std::size_t slots) noexcept {
+        return divide_up(slots, bits_per_word);
+    }
+
+    /// The bits of the existing slots of word `word`, of `slots` slots in all.
+    [[nodiscard]] static constexpr std::uint64_t existing(std::size_t word,
+                                                          std::size_t slots) noexcept {
+        const std::size_t left = slots - word * bits_per_word;
+        return left >= bits_per_word ? ~std::uint64_t{0} : (std::uint64_t{1} << left) - 1;  // [F2]
+    }
+
+    /// Makes slots 0 .. slots - 1 free. Costs: one store a word.
+    void fill(std::size_t slots) noexcept {
+        const std::size_t words_number = words_for(slots);
+        for (std::size_t word = 0; word < words_number; ++word) {
+            words()[word] = existing(word, slots);
+        }
+        nonempty_ = existing(0, words_number);  // [F1]
+    }
+
+    [[nodiscard]] bool empty() const noexcept { return nonempty_ == 0; }
+
+    [[nodiscard]] bool is_free(std::size_t slot) const noexcept {
+        return ((word_at(slot / bits_per_word) >> (slot % bits_per_word)) & 1U) != 0;
+    }
+
+    [[nodiscard]] std::uint64_t word_at(std::size_t word) const noexcept { return words()[word]; }
+    [[nodiscard]] std::uint64_t nonempty_words() const noexcept { return nonempty_; }
+
+    /// The first word with a free slot. Requires: !empty(), not checked.
+    [[nodiscard]] std::size_t first_word() const noexcept { return lowest_bit(nonempty_); }
+
+    /// Takes `bits`, which are all free, out of `word`.
+    void take(std::size_t word, std::uint64_t bits) noexcept {
+        words()[word] &= ~bits;
+        if (words()[word] == 0) nonempty_ &= ~(std::uint64_t{1} << word);  // [F1]
+    }
+
+    /// Makes `bits` of `word`, none of which is free, free.
+    void give_back(std::size_t word, std::uint64_t bits) noexcept {
+        words()[word] |= bits;
+        nonempty_ |= std::uint64_t{1} << word;  // [F1]
+    }
+
+    [[nodiscard]] std::size_t count(std::size_t slots) const noexcept {
+        std::size_t sum = 0;
+        for (std::size_t word = 0; word < words_for(slots); ++word) sum += bits_number(word_at(word));
+        return sum;
+    }
+
+    /// Do summary and words agree for `slots` slots?
+    [[nodiscard]] bool consistent(std::size_t slots) const noexcept {
+        std::uint64_t seen = 0;
+        for (std::size_t word = 0; word < words_for(slots); ++word) {
+            if ((word_at(word) & ~existing(word, slots)) != 0) return false;
+            if (word_at(word) != 0) seen |= std::uint64_t{1} << word;
+        }
+        return seen == nonempty_;
+    }
+
+private:
+    // Through a pointer, because the words of a Small slab do not end where the array does.
+    [[nodiscard]] std::uint64_t* words() noexcept { return static_cast<std::uint64_t*>(words_); }
+    [[nodiscard]] const std::uint64_t* words() const noexcept {
+        return static_cast<const std::uint64_t*>(words_);
+    }
+
+    std::uint64_t nonempty_;
+    std::uint64_t words_[10];
+};
+
+}  // namespace slab_allocator

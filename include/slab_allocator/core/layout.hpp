@@ -1,0 +1,251 @@
+#pragma once
+
+// layout.hpp -- the numbers that follow from the user's choice, all at compile time.
+//
+//      Small   |colour| SlabInfo |pad| slot 0 | slot 1 | ... | slot N-1 | rest |
+//              '-- slab                                                        '-- slab + slab_size
+//
+//      Large   | slot 0 | slot 1 | ... | slot N-1 | rest |        SlabInfo: elsewhere
+//
+// Where the user leaves slab_size and Small or Large open, every power of two up to 64 KiB is tried
+// with both, and what loses least wins; ties go to the smaller slab, then to Small. (UMA computes
+// both placements, too, at run time.) What is lost is what no object can use: rest, padding,
+// colours, the SlabInfo wherever it lies, and 16 bytes a page for the map where there is one.
+//
+// The colour of a slab is a function of its address. It moves the SlabInfo, so that the hot lines of
+// thousands of slabs do not fall into the same cache set; it costs at most 1/128 of the slab.
+//
+// Invariants
+//   [Y1] colour + first_slot + N * stride <= slab_size, for every colour
+//   [Y2] every slot and every SlabInfo is aligned
+//   [Y3] slot_at(offset) < N  <=>  offset is the start of a slot
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+#include <slab_allocator/core/align.hpp>
+#include <slab_allocator/core/config.hpp>
+#include <slab_allocator/core/slab_info.hpp>
+
+namespace slab_allocator {
+
+/// The four rows of the backend table: where a SlabInfo lies, and who knows.
+enum class Row : std::uint8_t { SmallByMask, SmallByMap, LargeByMap, LargeByPageFrames };
+
+/// What cannot work in a configuration, in the order in which it is looked for.
+enum class ConfigError : std::uint8_t {
+    None,
+    PageSizeIsNoPowerOfTwo,
+    SlabSizeIsNoPowerOfTwo,
+    SlabSizeIsLessThanAPage,
+    SlabAlignmentIsNoPowerOfTwo,
+    SlabAlignmentIsLessThanAPage,
+    ObjectAlignmentIsTooLarge,
+    PageFramesAreForLarge,
+    PageFramesNeedNaturalAlignment,
+    NoRoomForAnObject,
+    TooManySlotsForLarge,
+};
+
+struct Layout {
+    static constexpr std::size_t largest_search = std::size_t{64} * 1024;
+    static constexpr std::size_t cache_line = 64;
+    static constexpr std::size_t max_colours = 8;
+    static constexpr std::size_t map_bytes_per_page = 16;
+
+    ConfigError error = ConfigError::None;
+    Row row = Row::SmallByMask;
+    std::size_t object_size = 0;
+    std::size_t stride = 0;  ///< from slot to slot: the object, rounded up to its alignment
+    std::size_t page_size = 0;
+    std::size_t slab_size = 0;
+    std::size_t slab_alignment = 0;
+    std::size_t objects_per_slab = 0;
+    std::size_t first_slot = 0;  ///< from the SlabInfo (Small) or the slab (Large) to slot 0
+    std::size_t colours = 1;     ///< a power of two
+    std::size_t colour_step = cache_line;
+
+    [[nodiscard]] constexpr bool small() const noexcept {
+        return row == Row::SmallByMask || row == Row::SmallByMap;
+    }
+    [[nodiscard]] constexpr bool uses_map() const noexcept {
+        return row == Row::SmallByMap || row == Row::LargeByMap;
+    }
+    [[nodiscard]] constexpr std::size_t pages_per_slab() const noexcept {
+        return slab_size / page_size;
+    }
+
+    /// All that one slab takes: its pages, its SlabInfo, its entries in the map.
+    [[nodiscard]] constexpr std::size_t bytes_per_slab() const noexcept {
+        return slab_size + (small() ? 0 : sizeof(SlabInfo)) +
+               (uses_map() ? pages_per_slab() * map_bytes_per_page : 0);
+    }
+    [[nodiscard]] constexpr std::size_t bytes_lost_per_slab() const noexcept {
+        return bytes_per_slab() - objects_per_slab * object_size;
+    }
+
+    /// The colour of the slab at `address`, in bytes.
+    [[nodiscard]] constexpr std::uintptr_t colour_of(std::uintptr_t address) const noexcept {
+        const std::size_t grain = slab_alignment < slab_size ? slab_alignment : slab_size;
+        return (address / grain) % colours * colour_step;
+    }
+
+    [[nodiscard]] constexpr std::size_t offset_of(std::size_t slot) const noexcept {
+        return slot * stride;
+    }
+
+    /// The slot that starts `offset` bytes behind slot 0; no number below objects_per_slab where
+    /// none does [Y3]. With stride = 2^k m, m odd, multiplying by the inverse of m modulo 2^64
+    /// takes the multiples of m, and only those, to their quotients, and rotating by k sends what
+    /// is no multiple of 2^k beyond the range: stride check, range check and division in one
+    /// multiply, no divide. (Warren, Hacker's Delight, 10-17.)
+    [[nodiscard]] constexpr std::size_t slot_at(std::size_t offset) const noexcept {
+        return std::rotr(offset * inverse_of_odd_part(), std::countr_zero(stride));
+    }
+
+private:
+    [[nodiscard]] constexpr std::size_t inverse_of_odd_part() const noexcept {
+        const std::size_t odd = stride >> std::countr_zero(stride);
+        std::size_t inverse = odd;  // right in 3 bits; each step doubles them
+        for (std::size_t bits = 3; bits < 8 * sizeof(std::size_t); bits *= 2) {
+            inverse *= 2 - odd * inverse;
+        }
+        return inverse;
+    }
+};
+
+namespace detail {
+
+/// Fills in what a Small slab holds; zero objects where none fits.
+constexpr void lay_out_small(Layout& layout, std::size_t alignment) noexcept {
+    const auto first_slot = [&](std::size_t slots) {
+        return align_up(small_slab_info_size(slots), alignment);
+    };
+    // A slot costs its stride and one bit; then down to what fits with whole words and padding.
+    std::size_t slots = layout.slab_size / layout.stride;
+    const std::size_t with_bits = layout.slab_size * 8 / (layout.stride * 8 + 1);
+    if (slots > with_bits) slots = with_bits;
+    if (slots > FreeMap::max_slots) slots = FreeMap::max_slots;
+    while (slots > 0 && first_slot(slots) + slots * layout.stride > layout.slab_size) --slots;
+    layout.objects_per_slab = slots;
+    layout.first_slot = first_slot(slots);
+    layout.colour_step = alignment > Layout::cache_line ? alignment : Layout::cache_line;
+    for (std::size_t colours = Layout::max_colours; slots > 0 && colours > 1; colours /= 2) {
+        const std::size_t taken = layout.first_slot + (colours - 1) * layout.colour_step;
+        if (taken >= layout.slab_size) continue;
+        std::size_t left = (layout.slab_size - taken) / layout.stride;
+        if (left > slots) left = slots;
+        if (left > 0 && (slots - left) * layout.stride <= layout.slab_size / 128) {
+            layout.objects_per_slab = left;
+            layout.colours = colours;
+            return;
+        }
+    }
+}
+
+/// One candidate: all numbers given but Small or Large, which is `type`.
+constexpr Layout lay_out(Layout layout, const CacheConfig& config, ObjectSizeType type,
+                         std::size_t alignment) noexcept {
+    layout.slab_alignment = config.slab_alignment == 0 ? layout.slab_size : config.slab_alignment;
+    const bool natural = layout.slab_alignment >= layout.slab_size;
+    if (type == ObjectSizeType::Small) {
+        layout.row = natural ? Row::SmallByMask : Row::SmallByMap;
+    } else {
+        layout.row = config.slab_info_lookup == SlabInfoLookup::PageFrames ? Row::LargeByPageFrames
+                                                                           : Row::LargeByMap;
+    }
+    if (alignment > layout.slab_alignment) {
+        layout.error = ConfigError::ObjectAlignmentIsTooLarge;
+    } else if (type == ObjectSizeType::Small) {
+        lay_out_small(layout, alignment > alignof(SlabInfo) ? alignment : alignof(SlabInfo));
+    } else if (layout.row == Row::LargeByPageFrames && !natural) {
+        layout.error = ConfigError::PageFramesNeedNaturalAlignment;
+    } else {
+        layout.objects_per_slab = layout.slab_size / layout.stride;
+        if (layout.objects_per_slab > SlabInfo::max_slots) {
+            layout.error = ConfigError::TooManySlotsForLarge;
+        }
+    }
+    if (layout.error == ConfigError::None && layout.objects_per_slab == 0) {
+        layout.error = ConfigError::NoRoomForAnObject;
+    }
+    return layout;
+}
+
+/// Does `a` lose less of its memory than `b`? Compared as fractions, without rounding.
+constexpr bool loses_less(const Layout& a, const Layout& b) noexcept {
+    if (b.error != ConfigError::None) return a.error == ConfigError::None;
+    return a.error == ConfigError::None &&
+           std::uint64_t{a.bytes_lost_per_slab()} * b.bytes_per_slab() <
+               std::uint64_t{b.bytes_lost_per_slab()} * a.bytes_per_slab();
+}
+
+constexpr ConfigError first_error(const CacheConfig& config) noexcept {
+    if (!is_power_of_two(config.page_size)) return ConfigError::PageSizeIsNoPowerOfTwo;
+    if (config.slab_size != 0) {
+        if (!is_power_of_two(config.slab_size)) return ConfigError::SlabSizeIsNoPowerOfTwo;
+        if (config.slab_size < config.page_size) return ConfigError::SlabSizeIsLessThanAPage;
+    }
+    if (config.slab_alignment != 0) {
+        if (!is_power_of_two(config.slab_alignment)) {
+            return ConfigError::SlabAlignmentIsNoPowerOfTwo;
+        }
+        if (config.slab_alignment < config.page_size) {
+            return ConfigError::SlabAlignmentIsLessThanAPage;
+        }
+    }
+    if (config.slab_info_lookup == SlabInfoLookup::PageFrames &&
+        config.object_size_type == ObjectSizeType::Small) {
+        return ConfigError::PageFramesAreForLarge;
+    }
+    return ConfigError::None;
+}
+
+}  // namespace detail
+
+/// The layout of objects of `size` bytes, aligned to `alignment`, under `config`; where that cannot
+/// work, `error` says why. Costs: nothing at run time.
+[[nodiscard]] constexpr Layout layout_for(std::size_t size, std::size_t alignment,
+                                          const CacheConfig& config) noexcept {
+    Layout given;
+    given.object_size = size;
+    given.stride = align_up(size, alignment);
+    given.page_size = config.page_size;
+    given.slab_size = config.slab_size;
+    given.error = detail::first_error(config);
+    if (given.error != ConfigError::None) return given;
+
+    std::size_t smallest = config.slab_size;
+    std::size_t largest = config.slab_size;
+    if (config.slab_size == 0) {
+        const std::size_t one_object = std::bit_ceil(given.stride);
+        smallest = config.page_size;
+        largest = one_object > Layout::largest_search ? one_object : Layout::largest_search;
+        if (largest < smallest) largest = smallest;
+    }
+    Layout best;
+    best.error = ConfigError::NoRoomForAnObject;
+    bool first = true;
+    for (std::size_t slab_size = smallest; slab_size <= largest; slab_size *= 2) {
+        for (const ObjectSizeType type : {ObjectSizeType::Small, ObjectSizeType::Large}) {
+            if (config.object_size_type != ObjectSizeType::Auto && config.object_size_type != type) {
+                continue;
+            }
+            if (type == ObjectSizeType::Small &&
+                config.slab_info_lookup == SlabInfoLookup::PageFrames) {
+                continue;
+            }
+            given.slab_size = slab_size;
+            const Layout candidate = detail::lay_out(given, config, type, alignment);
+            if (first || detail::loses_less(candidate, best)) best = candidate;
+            first = false;
+        }
+    }
+    return best;
+}
+
+template <typename T, CacheConfig Config>
+inline constexpr Layout layout_of = layout_for(sizeof(T), alignof(T), Config);
+
+}  // namespace slab_allocator
