@@ -2,7 +2,8 @@
 
 // config.hpp -- what the user chose.
 //
-//      Cache<Node, Backend, CacheConfig{.slab_size = 8192, .object_size_type = ObjectSizeType::Large}>
+//      Cache<Node, Backend, CacheConfig{.slab_size = 8192, .object_size_type =
+//      ObjectSizeType::Large}>
 //
 // A structural type: it is part of the cache's type, so differently configured caches cannot be
 // mixed. What follows from these numbers, and which of them cannot work, is layout's to say.

@@ -53,9 +53,10 @@ consteval bool slab_alignment_is_at_least_a_page() {
 
 template <std::size_t object_alignment, std::size_t can_be_at_most>
 consteval bool object_alignment_fits() {
-    static_assert(object_alignment <= can_be_at_most,
-                  "the object's alignment is larger than the slab's: objects can be aligned at most "
-                  "as their slab is; raise slab_alignment (or slab_size, where that is 0)");
+    static_assert(
+        object_alignment <= can_be_at_most,
+        "the object's alignment is larger than the slab's: objects can be aligned at most "
+        "as their slab is; raise slab_alignment (or slab_size, where that is 0)");
     return true;
 }
 
@@ -119,7 +120,8 @@ consteval bool check_config() {
     } else if constexpr (error == ConfigError::ObjectAlignmentIsTooLarge) {
         return detail::object_alignment_fits<alignof(T), alignment>();
     } else if constexpr (error == ConfigError::PageFramesAreForLarge) {
-        return detail::page_frames_are_for_large<false>();
+        return detail::page_frames_are_for_large<Config.object_size_type !=
+                                                 ObjectSizeType::Small>();
     } else if constexpr (error == ConfigError::PageFramesNeedNaturalAlignment) {
         return detail::page_frames_have_natural_alignment<Config.slab_alignment,
                                                           layout.slab_size>();
@@ -128,8 +130,7 @@ consteval bool check_config() {
         constexpr std::size_t object = info + layout.stride;
         return detail::slab_has_room_for_an_object<layout.slab_size, std::bit_ceil(object)>();
     } else if constexpr (error == ConfigError::TooManySlotsForLarge) {
-        return detail::slab_info_can_hold_the_slots<layout.objects_per_slab,
-                                                    SlabInfo::max_slots>();
+        return detail::slab_info_can_hold_the_slots<layout.objects_per_slab, SlabInfo::max_slots>();
     } else {
         return true;
     }

@@ -25,32 +25,43 @@ namespace slab_allocator {
 
 enum class Defect : std::uint8_t {
     None,
-    DoubleFree,         ///< free of a slot that is free already
-    NeverAllocated,     ///< free of a slot that was never handed out
-    InteriorPointer,    ///< free of an address in a slab that is not the start of a slot
-    ForeignPointer,     ///< free of an address that lies in no slab of this cache
-    OtherCache,         ///< free of an object of another cache
-    MisalignedSlab,     ///< alloc_slab() answered an address without the promised alignment
-    MisalignedSlabInfo, ///< the backend placed a SlabInfo at a misaligned address
-    BackendLostSlab,    ///< the backend's map no longer leads to a slab that was saved in it
-    CorruptedSlabInfo,  ///< a SlabInfo, a list or a counter was overwritten
-    Leak,               ///< live objects at the destruction of their cache
+    DoubleFree,          ///< free of a slot that is free already
+    NeverAllocated,      ///< free of a slot that was never handed out
+    InteriorPointer,     ///< free of an address in a slab that is not the start of a slot
+    ForeignPointer,      ///< free of an address that lies in no slab of this cache
+    OtherCache,          ///< free of an object of another cache
+    MisalignedSlab,      ///< alloc_slab() answered an address without the promised alignment
+    MisalignedSlabInfo,  ///< the backend placed a SlabInfo at a misaligned address
+    BackendLostSlab,     ///< the backend's map no longer leads to a slab that was saved in it
+    CorruptedSlabInfo,   ///< a SlabInfo, a list or a counter was overwritten
+    Leak,                ///< live objects at the destruction of their cache
 };
 
 /// The name of a defect, for a log.
 [[nodiscard]] constexpr const char* name_of(Defect defect) noexcept {
     switch (defect) {
-        case Defect::None: return "None";
-        case Defect::DoubleFree: return "DoubleFree";
-        case Defect::NeverAllocated: return "NeverAllocated";
-        case Defect::InteriorPointer: return "InteriorPointer";
-        case Defect::ForeignPointer: return "ForeignPointer";
-        case Defect::OtherCache: return "OtherCache";
-        case Defect::MisalignedSlab: return "MisalignedSlab";
-        case Defect::MisalignedSlabInfo: return "MisalignedSlabInfo";
-        case Defect::BackendLostSlab: return "BackendLostSlab";
-        case Defect::CorruptedSlabInfo: return "CorruptedSlabInfo";
-        case Defect::Leak: return "Leak";
+        case Defect::None:
+            return "None";
+        case Defect::DoubleFree:
+            return "DoubleFree";
+        case Defect::NeverAllocated:
+            return "NeverAllocated";
+        case Defect::InteriorPointer:
+            return "InteriorPointer";
+        case Defect::ForeignPointer:
+            return "ForeignPointer";
+        case Defect::OtherCache:
+            return "OtherCache";
+        case Defect::MisalignedSlab:
+            return "MisalignedSlab";
+        case Defect::MisalignedSlabInfo:
+            return "MisalignedSlabInfo";
+        case Defect::BackendLostSlab:
+            return "BackendLostSlab";
+        case Defect::CorruptedSlabInfo:
+            return "CorruptedSlabInfo";
+        case Defect::Leak:
+            return "Leak";
     }
     return "?";
 }
@@ -71,7 +82,8 @@ using DefectHandler = void (*)(const DefectReport&) noexcept;
 /// The handler until another is set: prints one line where there is a stderr, then traps.
 inline void print_and_trap([[maybe_unused]] const DefectReport& report) noexcept {
 #if __STDC_HOSTED__
-    std::fprintf(stderr, "slab_allocator: %s: pointer %p, cache %p, slab %p, slot %zu, objects %zu\n",
+    std::fprintf(stderr,
+                 "slab_allocator: %s: pointer %p, cache %p, slab %p, slot %zu, objects %zu\n",
                  name_of(report.defect), report.pointer, report.cache, report.slab, report.slot,
                  report.objects_number);
 #endif

@@ -95,9 +95,18 @@ public:
         nonempty_ |= std::uint64_t{1} << word;  // [F1]
     }
 
+    /// The bit of one slot, without the summary, which is behind until give_back().
+    void mark(std::size_t slot) noexcept {
+        words()[slot / bits_per_word] |= std::uint64_t{1} << (slot % bits_per_word);
+    }
+    void unmark(std::size_t slot) noexcept {
+        words()[slot / bits_per_word] &= ~(std::uint64_t{1} << (slot % bits_per_word));
+    }
+
     [[nodiscard]] std::size_t count(std::size_t slots) const noexcept {
         std::size_t sum = 0;
-        for (std::size_t word = 0; word < words_for(slots); ++word) sum += bits_number(word_at(word));
+        for (std::size_t word = 0; word < words_for(slots); ++word)
+            sum += bits_number(word_at(word));
         return sum;
     }
 

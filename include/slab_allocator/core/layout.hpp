@@ -12,8 +12,8 @@
 // both placements, too, at run time.) What is lost is what no object can use: rest, padding,
 // colours, the SlabInfo wherever it lies, and 16 bytes a page for the map where there is one.
 //
-// The colour of a slab is a function of its address. It moves the SlabInfo, so that the hot lines of
-// thousands of slabs do not fall into the same cache set; it costs at most 1/128 of the slab.
+// The colour of a slab is a function of its address. It moves the SlabInfo, so that the hot lines
+// of thousands of slabs do not fall into the same cache set; it costs at most 1/128 of the slab.
 //
 // Invariants
 //   [Y1] colour + first_slot + N * stride <= slab_size, for every colour
@@ -127,7 +127,8 @@ constexpr void lay_out_small(Layout& layout, std::size_t alignment) noexcept {
     const std::size_t with_bits = layout.slab_size * 8 / (layout.stride * 8 + 1);
     if (slots > with_bits) slots = with_bits;
     if (slots > FreeMap::max_slots) slots = FreeMap::max_slots;
-    while (slots > 0 && first_slot(slots) + slots * layout.stride > layout.slab_size) --slots;
+    while (slots > 0 && first_slot(slots) + slots * layout.stride > layout.slab_size)
+        --slots;
     layout.objects_per_slab = slots;
     layout.first_slot = first_slot(slots);
     layout.colour_step = alignment > Layout::cache_line ? alignment : Layout::cache_line;
@@ -229,7 +230,8 @@ constexpr ConfigError first_error(const CacheConfig& config) noexcept {
     bool first = true;
     for (std::size_t slab_size = smallest; slab_size <= largest; slab_size *= 2) {
         for (const ObjectSizeType type : {ObjectSizeType::Small, ObjectSizeType::Large}) {
-            if (config.object_size_type != ObjectSizeType::Auto && config.object_size_type != type) {
+            if (config.object_size_type != ObjectSizeType::Auto &&
+                config.object_size_type != type) {
                 continue;
             }
             if (type == ObjectSizeType::Small &&

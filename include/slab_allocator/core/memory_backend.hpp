@@ -1,10 +1,12 @@
 #pragma once
 
-// memory_backend.hpp -- what the user's backend must do, and the compiler's words where it does not.
+// memory_backend.hpp -- what the user's backend must do, and the compiler's words where it does
+// not.
 //
 //      SlabInfo is found by            holds when                          the backend must have
 //      masking the object's address    Small, slab_alignment >= slab_size  alloc_slab free_slab
-//      asking the map                  Small, slabs only page-aligned      + the map: save_slab_info_ptr
+//      asking the map                  Small, slabs only page-aligned      + the map:
+//      save_slab_info_ptr
 //                                                     get_slab_info_ptr delete_slab_info_ptr
 //      asking the map                  Large                               + alloc_slab_info
 //                                                     free_slab_info and the map
@@ -116,9 +118,8 @@ inline constexpr bool serves =
 constexpr Row row_of(const CacheConfig& config) noexcept {
     if (config.slab_info_lookup == SlabInfoLookup::PageFrames) return Row::LargeByPageFrames;
     if (config.object_size_type != ObjectSizeType::Small) return Row::LargeByMap;
-    const bool natural =
-        config.slab_alignment == 0 ||
-        (config.slab_size != 0 && config.slab_alignment >= config.slab_size);
+    const bool natural = config.slab_alignment == 0 ||
+                         (config.slab_size != 0 && config.slab_alignment >= config.slab_size);
     return natural ? Row::SmallByMask : Row::SmallByMap;
 }
 
@@ -127,12 +128,14 @@ consteval bool check_functions() {
     static_assert(!every || backend_has::alloc_slab<Backend>,
                   "the backend needs `void* alloc_slab(std::size_t slab_size, std::size_t "
                   "slab_alignment)`: every configuration takes its slabs from it");
-    static_assert(!every || backend_has::free_slab<Backend>,
-                  "the backend needs `void free_slab(void* slab, std::size_t slab_size, std::size_t "
-                  "slab_alignment)`: every configuration gives its slabs back to it");
-    static_assert(!info || backend_has::alloc_slab_info<Backend>,
-                  "the backend needs `SlabInfo* alloc_slab_info()`: object_size_type Large (or what "
-                  "Auto chose for this object) keeps each SlabInfo outside of its slab");
+    static_assert(
+        !every || backend_has::free_slab<Backend>,
+        "the backend needs `void free_slab(void* slab, std::size_t slab_size, std::size_t "
+        "slab_alignment)`: every configuration gives its slabs back to it");
+    static_assert(
+        !info || backend_has::alloc_slab_info<Backend>,
+        "the backend needs `SlabInfo* alloc_slab_info()`: object_size_type Large (or what "
+        "Auto chose for this object) keeps each SlabInfo outside of its slab");
     static_assert(!info || backend_has::free_slab_info<Backend>,
                   "the backend needs `void free_slab_info(SlabInfo* slab_info)`: object_size_type "
                   "Large (or what Auto chose for this object) keeps each SlabInfo outside of its "

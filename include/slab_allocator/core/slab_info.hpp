@@ -5,10 +5,10 @@
 //      byte 0          16      24     32            36          38     39  40         48
 //      | list node     | owner | slab | free_number | untouched | list |   | nonempty | words ...
 //
-// 48 bytes and the words of the free map: 56 for up to 64 slots. In a Small slab it lies in the slab
-// and has as many words as its slots need; outside of it (Large) it is sizeof(SlabInfo) = 128 bytes,
-// two cache lines, and room for max_slots slots. A backend that stores SlabInfos needs to know no
-// more of it than its size.
+// 48 bytes and the words of the free map: 56 for up to 64 slots. In a Small slab it lies in the
+// slab and has as many words as its slots need; outside of it (Large) it is sizeof(SlabInfo) = 128
+// bytes, two cache lines, and room for max_slots slots. A backend that stores SlabInfos needs to
+// know no more of it than its size.
 //
 // Invariants, while the slab lives
 //   [S1] owner is the cache; it is null before the birth of the slab and after its death.
@@ -32,7 +32,7 @@ public:
     /// Writes the first 48 bytes only: the words, if there are that many, are fill()'s to write.
     SlabInfo() noexcept {}  // NOLINT: the map is left alone, see above
 
-    const void* owner = nullptr;   // [S1]
+    const void* owner = nullptr;  // [S1]
     std::byte* slab = nullptr;
     std::uint32_t free_number = 0;  // [S2]
     std::uint16_t untouched = 0;    // [S3]
@@ -42,7 +42,8 @@ public:
 
 /// The bytes of a SlabInfo that manages `slots` slots in their own slab.
 [[nodiscard]] constexpr std::size_t small_slab_info_size(std::size_t slots) noexcept {
-    return sizeof(SlabInfo) - sizeof(FreeMap) + sizeof(std::uint64_t) * (1 + FreeMap::words_for(slots));
+    return sizeof(SlabInfo) - sizeof(FreeMap) +
+           sizeof(std::uint64_t) * (1 + FreeMap::words_for(slots));
 }
 
 }  // namespace slab_allocator

@@ -1,0 +1,679 @@
+#pragma once
+
+// cache.hpp -- the allocator: what happens per object, and when a slab is born and dies.
+//
+//      alloc  <-- recent objects <--half words-- slabs with room, the fullest first <-- backend
+//      free   --> recent objects --words-------> their slabs --------free ones------> backend
+//
+// The hot path is a short stack (recent_objects.hpp). It is filled from the free maps of slabs and
+// emptied into them, so that neither call touches a slab's record more often than it must, and
+// nothing is ever written in a free object.
+//
+// Invariants
+//   [C1] a slot is in one of three hands: free in its slab's map, in the recent objects, or the
+//        caller's. taken_objects_number == |recent objects| + |the caller's|.
+//   [C2] more slabs than kept_free_slabs_ => full() before the last object of all comes back, so
+//   that
+//        a cache without live objects keeps no more than those.
+//   [C3] before each call of the backend every list, map and counter is in order, and after it they
+//        are looked at again: the backend may call the cache.
+//   [C4] every check of a call stands before its first store.
+//
+// Not synchronised: one lock, or one thread, for all members. The address of a cache is written in
+// its slabs, so it is neither copied nor moved.
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <span>
+#include <type_traits>
+#include <utility>
+
+#include <slab_allocator/core/align.hpp>
+#include <slab_allocator/core/cache_statistics.hpp>
+#include <slab_allocator/core/config.hpp>
+#include <slab_allocator/core/config_check.hpp>
+#include <slab_allocator/core/defect.hpp>
+#include <slab_allocator/core/free_map.hpp>
+#include <slab_allocator/core/handle.hpp>
+#include <slab_allocator/core/layout.hpp>
+#include <slab_allocator/core/memory_backend.hpp>
+#include <slab_allocator/core/placement.hpp>
+#include <slab_allocator/core/recent_objects.hpp>
+#include <slab_allocator/core/slab_info.hpp>
+#include <slab_allocator/core/slab_lists.hpp>
+
+namespace slab_allocator {
+
+template <typename T, typename Backend, CacheConfig Config = CacheConfig{}>
+    requires(check_config<T, Config>() && check_memory_backend<Backend, layout_of<T, Config>.row>())
+class Cache {
+    static constexpr Layout layout = layout_of<T, Config>;
+    static constexpr bool checked = Config.checks != Checks::none;
+    using Place = Placement<layout, Backend>;
+    using Recent = RecentObjects<layout.stride, checked, checked && layout.uses_map()>;
+    using Lists = SlabLists<layout.objects_per_slab>;
+
+public:
+    using value_type = T;
+    using backend_type = Backend;
+
+    /// Effects: none outside of the cache; the backend is first called by the first alloc.
+    constexpr Cache() noexcept
+        requires std::default_initializable<Backend>
+    = default;
+    constexpr explicit Cache(Backend backend) noexcept
+        requires std::move_constructible<Backend>
+        : backend_(std::move(backend)) {}
+
+    Cache(const Cache&) = delete;
+    Cache& operator=(const Cache&) = delete;
+
+    /// Gives every slab back. Objects that are live then are a Defect::Leak, with their number.
+    constexpr ~Cache()
+        requires(!Config.never_destroyed)
+    {
+        give_back_everything();
+    }
+    constexpr ~Cache()
+        requires(Config.never_destroyed)
+    = default;
+
+    // ---- One object -----------------------------------------------------------------------------
+
+    /// Returns: uninitialised memory for one T, or nullptr where the backend refuses; everything is
+    /// then as before. Costs: O(1); a new slab is not written through.
+    [[nodiscard]] T* alloc() noexcept {
+        if (recent_.empty()) [[unlikely]]
+            return alloc_from_slabs();
+        return object_at(recent_.pop());
+    }
+
+    /// Takes back what alloc gave; nullptr does nothing. Costs: O(1), and at level misuse one
+    /// question to the map, where there is one.
+    void free(T* object) noexcept {
+        std::byte* const memory = memory_of(object);
+        SlabInfo* slab_info = nullptr;
+        if constexpr (checked) {
+            if (recent_.push_again(memory)) return;
+            if (memory == nullptr) return;
+            slab_info = Place::find(backend_, memory);
+            if (!is_taken(slab_info, memory)) [[unlikely]]
+                return refuse(memory);
+            if (recent_.full() || recent_.occupied(memory)) return free_to_slab(memory);
+        } else {
+            if (memory == nullptr) return;
+            if (recent_.full()) return free_to_slab(memory);
+        }
+        recent_.push(memory, slab_info);
+    }
+
+    /// alloc, and a T made there. A constructor that throws loses nothing.
+    template <typename... Arguments>
+        requires std::constructible_from<T, Arguments...>
+    [[nodiscard]] T* create(Arguments&&... arguments) noexcept(
+        std::is_nothrow_constructible_v<T, Arguments...>) {
+        T* const memory = alloc();
+        if (memory == nullptr) return nullptr;
+        FreeUnlessDone guard{this, memory};
+        T* const object =
+            ::new (static_cast<void*>(memory)) T(std::forward<Arguments>(arguments)...);
+        guard.cache = nullptr;
+        return object;
+    }
+
+    /// The T is destroyed and its memory taken back; nullptr does nothing. A pointer that free
+    /// would refuse is refused before the destructor runs.
+    void destroy(T* object) noexcept
+        requires std::is_nothrow_destructible_v<T>
+    {
+        if constexpr (!std::is_trivially_destructible_v<T>) {
+            if (object == nullptr) return;
+            if constexpr (checked) {
+                if (!owns(object)) [[unlikely]]
+                    return refuse(memory_of(object));
+            }
+            object->~T();
+        }
+        free(object);
+    }
+
+    /// create, owned by a handle: empty where alloc fails. make_unique<cache>(...) is the same for
+    /// a static cache, one pointer wide.
+    template <typename... Arguments>
+        requires std::constructible_from<T, Arguments...>
+    [[nodiscard]] Handle<T, OwnedBy<Cache>> make_unique(Arguments&&... arguments) noexcept(
+        std::is_nothrow_constructible_v<T, Arguments...>) {
+        return {create(std::forward<Arguments>(arguments)...), {this}};
+    }
+
+    // ---- Many at once ---------------------------------------------------------------------------
+
+    /// Fills `objects`, all or none. Returns: whether; where the backend refuses, everything is as
+    /// before.
+    [[nodiscard]] bool alloc_bulk(std::span<T*> objects) noexcept {
+        if (!take_slabs_for(objects.size())) return false;
+        std::size_t done = 0;
+        while (done < objects.size() && !recent_.empty())
+            objects[done++] = object_at(recent_.pop());
+        while (done < objects.size()) {
+            SlabInfo& slab_info = *slab_with_room();
+            const std::size_t before = done;
+            while (done < objects.size() && !slab_info.map.empty()) {
+                const std::size_t word = slab_info.map.first_word();
+                std::byte* const start = word_start(slab_info, word);
+                std::uint64_t left = slab_info.map.word_at(word);
+                const std::uint64_t bits = left;
+                for (; left != 0 && done < objects.size(); left &= left - 1) {
+                    objects[done++] = object_at(start + layout.offset_of(lowest_bit(left)));
+                }
+                take(slab_info, word, bits & ~left);
+            }
+            lists_.took(slab_info, done - before);
+        }
+        settle_limit();
+        return true;
+    }
+
+    /// Takes back all of `objects` (nullptr does nothing), or, where one of them is refused, none.
+    void free_bulk(std::span<T* const> objects) noexcept {
+        if constexpr (checked) {
+            if (!mark_all(objects)) return;
+        }
+        recent_.forget_last();
+        Run run;
+        for (T* const object : objects) {
+            if (object != nullptr) add_to(run, memory_of(object));
+        }
+        finish(run);
+        give_back_surplus();
+    }
+
+    // ---- Slabs ----------------------------------------------------------------------------------
+
+    /// Takes slabs ahead, so that `objects_number` objects can be allocated without asking the
+    /// backend, and keeps as many Free slabs as that took until the next shrink.
+    /// Returns: how many objects can be; fewer than asked for only where the backend refused.
+    std::size_t reserve(std::size_t objects_number) noexcept {
+        while (objects_at_hand() < objects_number && add_slab()) {
+        }
+        if (lists_.free_slabs_number() > kept_free_slabs_) {
+            kept_free_slabs_ = lists_.free_slabs_number();
+        }
+        settle_limit();
+        return objects_at_hand();
+    }
+
+    /// Gives all Free slabs back, retained ones too. Returns: how many. Costs: O(slabs given back).
+    std::size_t shrink_to_fit() noexcept { return shrink(~std::size_t{0}); }
+
+    /// Gives at most `most` Free slabs back. Returns: how many.
+    std::size_t shrink(std::size_t most) noexcept {
+        settle_recent();
+        kept_free_slabs_ = Config.retained_free_slabs;
+        std::size_t given = 0;
+        while (given < most && give_back_one())
+            ++given;
+        settle_limit();
+        return given;
+    }
+
+    // ---- To look at -----------------------------------------------------------------------------
+
+    /// Calls f(T*) for every live object. `f` may free the visited one, and else must not call the
+    /// cache. Costs: O(slots).
+    template <typename F>
+        requires std::invocable<F&, T*>
+    void for_each(F&& f) {
+        settle_recent();
+        // From the emptiest slabs to the full ones: what `f` frees moves a slab to where the walk
+        // has been.
+        for (std::size_t number = Lists::free; number-- > Lists::full;) {
+            auto& list = lists_.list(number);
+            for (auto slab = list.begin(); slab != list.end();) {
+                SlabInfo& slab_info = *slab;
+                ++slab;
+                visit(slab_info, f);
+            }
+        }
+    }
+
+    /// Is `pointer` the start of a live object of this cache? Costs: O(1). Faults only where the
+    /// row is found by masking, and `pointer` leads to memory that is not mapped.
+    [[nodiscard]] bool owns(const T* pointer) noexcept {
+        std::byte* const memory = memory_of(const_cast<T*>(pointer));
+        return memory != nullptr && is_taken(Place::find(backend_, memory), memory) &&
+               !recent_.contains(memory);
+    }
+
+    /// Costs: O(1): what lies at the cache's hand goes back to its slabs first, so that the numbers
+    /// are exact, and so may Free slabs to the backend.
+    [[nodiscard]] CacheStatistics statistics() noexcept {
+        settle_recent();
+        give_back_surplus();
+        note_peak();
+        const std::size_t slabs = lists_.slabs_number();
+        const std::size_t infos = layout.row == Row::LargeByMap ? sizeof(SlabInfo) : 0;
+        return {
+            .free_slabs_number = lists_.free_slabs_number(),
+            .partial_slabs_number = slabs - lists_.free_slabs_number() - lists_.full_slabs_number(),
+            .full_slabs_number = lists_.full_slabs_number(),
+            .free_objects_number = lists_.free_objects_number(),
+            .allocated_objects_number = lists_.taken_objects_number(),
+            .peak_slabs_number = peak_slabs_number_,
+            .peak_allocated_objects_number = peak_taken_objects_number_,
+            .failures_number = failures_number_,
+            .bytes_held = slabs * (layout.slab_size + infos),
+            .bytes_lost =
+                slabs * (layout.slab_size + infos - layout.objects_per_slab * layout.object_size),
+        };
+    }
+
+    [[nodiscard]] static constexpr std::size_t object_size() noexcept { return layout.object_size; }
+    [[nodiscard]] static constexpr std::size_t slab_size() noexcept { return layout.slab_size; }
+    [[nodiscard]] static constexpr std::size_t page_size() noexcept { return layout.page_size; }
+    [[nodiscard]] static constexpr ObjectSizeType object_size_type() noexcept {
+        return layout.small() ? ObjectSizeType::Small : ObjectSizeType::Large;
+    }
+    [[nodiscard]] static constexpr std::size_t objects_per_slab() noexcept {
+        return layout.objects_per_slab;
+    }
+
+    [[nodiscard]] constexpr Backend& backend() noexcept { return backend_; }
+    [[nodiscard]] constexpr const Backend& backend() const noexcept { return backend_; }
+
+    /// Walks everything. Returns: the first inconsistency, or Defect::None; tells no handler and
+    /// changes nothing. Costs: O(slots).
+    [[nodiscard]] DefectReport validate() noexcept {
+        std::size_t slabs = 0;
+        std::size_t free_objects = 0;
+        for (std::size_t number = 0; number < Lists::lists_number; ++number) {
+            for (SlabInfo& slab_info : lists_.list(number)) {
+                if (++slabs > lists_.slabs_number() || !slab_info.consistent()) {
+                    return corrupted(&slab_info);
+                }
+                const Defect defect = defect_of(slab_info, number);
+                if (defect != Defect::None) {
+                    return {.defect = defect, .pointer = &slab_info, .cache = this};
+                }
+                free_objects += slab_info.free_number;
+            }
+        }
+        if (slabs != lists_.slabs_number() || free_objects != lists_.free_objects_number() ||
+            recent_.size() > lists_.taken_objects_number()) {
+            return corrupted(this);
+        }
+        for (std::size_t rank = 0; rank < recent_.size(); ++rank) {
+            std::byte* const memory = recent_.at(rank);
+            if (!is_taken(Place::find(backend_, memory), memory)) return corrupted(memory);
+            for (std::size_t other = 0; other < rank; ++other) {
+                if (recent_.at(other) == memory) return corrupted(memory);
+            }
+        }
+        return {};
+    }
+
+private:
+    /// Slots of one word of one slab that go back together.
+    struct Run {
+        SlabInfo* slab_info = nullptr;
+        std::byte* start = nullptr;  // of the word's first slot
+        std::size_t word = 0;
+        std::uint64_t bits = 0;
+        std::size_t number = 0;
+    };
+
+    struct FreeUnlessDone {
+        Cache* cache;
+        T* memory;
+        ~FreeUnlessDone() {
+            if (cache != nullptr) cache->free(memory);
+        }
+    };
+
+    static constexpr std::size_t word_bytes = FreeMap::bits_per_word * layout.stride;
+
+    [[nodiscard]] static T* object_at(std::byte* memory) noexcept {
+        return static_cast<T*>(static_cast<void*>(memory));
+    }
+    [[nodiscard]] static std::byte* memory_of(T* object) noexcept {
+        return static_cast<std::byte*>(static_cast<void*>(object));
+    }
+    [[nodiscard]] static std::byte* word_start(SlabInfo& slab_info, std::size_t word) noexcept {
+        return Place::first_slot(slab_info) + word * word_bytes;
+    }
+
+    // ---- The way of an object: slow paths -------------------------------------------------------
+
+    /// Is `memory` a slot of this cache that is not free in its slab?
+    [[nodiscard]] bool is_taken(SlabInfo* slab_info, const std::byte* memory) const noexcept {
+        if constexpr (layout.row != Row::SmallByMask) {
+            if (slab_info == nullptr) return false;
+        }
+        if (slab_info->owner != this) return false;
+        const std::size_t slot = Place::slot_of(*slab_info, memory);
+        return slot < layout.objects_per_slab && !slab_info->map.is_free(slot);
+    }
+
+    [[nodiscard, gnu::noinline]] T* alloc_from_slabs() noexcept {
+        while (recent_.empty()) {
+            if (!fill_recent() && !add_slab()) {
+                ++failures_number_;
+                return nullptr;
+            }
+        }
+        return object_at(recent_.pop());
+    }
+
+    /// Fills half of the recent objects, from one slab after the other. Returns: whether it could.
+    [[nodiscard]] bool fill_recent() noexcept {
+        constexpr std::size_t half = Recent::capacity > 1 ? Recent::capacity / 2 : 1;
+        recent_.forget_last();
+        SlabInfo* slab_info = slab_with_room();
+        if (slab_info == nullptr) return false;
+        bool more = true;
+        while (slab_info != nullptr && more && recent_.size() < half) {
+            const std::size_t before = recent_.size();
+            while (more && !slab_info->map.empty() && recent_.size() < half) {
+                more = fill_from_word(*slab_info, slab_info->map.first_word(), half);
+            }
+            lists_.took(*slab_info, recent_.size() - before);
+            slab_info = lists_.fullest_partial();  // a Free slab is opened for an empty hand only
+        }
+        note_peak();
+        settle_limit();
+        return true;
+    }
+
+    /// Takes slots of half a word, so that the lowest comes out first. Returns: false where one had
+    /// to stay, because another object has its place.
+    [[nodiscard]] bool fill_from_word(SlabInfo& slab_info, std::size_t word,
+                                      std::size_t half) noexcept {
+        constexpr std::uint64_t low_half = 0xffff'ffff;
+        const std::uint64_t free_bits = slab_info.map.word_at(word);
+        std::uint64_t left = (free_bits & low_half) != 0 ? free_bits & low_half : free_bits;
+        left = lowest_bits(left, half - recent_.size());
+        std::byte* const start = word_start(slab_info, word);
+        std::uint64_t taken = 0;
+        bool all = true;
+        while (left != 0) {
+            const std::size_t bit = highest_bit(left);
+            left ^= std::uint64_t{1} << bit;
+            std::byte* const memory = start + layout.offset_of(bit);
+            if constexpr (checked) {
+                if (recent_.occupied(memory)) [[unlikely]] {
+                    all = false;
+                    continue;
+                }
+            }
+            recent_.push(memory, &slab_info);
+            taken |= std::uint64_t{1} << bit;
+        }
+        take(slab_info, word, taken);
+        return all;
+    }
+
+    [[nodiscard]] static std::uint64_t lowest_bits(std::uint64_t bits, std::size_t most) noexcept {
+        std::uint64_t rest = bits;
+        for (; rest != 0 && most > 0; --most)
+            rest &= rest - 1;
+        return bits & ~rest;
+    }
+
+    /// Takes bits out of a map; the caller tells lists_.
+    static void take(SlabInfo& slab_info, std::size_t word, std::uint64_t bits) noexcept {
+        if (bits == 0) return;
+        slab_info.map.take(word, bits);
+        const std::size_t end = word * FreeMap::bits_per_word + highest_bit(bits) + 1;
+        if (end > slab_info.untouched) slab_info.untouched = static_cast<std::uint16_t>(end);
+    }
+
+    /// free, where the recent objects have no place: they are full, or another has the object's
+    /// place -- or the object itself, and this is a double free.
+    [[gnu::noinline]] void free_to_slab(std::byte* memory) noexcept {
+        if constexpr (checked) {
+            if (recent_.contains(memory)) return refuse(memory);
+        }
+        recent_.forget_last();
+        const bool last_of_all = recent_.size() + 1 == lists_.taken_objects_number();
+        Run run;
+        add_to(run, memory);
+        if (last_of_all || recent_.size() == Recent::capacity) {
+            empty_recent(run, last_of_all ? 0 : Recent::capacity / 2);
+        }
+        finish(run);
+        give_back_surplus();
+    }
+
+    /// Gives recent objects back to their slabs until `left` are left.
+    void empty_recent(Run& run, std::size_t left) noexcept {
+        while (recent_.size() > left) {
+            std::byte* const memory = recent_.top();
+            SlabInfo* slab_info = nullptr;
+            if constexpr (checked && layout.uses_map()) slab_info = recent_.top_info();
+            recent_.drop_top();
+            add_to(run, memory, slab_info);
+        }
+    }
+
+    void add_to(Run& run, std::byte* memory, SlabInfo* slab_info = nullptr) noexcept {
+        std::size_t offset = address_of(memory) - address_of(run.start);
+        if (offset >= word_bytes || run.slab_info == nullptr) {
+            finish(run);
+            if (slab_info == nullptr) slab_info = Place::find(backend_, memory);
+            run.slab_info = slab_info;
+            run.word = Place::slot_of(*slab_info, memory) / FreeMap::bits_per_word;
+            run.start = word_start(*slab_info, run.word);
+            offset = address_of(memory) - address_of(run.start);
+        }
+        run.bits |= std::uint64_t{1} << layout.slot_at(offset);
+        ++run.number;
+    }
+
+    void finish(Run& run) noexcept {
+        if (run.number == 0) return;
+        run.slab_info->map.give_back(run.word, run.bits);
+        lists_.gave_back(*run.slab_info, run.number);
+        run = {};
+    }
+
+    void settle_recent() noexcept {
+        recent_.forget_last();
+        Run run;
+        empty_recent(run, 0);
+        finish(run);
+        settle_limit();
+    }
+
+    /// [C2]
+    void settle_limit() noexcept {
+        const std::size_t taken = lists_.taken_objects_number();
+        const bool watch = lists_.slabs_number() > kept_free_slabs_ && taken > 0;
+        recent_.set_limit(watch && taken - 1 < Recent::capacity ? taken - 1 : Recent::capacity);
+    }
+
+    void note_peak() noexcept {
+        if (lists_.taken_objects_number() > peak_taken_objects_number_) {
+            peak_taken_objects_number_ = lists_.taken_objects_number();
+        }
+    }
+
+    // ---- The life of a slab ---------------------------------------------------------------------
+
+    [[nodiscard]] SlabInfo* slab_with_room() noexcept {
+        SlabInfo* const partial = lists_.fullest_partial();
+        return partial != nullptr ? partial : lists_.any_free();
+    }
+
+    [[nodiscard]] std::size_t objects_at_hand() const noexcept {
+        return recent_.size() + lists_.free_objects_number();
+    }
+
+    [[nodiscard]] bool take_slabs_for(std::size_t objects_number) noexcept {
+        while (objects_at_hand() < objects_number) {
+            if (!add_slab()) {
+                ++failures_number_;
+                give_back_surplus();
+                return false;
+            }
+        }
+        return true;
+    }
+
+    /// A slab is born whole or not at all. Returns: whether.
+    [[nodiscard]] bool add_slab() noexcept {
+        auto* const slab =
+            static_cast<std::byte*>(backend_.alloc_slab(layout.slab_size, layout.slab_alignment));
+        if (slab == nullptr) return false;
+        if constexpr (checked) {
+            if (!is_aligned(slab, layout.slab_alignment)) [[unlikely]] {
+                backend_.free_slab(slab, layout.slab_size, layout.slab_alignment);
+                report({.defect = Defect::MisalignedSlab, .pointer = slab, .cache = this});
+                return false;
+            }
+        }
+        SlabInfo* const slab_info = Place::enter(backend_, slab);
+        if (slab_info == nullptr) {
+            backend_.free_slab(slab, layout.slab_size, layout.slab_alignment);
+            return false;
+        }
+        slab_info->owner = this;
+        lists_.add(*slab_info);
+        if (lists_.slabs_number() > peak_slabs_number_) peak_slabs_number_ = lists_.slabs_number();
+        settle_limit();
+        return true;
+    }
+
+    /// It dies in this order: off its list, nobody's, unknown to the map, its SlabInfo, its pages.
+    void remove_slab(SlabInfo& slab_info) noexcept {
+        std::byte* const slab = slab_info.slab;
+        lists_.remove(slab_info);
+        Place::leave(backend_, slab_info);
+        backend_.free_slab(slab, layout.slab_size, layout.slab_alignment);
+    }
+
+    bool give_back_one() noexcept {
+        SlabInfo* const slab_info = lists_.any_free();
+        if (slab_info == nullptr) return false;
+        remove_slab(*slab_info);
+        return true;
+    }
+
+    void give_back_surplus() noexcept {
+        while (lists_.free_slabs_number() > kept_free_slabs_)
+            give_back_one();
+        settle_limit();
+    }
+
+    constexpr void give_back_everything() noexcept {
+        settle_recent();
+        const std::size_t live = lists_.taken_objects_number();
+        if constexpr (checked) {
+            if (live != 0) {
+                report({.defect = Defect::Leak, .cache = this, .objects_number = live});
+            }
+        }
+        while (SlabInfo* const slab_info = lists_.any())
+            remove_slab(*slab_info);
+    }
+
+    // ---- Defects --------------------------------------------------------------------------------
+
+    /// What is wrong with the free of `memory`, which is known to be wrong.
+    [[nodiscard]] DefectReport what_is_wrong(std::byte* memory) noexcept {
+        DefectReport result{.defect = Defect::ForeignPointer, .pointer = memory, .cache = this};
+        SlabInfo* const slab_info = Place::find(backend_, memory);
+        if (slab_info == nullptr || slab_info->owner == nullptr) return result;
+        if (slab_info->owner != this) {
+            // The mask row may be looking at anything: a SlabInfo at least knows its own slab.
+            const bool is_slab_info = layout.row != Row::SmallByMask ||
+                                      slab_info->slab == block_of(memory, layout.slab_size);
+            if (is_slab_info) result.defect = Defect::OtherCache;
+            return result;
+        }
+        result.slab = slab_info->slab;
+        result.slot = Place::slot_of(*slab_info, memory);
+        if (result.slot >= layout.objects_per_slab) {
+            result.defect = Defect::InteriorPointer;
+            result.slot = 0;
+        } else {
+            result.defect =
+                result.slot >= slab_info->untouched ? Defect::NeverAllocated : Defect::DoubleFree;
+        }
+        return result;
+    }
+
+    /// Nothing has been written yet, and nothing is [C4].
+    [[gnu::noinline, gnu::cold]] void refuse(std::byte* memory) noexcept {
+        report(what_is_wrong(memory));
+    }
+
+    /// Checks every object of a bulk and marks it free in its word, so that a second one of the
+    /// same is found, too. Returns: false where one is refused, all marks undone.
+    [[nodiscard]] bool mark_all(std::span<T* const> objects) noexcept {
+        for (std::size_t done = 0; done < objects.size(); ++done) {
+            std::byte* const memory = memory_of(objects[done]);
+            if (memory == nullptr) continue;
+            SlabInfo* const slab_info = Place::find(backend_, memory);
+            if (!is_taken(slab_info, memory) || recent_.contains(memory)) [[unlikely]] {
+                DefectReport wrong = what_is_wrong(memory);
+                for (T* const marked : objects.first(done)) {
+                    if (marked != nullptr) unmark(memory_of(marked));
+                }
+                report(wrong);
+                return false;
+            }
+            const std::size_t slot = Place::slot_of(*slab_info, memory);
+            slab_info->map.mark(slot);
+        }
+        return true;
+    }
+    void unmark(std::byte* memory) noexcept {
+        SlabInfo& slab_info = *Place::find(backend_, memory);
+        slab_info.map.unmark(Place::slot_of(slab_info, memory));
+    }
+
+    // ---- Walks ----------------------------------------------------------------------------------
+
+    template <typename F>
+    static void visit(SlabInfo& slab_info, F& f) {
+        std::size_t live = layout.objects_per_slab - slab_info.free_number;
+        for (std::size_t word = 0; live > 0; ++word) {  // the slab may be gone after its last one
+            std::byte* const start = word_start(slab_info, word);
+            std::uint64_t left =
+                FreeMap::existing(word, layout.objects_per_slab) & ~slab_info.map.word_at(word);
+            for (; left != 0; left &= left - 1, --live) {
+                f(object_at(start + layout.offset_of(lowest_bit(left))));
+            }
+        }
+    }
+
+    [[nodiscard]] DefectReport corrupted(const void* where) const noexcept {
+        return {.defect = Defect::CorruptedSlabInfo, .pointer = where, .cache = this};
+    }
+
+    [[nodiscard]] Defect defect_of(SlabInfo& slab_info, std::size_t number) noexcept {
+        const bool sound = slab_info.owner == this && slab_info.list == number &&
+                           number == Lists::list_for(slab_info.free_number) &&
+                           slab_info.map.consistent(layout.objects_per_slab) &&
+                           slab_info.map.count(layout.objects_per_slab) == slab_info.free_number &&
+                           is_aligned(slab_info.slab, layout.slab_alignment);
+        if (!sound) return Defect::CorruptedSlabInfo;
+        for (std::size_t page = 0; page < layout.pages_per_slab(); ++page) {
+            std::byte* const address = slab_info.slab + page * layout.page_size;
+            if (Place::find(backend_, address) != &slab_info) return Defect::BackendLostSlab;
+        }
+        return Defect::None;
+    }
+
+    Recent recent_;
+    [[no_unique_address]] Backend backend_{};
+    Lists lists_;
+    std::size_t kept_free_slabs_ = Config.retained_free_slabs;
+    std::size_t peak_slabs_number_ = 0;
+    std::size_t peak_taken_objects_number_ = 0;
+    std::size_t failures_number_ = 0;
+};
+
+}  // namespace slab_allocator

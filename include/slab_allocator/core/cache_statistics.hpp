@@ -1,0 +1,35 @@
+#pragma once
+
+// cache_statistics.hpp -- what a cache tells of itself.
+//
+//      slabs       free_slabs_number + partial_slabs_number + full_slabs_number
+//      slots       free_objects_number + allocated_objects_number == objects_per_slab * slabs
+//      bytes       bytes_held == the slabs, and the SlabInfos outside of them
+//                  bytes_lost: the part of it that no object can ever use
+
+#include <cstddef>
+
+namespace slab_allocator {
+
+struct CacheStatistics {
+    std::size_t free_slabs_number = 0;     ///< slabs without an allocated object
+    std::size_t partial_slabs_number = 0;  ///< slabs with both
+    std::size_t full_slabs_number = 0;     ///< slabs without a free slot
+    std::size_t free_objects_number = 0;
+    std::size_t allocated_objects_number = 0;
+
+    std::size_t peak_slabs_number = 0;
+    /// At least the largest number of objects that were allocated at one time, and above it by less
+    /// than what the cache keeps at its hand (64 objects, 64 KiB): it is taken where slabs are
+    /// turned to, not in each alloc.
+    std::size_t peak_allocated_objects_number = 0;
+    std::size_t failures_number = 0;  ///< calls that gave nothing because the backend refused
+
+    std::size_t bytes_held = 0;
+    std::size_t bytes_lost = 0;
+
+    friend constexpr bool operator==(const CacheStatistics&,
+                                     const CacheStatistics&) noexcept = default;
+};
+
+}  // namespace slab_allocator

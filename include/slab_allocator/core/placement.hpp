@@ -1,0 +1,139 @@
+#pragma once
+
+// placement.hpp -- where the SlabInfo of a slab is: the only place that branches on the backend's
+// row.
+//
+//      SmallByMask         object --mask--> slab --colour--> SlabInfo
+//      SmallByMap          object --mask--> page --map--> SlabInfo
+//      LargeByMap          object --mask--> page --map--> SlabInfo
+//      LargeByPageFrames   object --mask--> slab --backend's array--> SlabInfo
+//
+// Invariants
+//   [P1] enter() makes a SlabInfo known whole or not at all: what the backend refuses undoes the
+//   rest
+//        in reverse order.
+//   [P2] leave() makes it unknown before its memory can be anybody else's: identity, map, memory.
+//
+// The map and array rows answer for any address. The mask row reads the would-be SlabInfo of the
+// address it is given: a wild pointer into memory that is not mapped faults there.
+
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <type_traits>
+
+#include <slab_allocator/core/align.hpp>
+#include <slab_allocator/core/defect.hpp>
+#include <slab_allocator/core/layout.hpp>
+#include <slab_allocator/core/slab_info.hpp>
+
+namespace slab_allocator {
+
+template <Layout layout, typename Backend>
+class Placement {
+public:
+    /// The SlabInfo of the slab that `object` lies in, or would lie in. Rows with a map or an
+    /// array: nullptr where there is none.
+    [[nodiscard]] static SlabInfo* find(Backend& backend, std::byte* object) noexcept {
+        if constexpr (layout.row == Row::SmallByMask) {
+            return in_slab(block_of(object, layout.slab_size));
+        } else if constexpr (layout.row == Row::LargeByPageFrames) {
+            return backend.slab_info_at(align_down(address_of(object), layout.slab_size));
+        } else {
+            return backend.get_slab_info_ptr(align_down(address_of(object), layout.page_size));
+        }
+    }
+
+    /// Slot 0 of a slab.
+    [[nodiscard]] static std::byte* first_slot(SlabInfo& slab_info) noexcept {
+        if constexpr (layout.small()) {
+            return reinterpret_cast<std::byte*>(&slab_info) + layout.first_slot;
+        } else {
+            return slab_info.slab;
+        }
+    }
+
+    /// The number of the slot that starts at `object`; no number below objects_per_slab where none
+    /// does, whatever the address.
+    [[nodiscard]] static std::size_t slot_of(SlabInfo& slab_info,
+                                             const std::byte* object) noexcept {
+        return layout.slot_at(address_of(object) - address_of(first_slot(slab_info)));
+    }
+
+    /// Places the SlabInfo of a new slab, all slots free and nobody's, and tells the map. nullptr:
+    /// the backend refused, and knows nothing of it any more [P1].
+    [[nodiscard]] static SlabInfo* enter(Backend& backend, std::byte* slab) noexcept {
+        void* const place = take_place(backend, slab);
+        if (place == nullptr) return nullptr;
+        SlabInfo* const slab_info = ::new (place) SlabInfo;
+        slab_info->slab = slab;
+        slab_info->free_number = static_cast<std::uint32_t>(layout.objects_per_slab);
+        slab_info->map.fill(layout.objects_per_slab);
+        if constexpr (layout.uses_map()) {
+            if (!save_pages(backend, *slab_info)) {
+                give_place(backend, *slab_info);
+                return nullptr;
+            }
+        }
+        return slab_info;
+    }
+
+    /// Makes a SlabInfo unknown and gives its memory back, but not the slab [P2].
+    static void leave(Backend& backend, SlabInfo& slab_info) noexcept {
+        slab_info.owner = nullptr;
+        if constexpr (layout.uses_map()) {
+            delete_pages(backend, address_of(slab_info.slab), layout.pages_per_slab());
+        }
+        give_place(backend, slab_info);
+    }
+
+private:
+    [[nodiscard]] static SlabInfo* in_slab(std::byte* slab) noexcept {
+        return reinterpret_cast<SlabInfo*>(slab + layout.colour_of(address_of(slab)));
+    }
+
+    [[nodiscard]] static void* take_place(Backend& backend,
+                                          [[maybe_unused]] std::byte* slab) noexcept {
+        if constexpr (layout.small()) {
+            return in_slab(slab);
+        } else if constexpr (layout.row == Row::LargeByPageFrames) {
+            return backend.slab_info_at(address_of(slab));
+        } else {
+            return backend.alloc_slab_info();
+        }
+    }
+
+    static void give_place([[maybe_unused]] Backend& backend,
+                           [[maybe_unused]] SlabInfo& slab_info) noexcept {
+        if constexpr (layout.row == Row::LargeByMap) backend.free_slab_info(&slab_info);
+    }
+
+    [[nodiscard]] static bool save_pages(Backend& backend, SlabInfo& slab_info) noexcept {
+        const std::uintptr_t slab = address_of(slab_info.slab);
+        for (std::size_t page = 0; page < layout.pages_per_slab(); ++page) {
+            if (!save_page(backend, slab + page * layout.page_size, slab_info)) {
+                delete_pages(backend, slab, page);
+                return false;
+            }
+        }
+        return true;
+    }
+
+    [[nodiscard]] static bool save_page(Backend& backend, std::uintptr_t page,
+                                        SlabInfo& slab_info) noexcept {
+        if constexpr (std::is_void_v<decltype(backend.save_slab_info_ptr(page, &slab_info))>) {
+            backend.save_slab_info_ptr(page, &slab_info);
+            return true;
+        } else {
+            return backend.save_slab_info_ptr(page, &slab_info);
+        }
+    }
+
+    static void delete_pages(Backend& backend, std::uintptr_t slab, std::size_t pages) noexcept {
+        for (std::size_t page = pages; page-- > 0;) {
+            backend.delete_slab_info_ptr(slab + page * layout.page_size);
+        }
+    }
+};
+
+}  // namespace slab_allocator
