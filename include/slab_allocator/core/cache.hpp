@@ -85,28 +85,25 @@ public:
     /// Returns: uninitialised memory for one T, or nullptr where the backend refuses; everything is
     /// then as before. Costs: O(1); a new slab is not written through.
     [[nodiscard]] T* alloc() noexcept {
-        if (recent_.empty()) [[unlikely]]
-            return alloc_from_slabs();
-        return object_at(recent_.pop());
+        if (std::byte* const memory = recent_.pop()) [[likely]]
+            return object_at(memory);
+        return alloc_from_slabs();
     }
 
     /// Takes back what alloc gave; nullptr does nothing. Costs: O(1), and at level misuse one
     /// question to the map, where there is one.
     void free(T* object) noexcept {
         std::byte* const memory = memory_of(object);
-        SlabInfo* slab_info = nullptr;
         if constexpr (checked) {
-            if (recent_.push_again(memory)) return;
-            if (memory == nullptr) return;
-            slab_info = Place::find(backend_, memory);
-            if (!is_taken(slab_info, memory)) [[unlikely]]
-                return refuse(memory);
-            if (recent_.full() || recent_.occupied(memory)) return free_to_slab(memory);
+            if (recent_.push_again(memory)) [[likely]]
+                return;
+            free_checked(memory);
         } else {
             if (memory == nullptr) return;
-            if (recent_.full()) return free_to_slab(memory);
+            if (recent_.full()) [[unlikely]]
+                return free_to_slab(memory);
+            recent_.push(memory, nullptr);
         }
-        recent_.push(memory, slab_info);
     }
 
     /// alloc, and a T made there. A constructor that throws loses nothing.
@@ -163,8 +160,8 @@ public:
             while (done < objects.size() && !slab_info.map.empty()) {
                 const std::size_t word = slab_info.map.first_word();
                 std::byte* const start = word_start(slab_info, word);
-                std::uint64_t left = slab_info.map.word_at(word);
-                const std::uint64_t bits = left;
+                const std::uint64_t bits = usable_bits(slab_info, word);
+                std::uint64_t left = bits;
                 for (; left != 0 && done < objects.size(); left &= left - 1) {
                     objects[done++] = object_at(start + layout.offset_of(lowest_bit(left)));
                 }
@@ -341,7 +338,7 @@ private:
         return static_cast<std::byte*>(static_cast<void*>(object));
     }
     [[nodiscard]] static std::byte* word_start(SlabInfo& slab_info, std::size_t word) noexcept {
-        return Place::first_slot(slab_info) + word * word_bytes;
+        return slab_info.slab + word * word_bytes;
     }
 
     // ---- The way of an object: slow paths -------------------------------------------------------
@@ -353,7 +350,17 @@ private:
         }
         if (slab_info->owner != this) return false;
         const std::size_t slot = Place::slot_of(*slab_info, memory);
-        return slot < layout.objects_per_slab && !slab_info->map.is_free(slot);
+        return slot < layout.slots_per_slab && !slab_info->map.is_free(slot);
+    }
+
+    /// free, where it is not the object that alloc gave last.
+    [[gnu::noinline]] void free_checked(std::byte* memory) noexcept {
+        if (memory == nullptr) return;
+        SlabInfo* const slab_info = Place::find(backend_, memory);
+        if (!is_taken(slab_info, memory)) [[unlikely]]
+            return refuse(memory);
+        if (recent_.full() || recent_.occupied(memory)) return free_to_slab(memory);
+        recent_.push(memory, slab_info);
     }
 
     [[nodiscard, gnu::noinline]] T* alloc_from_slabs() noexcept {
@@ -386,45 +393,27 @@ private:
         return true;
     }
 
-    /// Takes slots of half a word, so that the lowest comes out first. Returns: false where one had
-    /// to stay, because another object has its place.
+    /// Takes slots of half a word. Returns: false where one had to stay, because another object has
+    /// its place.
     [[nodiscard]] bool fill_from_word(SlabInfo& slab_info, std::size_t word,
                                       std::size_t half) noexcept {
         constexpr std::uint64_t low_half = 0xffff'ffff;
-        const std::uint64_t free_bits = slab_info.map.word_at(word);
-        std::uint64_t left = (free_bits & low_half) != 0 ? free_bits & low_half : free_bits;
-        left = lowest_bits(left, half - recent_.size());
-        std::byte* const start = word_start(slab_info, word);
-        std::uint64_t taken = 0;
-        bool all = true;
-        while (left != 0) {
-            const std::size_t bit = highest_bit(left);
-            left ^= std::uint64_t{1} << bit;
-            std::byte* const memory = start + layout.offset_of(bit);
-            if constexpr (checked) {
-                if (recent_.occupied(memory)) [[unlikely]] {
-                    all = false;
-                    continue;
-                }
-            }
-            recent_.push(memory, &slab_info);
-            taken |= std::uint64_t{1} << bit;
-        }
+        const std::uint64_t usable = usable_bits(slab_info, word);
+        const std::uint64_t wanted = (usable & low_half) != 0 ? usable & low_half : usable;
+        const std::uint64_t taken =
+            recent_.push_slots(word_start(slab_info, word), wanted, half, &slab_info);
         take(slab_info, word, taken);
-        return all;
+        return taken == wanted;
     }
 
-    [[nodiscard]] static std::uint64_t lowest_bits(std::uint64_t bits, std::size_t most) noexcept {
-        std::uint64_t rest = bits;
-        for (; rest != 0 && most > 0; --most)
-            rest &= rest - 1;
-        return bits & ~rest;
+    [[nodiscard]] static std::uint64_t usable_bits(SlabInfo& slab_info, std::size_t word) noexcept {
+        return slab_info.map.word_at(word) & ~Place::covered(slab_info, word);
     }
 
     /// Takes bits out of a map; the caller tells lists_.
     static void take(SlabInfo& slab_info, std::size_t word, std::uint64_t bits) noexcept {
         if (bits == 0) return;
-        slab_info.map.take(word, bits);
+        slab_info.map.take(word, bits, Place::covered(slab_info, word));
         const std::size_t end = word * FreeMap::bits_per_word + highest_bit(bits) + 1;
         if (end > slab_info.untouched) slab_info.untouched = static_cast<std::uint16_t>(end);
     }
@@ -448,23 +437,24 @@ private:
 
     /// Gives recent objects back to their slabs until `left` are left.
     void empty_recent(Run& run, std::size_t left) noexcept {
-        while (recent_.size() > left) {
-            std::byte* const memory = recent_.top();
-            SlabInfo* slab_info = nullptr;
-            if constexpr (checked && layout.uses_map()) slab_info = recent_.top_info();
-            recent_.drop_top();
-            add_to(run, memory, slab_info);
+        for (std::size_t rank = recent_.size(); rank-- > left;) {
+            if constexpr (checked && layout.uses_map()) {
+                add_to(run, recent_.at(rank), recent_.info_at(rank));
+            } else {
+                add_to(run, recent_.at(rank));
+            }
         }
+        recent_.drop_to(left);
     }
 
     void add_to(Run& run, std::byte* memory, SlabInfo* slab_info = nullptr) noexcept {
         std::size_t offset = address_of(memory) - address_of(run.start);
-        if (offset >= word_bytes || run.slab_info == nullptr) {
+        if (offset >= word_bytes || run.number == 0) {
             finish(run);
             if (slab_info == nullptr) slab_info = Place::find(backend_, memory);
             run.slab_info = slab_info;
             run.word = Place::slot_of(*slab_info, memory) / FreeMap::bits_per_word;
-            run.start = word_start(*slab_info, run.word);
+            run.start = Place::slab_of(*slab_info, memory) + run.word * word_bytes;
             offset = address_of(memory) - address_of(run.start);
         }
         run.bits |= std::uint64_t{1} << layout.slot_at(offset);
@@ -475,7 +465,8 @@ private:
         if (run.number == 0) return;
         run.slab_info->map.give_back(run.word, run.bits);
         lists_.gave_back(*run.slab_info, run.number);
-        run = {};
+        run.bits = 0;
+        run.number = 0;
     }
 
     void settle_recent() noexcept {
@@ -594,7 +585,10 @@ private:
         }
         result.slab = slab_info->slab;
         result.slot = Place::slot_of(*slab_info, memory);
-        if (result.slot >= layout.objects_per_slab) {
+        const bool is_slot =
+            result.slot < layout.slots_per_slab &&
+            result.slot - slab_info->info_slot >= layout.info_slots;  // wraps for slots before it
+        if (!is_slot) {
             result.defect = Defect::InteriorPointer;
             result.slot = 0;
         } else {
@@ -642,7 +636,7 @@ private:
         for (std::size_t word = 0; live > 0; ++word) {  // the slab may be gone after its last one
             std::byte* const start = word_start(slab_info, word);
             std::uint64_t left =
-                FreeMap::existing(word, layout.objects_per_slab) & ~slab_info.map.word_at(word);
+                FreeMap::bits_of(0, layout.slots_per_slab, word) & ~slab_info.map.word_at(word);
             for (; left != 0; left &= left - 1, --live) {
                 f(object_at(start + layout.offset_of(lowest_bit(left))));
             }
@@ -656,8 +650,8 @@ private:
     [[nodiscard]] Defect defect_of(SlabInfo& slab_info, std::size_t number) noexcept {
         const bool sound = slab_info.owner == this && slab_info.list == number &&
                            number == Lists::list_for(slab_info.free_number) &&
-                           slab_info.map.consistent(layout.objects_per_slab) &&
-                           slab_info.map.count(layout.objects_per_slab) == slab_info.free_number &&
+                           slab_info.map.consistent(layout.slots_per_slab, slab_info.info_slot,
+                                                    layout.info_slots, slab_info.free_number) &&
                            is_aligned(slab_info.slab, layout.slab_alignment);
         if (!sound) return Defect::CorruptedSlabInfo;
         for (std::size_t page = 0; page < layout.pages_per_slab(); ++page) {

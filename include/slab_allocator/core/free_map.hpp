@@ -11,10 +11,14 @@
 // after free cannot reach the allocator, a cold object stays cold, and exact double free detection
 // is one bit test. (hardened_malloc and XNU's zalloc keep their slots so, too.)
 //
-// Invariants
-//   [F1] nonempty has bit w  <=>  words[w] != 0
-//   [F2] bits of slots that do not exist are never set
+// Slots that no object can have (those under the SlabInfo) are covered: their bits are set, so that
+// a free of one is refused as that of a free slot is, but they do not count in the summary. Who
+// takes and counts says which they are.
 //
+// Invariants
+//   [F1] nonempty has bit w  <=>  words[w] has a set bit that is not covered
+//   [F2] covered bits are always set, bits beyond the last slot never
+
 // The map is the last member of a SlabInfo. In a Small slab the record is cut to the words that its
 // slots need, or goes on behind sizeof(SlabInfo): only words() of existing slots are touched.
 
@@ -55,20 +59,21 @@ public:
         return divide_up(slots, bits_per_word);
     }
 
-    /// The bits of the existing slots of word `word`, of `slots` slots in all.
-    [[nodiscard]] static constexpr std::uint64_t existing(std::size_t word,
-                                                          std::size_t slots) noexcept {
-        const std::size_t left = slots - word * bits_per_word;
-        return left >= bits_per_word ? ~std::uint64_t{0} : (std::uint64_t{1} << left) - 1;  // [F2]
+    /// The bits of slots `first` .. `first + number - 1` that lie in word `word`.
+    [[nodiscard]] static constexpr std::uint64_t bits_of(std::size_t first, std::size_t number,
+                                                         std::size_t word) noexcept {
+        const std::size_t start = word * bits_per_word;
+        return below(first + number, start) & ~below(first, start);
     }
 
-    /// Makes slots 0 .. slots - 1 free. Costs: one store a word.
-    void fill(std::size_t slots) noexcept {
-        const std::size_t words_number = words_for(slots);
-        for (std::size_t word = 0; word < words_number; ++word) {
-            words()[word] = existing(word, slots);
+    /// Makes all of `slots` slots free but the covered ones. Costs: one store a word.
+    void fill(std::size_t slots, std::size_t covered, std::size_t covered_number) noexcept {
+        nonempty_ = 0;
+        for (std::size_t word = 0; word < words_for(slots); ++word) {
+            words()[word] = bits_of(0, slots, word);  // [F2]
+            const std::uint64_t usable = words()[word] & ~bits_of(covered, covered_number, word);
+            if (usable != 0) nonempty_ |= std::uint64_t{1} << word;  // [F1]
         }
-        nonempty_ = existing(0, words_number);  // [F1]
     }
 
     [[nodiscard]] bool empty() const noexcept { return nonempty_ == 0; }
@@ -83,10 +88,10 @@ public:
     /// The first word with a free slot. Requires: !empty(), not checked.
     [[nodiscard]] std::size_t first_word() const noexcept { return lowest_bit(nonempty_); }
 
-    /// Takes `bits`, which are all free, out of `word`.
-    void take(std::size_t word, std::uint64_t bits) noexcept {
+    /// Takes `bits`, which are all free, out of `word`, of which `covered` are covered.
+    void take(std::size_t word, std::uint64_t bits, std::uint64_t covered) noexcept {
         words()[word] &= ~bits;
-        if (words()[word] == 0) nonempty_ &= ~(std::uint64_t{1} << word);  // [F1]
+        if (words()[word] == covered) nonempty_ &= ~(std::uint64_t{1} << word);  // [F1]
     }
 
     /// Makes `bits` of `word`, none of which is free, free.
@@ -103,24 +108,33 @@ public:
         words()[slot / bits_per_word] &= ~(std::uint64_t{1} << (slot % bits_per_word));
     }
 
-    [[nodiscard]] std::size_t count(std::size_t slots) const noexcept {
+    /// Do summary, words and `free_number` agree, for these slots?
+    [[nodiscard]] bool consistent(std::size_t slots, std::size_t covered,
+                                  std::size_t covered_number,
+                                  std::size_t free_number) const noexcept {
+        std::uint64_t nonempty = 0;
         std::size_t sum = 0;
-        for (std::size_t word = 0; word < words_for(slots); ++word)
-            sum += bits_number(word_at(word));
-        return sum;
-    }
-
-    /// Do summary and words agree for `slots` slots?
-    [[nodiscard]] bool consistent(std::size_t slots) const noexcept {
-        std::uint64_t seen = 0;
         for (std::size_t word = 0; word < words_for(slots); ++word) {
-            if ((word_at(word) & ~existing(word, slots)) != 0) return false;
-            if (word_at(word) != 0) seen |= std::uint64_t{1} << word;
+            const std::uint64_t covered_bits = bits_of(covered, covered_number, word);
+            const std::uint64_t allowed = bits_of(0, slots, word);
+            if ((word_at(word) & ~allowed) != 0 || (covered_bits & ~word_at(word)) != 0)
+                return false;
+            const std::uint64_t usable = word_at(word) & ~covered_bits;
+            if (usable != 0) nonempty |= std::uint64_t{1} << word;
+            sum += bits_number(usable);
         }
-        return seen == nonempty_;
+        return nonempty == nonempty_ && sum == free_number;
     }
 
 private:
+    /// The bits of a word that begins with slot `start`, up to slot `end`.
+    [[nodiscard]] static constexpr std::uint64_t below(std::size_t end,
+                                                       std::size_t start) noexcept {
+        if (end <= start) return 0;
+        const std::size_t number = end - start;
+        return number >= bits_per_word ? ~std::uint64_t{0} : (std::uint64_t{1} << number) - 1;
+    }
+
     // Through a pointer, because the words of a Small slab do not end where the array does.
     [[nodiscard]] std::uint64_t* words() noexcept { return static_cast<std::uint64_t*>(words_); }
     [[nodiscard]] const std::uint64_t* words() const noexcept {

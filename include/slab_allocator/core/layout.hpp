@@ -2,23 +2,25 @@
 
 // layout.hpp -- the numbers that follow from the user's choice, all at compile time.
 //
-//      Small   |colour| SlabInfo |pad| slot 0 | slot 1 | ... | slot N-1 | rest |
-//              '-- slab                                                        '-- slab + slab_size
+//      Small   | slot 0 | slot 1 | SlabInfo | slot b | slot b+1 | ... | rest |
+//              '-- slab          '-- in the place of info_slots slots        '-- slab + slab_size
 //
-//      Large   | slot 0 | slot 1 | ... | slot N-1 | rest |        SlabInfo: elsewhere
+//      Large   | slot 0 | slot 1 | ...                      | rest |      SlabInfo: elsewhere
+//
+// Slots are numbered from the start of the slab, whatever the SlabInfo covers: those it covers are
+// never free. Where it fits into the rest, it lies there and covers none. Its place is the slab's
+// colour, a function of its address, so that the SlabInfos of thousands of slabs do not fall into
+// the same cache sets; that costs nothing, because any slots are as good as any others.
 //
 // Where the user leaves slab_size and Small or Large open, every power of two up to 64 KiB is tried
 // with both, and what loses least wins; ties go to the smaller slab, then to Small. (UMA computes
-// both placements, too, at run time.) What is lost is what no object can use: rest, padding,
-// colours, the SlabInfo wherever it lies, and 16 bytes a page for the map where there is one.
-//
-// The colour of a slab is a function of its address. It moves the SlabInfo, so that the hot lines
-// of thousands of slabs do not fall into the same cache set; it costs at most 1/128 of the slab.
+// both placements, too, at run time.) What is lost is what no object can use: rest, the SlabInfo
+// wherever it lies, and 16 bytes a page for the map where there is one.
 //
 // Invariants
-//   [Y1] colour + first_slot + N * stride <= slab_size, for every colour
+//   [Y1] the SlabInfo and every slot that it does not cover lie in the slab and do not overlap
 //   [Y2] every slot and every SlabInfo is aligned
-//   [Y3] slot_at(offset) < N  <=>  offset is the start of a slot
+//   [Y3] slot_at(offset) < slots_per_slab  <=>  offset is the start of a slot
 
 #include <bit>
 #include <cstddef>
@@ -51,7 +53,7 @@ enum class ConfigError : std::uint8_t {
 struct Layout {
     static constexpr std::size_t largest_search = std::size_t{64} * 1024;
     static constexpr std::size_t cache_line = 64;
-    static constexpr std::size_t max_colours = 8;
+    static constexpr std::size_t max_colours = 256;
     static constexpr std::size_t map_bytes_per_page = 16;
 
     ConfigError error = ConfigError::None;
@@ -61,10 +63,12 @@ struct Layout {
     std::size_t page_size = 0;
     std::size_t slab_size = 0;
     std::size_t slab_alignment = 0;
-    std::size_t objects_per_slab = 0;
-    std::size_t first_slot = 0;  ///< from the SlabInfo (Small) or the slab (Large) to slot 0
-    std::size_t colours = 1;     ///< a power of two
-    std::size_t colour_step = cache_line;
+    std::size_t slots_per_slab = 0;    ///< numbered slots, those under the SlabInfo among them
+    std::size_t objects_per_slab = 0;  ///< slots that objects can have
+    std::size_t info_slots = 0;        ///< Small: slots that the SlabInfo covers
+    std::size_t info_offset = 0;       ///< Small: of the SlabInfo in a slab of the first colour
+    std::size_t colours = 1;           ///< a power of two
+    std::size_t colour_step = 0;       ///< in bytes, from colour to colour
 
     [[nodiscard]] constexpr bool small() const noexcept {
         return row == Row::SmallByMask || row == Row::SmallByMap;
@@ -85,18 +89,18 @@ struct Layout {
         return bytes_per_slab() - objects_per_slab * object_size;
     }
 
-    /// The colour of the slab at `address`, in bytes.
-    [[nodiscard]] constexpr std::uintptr_t colour_of(std::uintptr_t address) const noexcept {
+    /// Small: where the SlabInfo of the slab at `address` lies in it, in bytes.
+    [[nodiscard]] constexpr std::uintptr_t info_offset_of(std::uintptr_t address) const noexcept {
         const std::size_t grain = slab_alignment < slab_size ? slab_alignment : slab_size;
-        return (address / grain) % colours * colour_step;
+        return info_offset + (address / grain) % colours * colour_step;
     }
 
     [[nodiscard]] constexpr std::size_t offset_of(std::size_t slot) const noexcept {
         return slot * stride;
     }
 
-    /// The slot that starts `offset` bytes behind slot 0; no number below objects_per_slab where
-    /// none does [Y3]. With stride = 2^k m, m odd, multiplying by the inverse of m modulo 2^64
+    /// The slot that starts `offset` bytes into the slab; no number below slots_per_slab where none
+    /// does [Y3]. With stride = 2^k m, m odd, multiplying by the inverse of m modulo 2^64
     /// takes the multiples of m, and only those, to their quotients, and rotating by k sends what
     /// is no multiple of 2^k beyond the range: stride check, range check and division in one
     /// multiply, no divide. (Warren, Hacker's Delight, 10-17.)
@@ -117,32 +121,38 @@ private:
 
 namespace detail {
 
-/// Fills in what a Small slab holds; zero objects where none fits.
-constexpr void lay_out_small(Layout& layout, std::size_t alignment) noexcept {
-    const auto first_slot = [&](std::size_t slots) {
-        return align_up(small_slab_info_size(slots), alignment);
-    };
-    // A slot costs its stride and one bit; then down to what fits with whole words and padding.
-    std::size_t slots = layout.slab_size / layout.stride;
-    const std::size_t with_bits = layout.slab_size * 8 / (layout.stride * 8 + 1);
-    if (slots > with_bits) slots = with_bits;
-    if (slots > FreeMap::max_slots) slots = FreeMap::max_slots;
-    while (slots > 0 && first_slot(slots) + slots * layout.stride > layout.slab_size)
-        --slots;
-    layout.objects_per_slab = slots;
-    layout.first_slot = first_slot(slots);
-    layout.colour_step = alignment > Layout::cache_line ? alignment : Layout::cache_line;
-    for (std::size_t colours = Layout::max_colours; slots > 0 && colours > 1; colours /= 2) {
-        const std::size_t taken = layout.first_slot + (colours - 1) * layout.colour_step;
-        if (taken >= layout.slab_size) continue;
-        std::size_t left = (layout.slab_size - taken) / layout.stride;
-        if (left > slots) left = slots;
-        if (left > 0 && (slots - left) * layout.stride <= layout.slab_size / 128) {
-            layout.objects_per_slab = left;
-            layout.colours = colours;
-            return;
-        }
+/// The least common multiple of a number and a power of two.
+constexpr std::size_t common_multiple(std::size_t value, std::size_t power) noexcept {
+    const std::size_t shared = value & (~value + 1);  // the power of two in value
+    return shared >= power ? value : value / shared * power;
+}
+
+/// Fills in where the SlabInfo of a Small slab lies; zero objects where none fits.
+constexpr void lay_out_small(Layout& layout) noexcept {
+    if (layout.slots_per_slab > FreeMap::max_slots) layout.slots_per_slab = FreeMap::max_slots;
+    const std::size_t info = small_slab_info_size(layout.slots_per_slab);
+    const std::size_t end_of_slots =
+        align_up(layout.slots_per_slab * layout.stride, alignof(SlabInfo));
+    std::size_t room = layout.slab_size;
+    if (end_of_slots + info <= layout.slab_size) {  // in the rest
+        layout.info_offset = align_up(end_of_slots, Layout::cache_line);
+        if (layout.info_offset + info > layout.slab_size) layout.info_offset = end_of_slots;
+        layout.colour_step = Layout::cache_line;
+    } else {
+        layout.info_slots = divide_up(info, layout.stride);
+        // Colours start at slots that are cache lines, too, and lie apart by whole SlabInfos.
+        std::size_t grain = common_multiple(layout.stride, Layout::cache_line);
+        if (grain + info > layout.slab_size)
+            grain = common_multiple(layout.stride, alignof(SlabInfo));
+        layout.colour_step = divide_up(std::bit_ceil(info), grain) * grain;
+        room = layout.slots_per_slab * layout.stride;
     }
+    // A SlabInfo that covers slots needs all of them; info_slots * stride may exceed the room.
+    const std::size_t covered = layout.info_slots > 0 ? layout.info_slots * layout.stride : info;
+    if (layout.info_slots >= layout.slots_per_slab || covered > room) return;
+    layout.objects_per_slab = layout.slots_per_slab - layout.info_slots;
+    const std::size_t fitting = (room - covered - layout.info_offset) / layout.colour_step + 1;
+    layout.colours = std::bit_floor(fitting < Layout::max_colours ? fitting : Layout::max_colours);
 }
 
 /// One candidate: all numbers given but Small or Large, which is `type`.
@@ -156,14 +166,15 @@ constexpr Layout lay_out(Layout layout, const CacheConfig& config, ObjectSizeTyp
         layout.row = config.slab_info_lookup == SlabInfoLookup::PageFrames ? Row::LargeByPageFrames
                                                                            : Row::LargeByMap;
     }
+    layout.slots_per_slab = layout.slab_size / layout.stride;
     if (alignment > layout.slab_alignment) {
         layout.error = ConfigError::ObjectAlignmentIsTooLarge;
     } else if (type == ObjectSizeType::Small) {
-        lay_out_small(layout, alignment > alignof(SlabInfo) ? alignment : alignof(SlabInfo));
+        lay_out_small(layout);
     } else if (layout.row == Row::LargeByPageFrames && !natural) {
         layout.error = ConfigError::PageFramesNeedNaturalAlignment;
     } else {
-        layout.objects_per_slab = layout.slab_size / layout.stride;
+        layout.objects_per_slab = layout.slots_per_slab;
         if (layout.objects_per_slab > SlabInfo::max_slots) {
             layout.error = ConfigError::TooManySlotsForLarge;
         }

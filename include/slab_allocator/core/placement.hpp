@@ -44,20 +44,28 @@ public:
         }
     }
 
-    /// Slot 0 of a slab.
-    [[nodiscard]] static std::byte* first_slot(SlabInfo& slab_info) noexcept {
-        if constexpr (layout.small()) {
-            return reinterpret_cast<std::byte*>(&slab_info) + layout.first_slot;
+    /// The slab that `object` lies in, given its SlabInfo.
+    [[nodiscard]] static std::byte* slab_of(const SlabInfo& slab_info,
+                                            const std::byte* object) noexcept {
+        if constexpr (layout.slab_alignment >= layout.slab_size) {
+            return block_of(object, layout.slab_size);
         } else {
             return slab_info.slab;
         }
     }
 
-    /// The number of the slot that starts at `object`; no number below objects_per_slab where none
+    /// The number of the slot that starts at `object`; no number below slots_per_slab where none
     /// does, whatever the address.
-    [[nodiscard]] static std::size_t slot_of(SlabInfo& slab_info,
+    [[nodiscard]] static std::size_t slot_of(const SlabInfo& slab_info,
                                              const std::byte* object) noexcept {
-        return layout.slot_at(address_of(object) - address_of(first_slot(slab_info)));
+        return layout.slot_at(address_of(object) - address_of(slab_of(slab_info, object)));
+    }
+
+    /// The bits of word `word` that the SlabInfo itself covers.
+    [[nodiscard]] static std::uint64_t covered(const SlabInfo& slab_info,
+                                               std::size_t word) noexcept {
+        if constexpr (layout.info_slots == 0) return 0;
+        return FreeMap::bits_of(slab_info.info_slot, layout.info_slots, word);
     }
 
     /// Places the SlabInfo of a new slab, all slots free and nobody's, and tells the map. nullptr:
@@ -67,8 +75,12 @@ public:
         if (place == nullptr) return nullptr;
         SlabInfo* const slab_info = ::new (place) SlabInfo;
         slab_info->slab = slab;
-        slab_info->free_number = static_cast<std::uint32_t>(layout.objects_per_slab);
-        slab_info->map.fill(layout.objects_per_slab);
+        slab_info->free_number = static_cast<std::uint16_t>(layout.objects_per_slab);
+        if constexpr (layout.info_slots > 0) {
+            slab_info->info_slot =
+                static_cast<std::uint16_t>(layout.info_offset_of(address_of(slab)) / layout.stride);
+        }
+        slab_info->map.fill(layout.slots_per_slab, slab_info->info_slot, layout.info_slots);
         if constexpr (layout.uses_map()) {
             if (!save_pages(backend, *slab_info)) {
                 give_place(backend, *slab_info);
@@ -89,7 +101,7 @@ public:
 
 private:
     [[nodiscard]] static SlabInfo* in_slab(std::byte* slab) noexcept {
-        return reinterpret_cast<SlabInfo*>(slab + layout.colour_of(address_of(slab)));
+        return reinterpret_cast<SlabInfo*>(slab + layout.info_offset_of(address_of(slab)));
     }
 
     [[nodiscard]] static void* take_place(Backend& backend,

@@ -29,6 +29,7 @@
 #include <type_traits>
 
 #include <slab_allocator/core/align.hpp>
+#include <slab_allocator/core/free_map.hpp>
 
 namespace slab_allocator {
 
@@ -95,9 +96,13 @@ public:
     /// From now on, full() at `limit` objects. Requires: limit <= capacity, not checked.
     constexpr void set_limit(std::size_t limit) noexcept { limit_ = limit; }
 
-    /// Requires: !empty(), not checked.
+    /// Returns: the object that came last, or nullptr where there is none.
     [[nodiscard]] std::byte* pop() noexcept {
-        std::byte* const object = objects_[--size_];
+        std::size_t size = 0;
+        if (__builtin_sub_overflow(size_, 1, &size)) [[unlikely]]
+            return nullptr;
+        size_ = size;
+        std::byte* const object = objects_[size];
         ranks_.popped(object);
         return object;
     }
@@ -140,25 +145,57 @@ public:
         }
     }
 
-    /// For walks: the object `rank` places from the bottom, and the SlabInfo of the one on top.
-    [[nodiscard]] std::byte* at(std::size_t rank) const noexcept { return objects_[rank]; }
-    [[nodiscard]] SlabInfo* top_info() const noexcept
-        requires with_infos
-    {
-        return infos_[size_ - 1];
-    }
-    [[nodiscard]] std::byte* top() const noexcept { return objects_[size_ - 1]; }
-
     /// An object that pop() gave went elsewhere than here.
     void forget_last() noexcept { ranks_.forget_last(); }
 
-    /// pop() for an object that goes back to its slab.
-    void drop_top() noexcept {
-        --size_;
+    /// Pushes the slots `bits` of a word that starts at `start`, so that the lowest comes out first,
+    /// until `most` objects are here. Returns: those that were pushed; others have no place.
+    [[nodiscard]] std::uint64_t push_slots(std::byte* start, std::uint64_t bits, std::size_t most,
+                                           SlabInfo* slab_info) noexcept {
+        if (size_ != 0 || bits_number(bits) > most) bits = with_place(start, bits, most - size_);
+        const std::size_t number = bits_number(bits);
+        std::size_t rank = size_ + number;
+        size_ = rank;
+        for (std::uint64_t left = bits; left != 0; left &= left - 1) {
+            std::byte* const object = start + lowest_bit(left) * stride;
+            --rank;
+            objects_[rank] = object;
+            if constexpr (with_infos) infos_[rank] = slab_info;
+            ranks_.pushed(object, rank);
+        }
+        return bits;
+    }
+
+    /// The object `rank` places from the bottom, and its SlabInfo.
+    [[nodiscard]] std::byte* at(std::size_t rank) const noexcept { return objects_[rank]; }
+    [[nodiscard]] SlabInfo* info_at(std::size_t rank) const noexcept
+        requires with_infos
+    {
+        return infos_[rank];
+    }
+
+    /// Forgets all objects but the lowest `size`.
+    void drop_to(std::size_t size) noexcept {
+        size_ = size;
         ranks_.forget_last();
     }
 
 private:
+    /// The lowest `most` of `bits` whose places are not taken. Slots of one word have places of
+    /// their own.
+    [[nodiscard]] std::uint64_t with_place(std::byte* start, std::uint64_t bits,
+                                           std::size_t most) const noexcept {
+        std::uint64_t result = 0;
+        for (; bits != 0 && most > 0; bits &= bits - 1) {
+            if constexpr (checked) {
+                if (occupied(start + lowest_bit(bits) * stride)) continue;
+            }
+            result |= bits & (~bits + 1);
+            --most;
+        }
+        return result;
+    }
+
     struct NoInfos {};
 
     std::size_t size_ = 0;

@@ -2,8 +2,8 @@
 
 // slab_info.hpp -- the record that manages one slab.
 //
-//      byte 0          16      24     32            36          38     39  40         48
-//      | list node     | owner | slab | free_number | untouched | list |   | nonempty | words ...
+//      byte 0          16      24     32            34          36          38     40         48
+//      | list node     | owner | slab | free_number | untouched | info_slot | list | nonempty | words
 //
 // 48 bytes and the words of the free map: 56 for up to 64 slots. In a Small slab it lies in the
 // slab and has as many words as its slots need; outside of it (Large) it is sizeof(SlabInfo) = 128
@@ -15,6 +15,7 @@
 //   [S2] free_number == |free slots in the map|
 //   [S3] the slots from `untouched` on were never taken out of the slab.
 //   [S4] list is the list that the node stands on.
+//   [S5] info_slot is the first slot that this SlabInfo covers, where it covers any.
 
 #include <cstddef>
 #include <cstdint>
@@ -34,8 +35,9 @@ public:
 
     const void* owner = nullptr;  // [S1]
     std::byte* slab = nullptr;
-    std::uint32_t free_number = 0;  // [S2]
+    std::uint16_t free_number = 0;  // [S2]
     std::uint16_t untouched = 0;    // [S3]
+    std::uint16_t info_slot = 0;    // [S5]
     std::uint8_t list = 0;          // [S4]
     FreeMap map;
 };

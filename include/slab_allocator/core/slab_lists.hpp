@@ -100,7 +100,7 @@ private:
     }
 
     void set_free_number(SlabInfo& slab_info, std::size_t free_number) noexcept {
-        slab_info.free_number = static_cast<std::uint32_t>(free_number);
+        slab_info.free_number = static_cast<std::uint16_t>(free_number);
         const std::size_t number = list_for(free_number);
         if (number == slab_info.list) return;
         unlink(slab_info);
