@@ -179,11 +179,15 @@ public:
             if (!mark_all(objects)) return;
         }
         recent_.forget_last();
-        Run run;
-        for (T* const object : objects) {
-            if (object != nullptr) add_to(run, memory_of(object));
+        for (std::size_t index = 0; index < objects.size();) {  // what lies between nulls
+            const std::size_t first = index;
+            while (index < objects.size() && objects[index] != nullptr)
+                ++index;
+            give_back_all(index - first,
+                          [&](std::size_t i) { return memory_of(objects[first + i]); });
+            while (index < objects.size() && objects[index] == nullptr)
+                ++index;
         }
-        finish(run);
         give_back_surplus();
     }
 
@@ -312,15 +316,6 @@ public:
     }
 
 private:
-    /// Slots of one word of one slab that go back together.
-    struct Run {
-        SlabInfo* slab_info = nullptr;
-        std::byte* start = nullptr;  // of the word's first slot
-        std::size_t word = 0;
-        std::uint64_t bits = 0;
-        std::size_t number = 0;
-    };
-
     struct FreeUnlessDone {
         Cache* cache;
         T* memory;
@@ -425,55 +420,50 @@ private:
             if (recent_.contains(memory)) return refuse(memory);
         }
         recent_.forget_last();
-        const bool last_of_all = recent_.size() + 1 == lists_.taken_objects_number();
-        Run run;
-        add_to(run, memory);
-        if (last_of_all || recent_.size() == Recent::capacity) {
-            empty_recent(run, last_of_all ? 0 : Recent::capacity / 2);
+        if (recent_.size() == Recent::capacity) {
+            empty_recent(Recent::capacity / 2);
+            settle_limit();
+        } else if (recent_.size() + 1 == lists_.taken_objects_number()) {  // the last of all
+            empty_recent(0);
         }
-        finish(run);
+        give_back_all(1, [&](std::size_t) { return memory; });
         give_back_surplus();
     }
 
     /// Gives recent objects back to their slabs until `left` are left.
-    void empty_recent(Run& run, std::size_t left) noexcept {
-        for (std::size_t rank = recent_.size(); rank-- > left;) {
-            if constexpr (checked && layout.uses_map()) {
-                add_to(run, recent_.at(rank), recent_.info_at(rank));
-            } else {
-                add_to(run, recent_.at(rank));
-            }
-        }
+    void empty_recent(std::size_t left) noexcept {
+        const std::size_t size = recent_.size();
         recent_.drop_to(left);
+        give_back_all(size - left, [&](std::size_t index) { return recent_.at(left + index); });
     }
 
-    void add_to(Run& run, std::byte* memory, SlabInfo* slab_info = nullptr) noexcept {
-        std::size_t offset = address_of(memory) - address_of(run.start);
-        if (offset >= word_bytes || run.number == 0) {
-            finish(run);
-            if (slab_info == nullptr) slab_info = Place::find(backend_, memory);
-            run.slab_info = slab_info;
-            run.word = Place::slot_of(*slab_info, memory) / FreeMap::bits_per_word;
-            run.start = Place::slab_of(*slab_info, memory) + run.word * word_bytes;
-            offset = address_of(memory) - address_of(run.start);
+    /// Gives the objects memory_at(0 .. number - 1) back to their slabs. Neighbours in one word of a
+    /// slab go back together: what a slab's record costs, it costs once for them.
+    template <typename MemoryAt>
+    void give_back_all(std::size_t number, MemoryAt memory_at) noexcept {
+        std::size_t index = 0;
+        while (index < number) {
+            const std::byte* const memory = memory_at(index);
+            SlabInfo& slab_info = *Place::find(backend_, memory);
+            const std::size_t slot = Place::slot_of(slab_info, memory);
+            const std::size_t word = slot / FreeMap::bits_per_word;
+            const std::uintptr_t start =
+                address_of(Place::slab_of(slab_info, memory)) + word * word_bytes;
+            std::uint64_t bits = std::uint64_t{1} << (slot % FreeMap::bits_per_word);
+            const std::size_t first = index;
+            while (++index < number) {
+                const std::size_t offset = address_of(memory_at(index)) - start;
+                if (offset >= word_bytes) break;
+                bits |= std::uint64_t{1} << layout.slot_at(offset);
+            }
+            slab_info.map.give_back(word, bits);
+            lists_.gave_back(slab_info, index - first);
         }
-        run.bits |= std::uint64_t{1} << layout.slot_at(offset);
-        ++run.number;
-    }
-
-    void finish(Run& run) noexcept {
-        if (run.number == 0) return;
-        run.slab_info->map.give_back(run.word, run.bits);
-        lists_.gave_back(*run.slab_info, run.number);
-        run.bits = 0;
-        run.number = 0;
+        lists_.gave_back_in_all(number);
     }
 
     void settle_recent() noexcept {
-        recent_.forget_last();
-        Run run;
-        empty_recent(run, 0);
-        finish(run);
+        empty_recent(0);
         settle_limit();
     }
 
@@ -585,9 +575,9 @@ private:
         }
         result.slab = slab_info->slab;
         result.slot = Place::slot_of(*slab_info, memory);
-        const bool is_slot =
-            result.slot < layout.slots_per_slab &&
-            result.slot - slab_info->info_slot >= layout.info_slots;  // wraps for slots before it
+        const bool is_slot = result.slot < layout.slots_per_slab &&
+                             result.slot - Place::info_slot(*slab_info) >=
+                                 layout.info_slots;  // wraps for slots before it
         if (!is_slot) {
             result.defect = Defect::InteriorPointer;
             result.slot = 0;
@@ -648,11 +638,13 @@ private:
     }
 
     [[nodiscard]] Defect defect_of(SlabInfo& slab_info, std::size_t number) noexcept {
-        const bool sound = slab_info.owner == this && slab_info.list == number &&
-                           number == Lists::list_for(slab_info.free_number) &&
-                           slab_info.map.consistent(layout.slots_per_slab, slab_info.info_slot,
-                                                    layout.info_slots, slab_info.free_number) &&
-                           is_aligned(slab_info.slab, layout.slab_alignment);
+        const bool sound =
+            slab_info.owner == this && slab_info.list == number &&
+            slab_info.list_most == Lists::most_on(number) &&
+            number == Lists::list_for(slab_info.free_number) &&
+            slab_info.map.consistent(layout.slots_per_slab, Place::info_slot(slab_info),
+                                     layout.info_slots, slab_info.free_number) &&
+            is_aligned(slab_info.slab, layout.slab_alignment);
         if (!sound) return Defect::CorruptedSlabInfo;
         for (std::size_t page = 0; page < layout.pages_per_slab(); ++page) {
             std::byte* const address = slab_info.slab + page * layout.page_size;

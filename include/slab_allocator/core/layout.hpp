@@ -95,6 +95,11 @@ struct Layout {
         return info_offset + (address / grain) % colours * colour_step;
     }
 
+    /// Small, with info_slots: the first slot that the SlabInfo of the slab at `address` covers.
+    [[nodiscard]] constexpr std::size_t info_slot_of(std::uintptr_t address) const noexcept {
+        return info_offset_of(address) / stride;
+    }
+
     [[nodiscard]] constexpr std::size_t offset_of(std::size_t slot) const noexcept {
         return slot * stride;
     }

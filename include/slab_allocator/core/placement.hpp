@@ -34,7 +34,7 @@ class Placement {
 public:
     /// The SlabInfo of the slab that `object` lies in, or would lie in. Rows with a map or an
     /// array: nullptr where there is none.
-    [[nodiscard]] static SlabInfo* find(Backend& backend, std::byte* object) noexcept {
+    [[nodiscard]] static SlabInfo* find(Backend& backend, const std::byte* object) noexcept {
         if constexpr (layout.row == Row::SmallByMask) {
             return in_slab(block_of(object, layout.slab_size));
         } else if constexpr (layout.row == Row::LargeByPageFrames) {
@@ -61,11 +61,17 @@ public:
         return layout.slot_at(address_of(object) - address_of(slab_of(slab_info, object)));
     }
 
+    /// The first of the info_slots slots that the SlabInfo itself covers.
+    [[nodiscard]] static std::size_t info_slot(const SlabInfo& slab_info) noexcept {
+        if constexpr (layout.info_slots == 0) return 0;
+        return layout.info_slot_of(address_of(slab_info.slab));
+    }
+
     /// The bits of word `word` that the SlabInfo itself covers.
     [[nodiscard]] static std::uint64_t covered(const SlabInfo& slab_info,
                                                std::size_t word) noexcept {
         if constexpr (layout.info_slots == 0) return 0;
-        return FreeMap::bits_of(slab_info.info_slot, layout.info_slots, word);
+        return FreeMap::bits_of(info_slot(slab_info), layout.info_slots, word);
     }
 
     /// Places the SlabInfo of a new slab, all slots free and nobody's, and tells the map. nullptr:
@@ -76,11 +82,7 @@ public:
         SlabInfo* const slab_info = ::new (place) SlabInfo;
         slab_info->slab = slab;
         slab_info->free_number = static_cast<std::uint16_t>(layout.objects_per_slab);
-        if constexpr (layout.info_slots > 0) {
-            slab_info->info_slot =
-                static_cast<std::uint16_t>(layout.info_offset_of(address_of(slab)) / layout.stride);
-        }
-        slab_info->map.fill(layout.slots_per_slab, slab_info->info_slot, layout.info_slots);
+        slab_info->map.fill(layout.slots_per_slab, info_slot(*slab_info), layout.info_slots);
         if constexpr (layout.uses_map()) {
             if (!save_pages(backend, *slab_info)) {
                 give_place(backend, *slab_info);

@@ -45,7 +45,7 @@ class SlabInfo;
 template <std::size_t stride, bool checked>
 class RecentRanks {
 public:
-    static constexpr void pushed(const std::byte*, std::size_t) noexcept {}
+    static constexpr void put(const std::byte*, std::size_t) noexcept {}
     static constexpr void popped(const std::byte*) noexcept {}
     static constexpr void forget_last() noexcept {}
 };
@@ -63,9 +63,8 @@ public:
     }
     [[nodiscard]] bool is_last(const std::byte* object) const noexcept { return object == last_; }
 
-    void pushed(const std::byte* object, std::size_t rank) noexcept {
+    void put(const std::byte* object, std::size_t rank) noexcept {
         ranks_[class_of(address_of(object))] = static_cast<std::uint8_t>(rank);  // [R2]
-        last_ = nullptr;                                                         // [R3]
     }
     void popped(const std::byte* object) noexcept { last_ = object; }
     void forget_last() noexcept { last_ = nullptr; }
@@ -109,9 +108,9 @@ public:
 
     /// Requires: !full(), and checked: !occupied(object). Not checked.
     void push(std::byte* object, SlabInfo* slab_info) noexcept {
-        ranks_.pushed(object, size_);
-        if constexpr (with_infos) infos_[size_] = slab_info;
-        objects_[size_++] = object;
+        ranks_.forget_last();
+        put(object, size_, slab_info);
+        ++size_;
     }
 
     /// Undoes pop(), if `object` is what it gave and nothing was pushed since [R3].
@@ -152,16 +151,25 @@ public:
     /// until `most` objects are here. Returns: those that were pushed; others have no place.
     [[nodiscard]] std::uint64_t push_slots(std::byte* start, std::uint64_t bits, std::size_t most,
                                            SlabInfo* slab_info) noexcept {
-        if (size_ != 0 || bits_number(bits) > most) bits = with_place(start, bits, most - size_);
-        const std::size_t number = bits_number(bits);
-        std::size_t rank = size_ + number;
-        size_ = rank;
-        for (std::uint64_t left = bits; left != 0; left &= left - 1) {
-            std::byte* const object = start + lowest_bit(left) * stride;
-            --rank;
-            objects_[rank] = object;
-            if constexpr (with_infos) infos_[rank] = slab_info;
-            ranks_.pushed(object, rank);
+        if (size_ != 0 || capacity < FreeMap::bits_per_word) {
+            bits = with_place(start, bits, most - size_);
+            if (bits == 0) return 0;
+        }
+        const std::size_t low = lowest_bit(bits);
+        const std::uint64_t run = bits >> low;
+        if ((run & (run + 1)) == 0) {  // neighbours, as in a slab that nobody has churned
+            const std::size_t number = highest_bit(run) + 1;
+            std::byte* object = start + (low + number) * stride;
+            for (std::size_t rank = size_; rank < size_ + number; ++rank) {
+                object -= stride;
+                put(object, rank, slab_info);
+            }
+            size_ += number;
+        } else {
+            std::size_t rank = size_ += bits_number(bits);
+            for (std::uint64_t left = bits; left != 0; left &= left - 1) {
+                put(start + lowest_bit(left) * stride, --rank, slab_info);
+            }
         }
         return bits;
     }
@@ -181,6 +189,12 @@ public:
     }
 
 private:
+    void put(std::byte* object, std::size_t rank, [[maybe_unused]] SlabInfo* slab_info) noexcept {
+        ranks_.put(object, rank);
+        if constexpr (with_infos) infos_[rank] = slab_info;
+        objects_[rank] = object;
+    }
+
     /// The lowest `most` of `bits` whose places are not taken. Slots of one word have places of
     /// their own.
     [[nodiscard]] std::uint64_t with_place(std::byte* start, std::uint64_t bits,

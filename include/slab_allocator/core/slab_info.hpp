@@ -3,7 +3,7 @@
 // slab_info.hpp -- the record that manages one slab.
 //
 //      byte 0          16      24     32            34          36          38     40         48
-//      | list node     | owner | slab | free_number | untouched | info_slot | list | nonempty | words
+//      | list node     | owner | slab | free_number | list_most | untouched | list | nonempty | words
 //
 // 48 bytes and the words of the free map: 56 for up to 64 slots. In a Small slab it lies in the
 // slab and has as many words as its slots need; outside of it (Large) it is sizeof(SlabInfo) = 128
@@ -14,8 +14,8 @@
 //   [S1] owner is the cache; it is null before the birth of the slab and after its death.
 //   [S2] free_number == |free slots in the map|
 //   [S3] the slots from `untouched` on were never taken out of the slab.
-//   [S4] list is the list that the node stands on.
-//   [S5] info_slot is the first slot that this SlabInfo covers, where it covers any.
+//   [S4] list is the list that the node stands on, and list_most the most free slots that slabs on
+//        it have, so that giving a slot back costs one comparison.
 
 #include <cstddef>
 #include <cstdint>
@@ -36,8 +36,8 @@ public:
     const void* owner = nullptr;  // [S1]
     std::byte* slab = nullptr;
     std::uint16_t free_number = 0;  // [S2]
+    std::uint16_t list_most = 0;    // [S4]
     std::uint16_t untouched = 0;    // [S3]
-    std::uint16_t info_slot = 0;    // [S5]
     std::uint8_t list = 0;          // [S4]
     FreeMap map;
 };

@@ -12,7 +12,8 @@
 // came last is taken first. Finding the fullest slab with room is one bit scan.
 //
 // Invariants
-//   [B1] a slab stands on the list of its free_number, and slab_info.list says which.
+//   [B1] a slab stands on the list of its free_number, and slab_info.list says which; list_most is
+//        the most free slots that a slab on that list has.
 //   [B2] bit i of nonempty  <=>  list i is not empty
 //   [B3] free_objects_number == sum of free_number over all slabs
 //   [B4] slabs_number == |slabs on all lists|; the counts of full and free ones likewise
@@ -39,6 +40,14 @@ public:
         if (free_number == 0) return full;
         if (free_number == objects_per_slab) return free;
         return 1 + free_number * partial_classes / objects_per_slab;
+    }
+
+    /// The most free slots of a slab on list `number`.
+    [[nodiscard]] static constexpr std::size_t most_on(std::size_t number) noexcept {
+        if (number == full) return 0;
+        if (number == free) return objects_per_slab;
+        const std::size_t next = divide_up(number * objects_per_slab, partial_classes);
+        return next - 1;
     }
 
     [[nodiscard]] constexpr std::size_t slabs_number() const noexcept { return slabs_number_; }
@@ -83,14 +92,21 @@ public:
         --slabs_number_;
     }
 
-    /// `number` slots of a slab became free, or were taken: moves it where it now belongs.
+    /// `number` slots of a slab became free: moves it where it now belongs. The caller counts them
+    /// for all slabs together, by gave_back_in_all() [B3].
     void gave_back(SlabInfo& slab_info, std::size_t number) noexcept {
-        free_objects_number_ += number;
-        set_free_number(slab_info, slab_info.free_number + number);
+        const std::size_t free_number = slab_info.free_number + number;
+        slab_info.free_number = static_cast<std::uint16_t>(free_number);
+        if (free_number > slab_info.list_most) [[unlikely]]
+            move(slab_info);
     }
+    void gave_back_in_all(std::size_t number) noexcept { free_objects_number_ += number; }
+
+    /// `number` slots of a slab were taken: moves it where it now belongs.
     void took(SlabInfo& slab_info, std::size_t number) noexcept {
         free_objects_number_ -= number;
-        set_free_number(slab_info, slab_info.free_number - number);
+        slab_info.free_number = static_cast<std::uint16_t>(slab_info.free_number - number);
+        if (list_for(slab_info.free_number) != slab_info.list) move(slab_info);
     }
 
 private:
@@ -99,18 +115,16 @@ private:
         return nonempty_ & partial;
     }
 
-    void set_free_number(SlabInfo& slab_info, std::size_t free_number) noexcept {
-        slab_info.free_number = static_cast<std::uint16_t>(free_number);
-        const std::size_t number = list_for(free_number);
-        if (number == slab_info.list) return;
+    [[gnu::noinline]] void move(SlabInfo& slab_info) noexcept {
         unlink(slab_info);
-        link(slab_info, number);
+        link(slab_info, list_for(slab_info.free_number));
     }
 
     void link(SlabInfo& slab_info, std::size_t number) noexcept {
         lists_[number].push_front(slab_info);
         nonempty_ |= std::uint64_t{1} << number;  // [B2]
         slab_info.list = static_cast<std::uint8_t>(number);
+        slab_info.list_most = static_cast<std::uint16_t>(most_on(number));
         if (number == free) ++free_slabs_number_;  // [B4]
         if (number == full) ++full_slabs_number_;
     }
