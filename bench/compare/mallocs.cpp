@@ -1,0 +1,31 @@
+// mallocs.cpp -- is the library there, and can it live beside the others?
+
+#include "mallocs.hpp"
+
+#include <cstdio>
+#include <map>
+#include <string>
+
+#include <dlfcn.h>
+
+namespace bench {
+
+MallocFunctions load(const char* library, const char* alloc, const char* free) {
+    static std::map<std::string, void*> handles;  // so that a missing one is missed once
+    const auto known = handles.find(library);
+    void* handle = nullptr;
+    if (known != handles.end()) {
+        handle = known->second;
+    } else {
+        handle = ::dlopen(library, RTLD_NOW | RTLD_LOCAL | RTLD_DEEPBIND);
+        if (handle == nullptr) std::fprintf(stderr, "left out: %s\n", ::dlerror());
+        handles[library] = handle;
+    }
+    if (handle == nullptr) return {};
+    MallocFunctions functions;
+    functions.alloc = reinterpret_cast<void* (*)(std::size_t)>(::dlsym(handle, alloc));
+    functions.free = reinterpret_cast<void (*)(void*)>(::dlsym(handle, free));
+    return functions;
+}
+
+}  // namespace bench
