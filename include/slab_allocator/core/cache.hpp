@@ -85,9 +85,10 @@ public:
     /// Returns: uninitialised memory for one T, or nullptr where the backend refuses; everything is
     /// then as before. Costs: O(1); a new slab is not written through.
     [[nodiscard]] T* alloc() noexcept {
-        if (std::byte* const memory = recent_.pop()) [[likely]]
-            return object_at(memory);
-        return alloc_from_slabs();
+        std::byte* memory = nullptr;
+        if (!recent_.pop(memory)) [[unlikely]]
+            return alloc_from_slabs();
+        return object_at(memory);
     }
 
     /// Takes back what alloc gave; nullptr does nothing. Costs: O(1), and at level misuse one
@@ -152,8 +153,9 @@ public:
     [[nodiscard]] bool alloc_bulk(std::span<T*> objects) noexcept {
         if (!take_slabs_for(objects.size())) return false;
         std::size_t done = 0;
-        while (done < objects.size() && !recent_.empty())
-            objects[done++] = object_at(recent_.pop());
+        std::byte* memory = nullptr;
+        while (done < objects.size() && recent_.pop(memory))
+            objects[done++] = object_at(memory);
         while (done < objects.size()) {
             SlabInfo& slab_info = *slab_with_room();
             const std::size_t before = done;
@@ -359,13 +361,14 @@ private:
     }
 
     [[nodiscard, gnu::noinline]] T* alloc_from_slabs() noexcept {
-        while (recent_.empty()) {
+        std::byte* memory = nullptr;
+        while (!recent_.pop(memory)) {
             if (!fill_recent() && !add_slab()) {
                 ++failures_number_;
                 return nullptr;
             }
         }
-        return object_at(recent_.pop());
+        return object_at(memory);
     }
 
     /// Fills half of the recent objects, from one slab after the other. Returns: whether it could.

@@ -53,7 +53,7 @@ public:
 template <std::size_t stride>
 class RecentRanks<stride, true> {
 public:
-    static constexpr std::size_t classes = 256;
+    static constexpr std::size_t classes = 1024;
 
     [[nodiscard]] std::size_t rank_of(const std::byte* object) const noexcept {
         return ranks_[class_of(address_of(object))];
@@ -70,7 +70,7 @@ public:
     void forget_last() noexcept { last_ = nullptr; }
 
 private:
-    // 2^shift <= stride: two of any 128 neighbouring slots never share a class.
+    // 2^shift <= stride: two of any 512 neighbouring slots never share a class.
     static constexpr int shift = std::bit_width(stride) - 1;
 
     [[nodiscard]] static std::size_t class_of(std::uintptr_t address) noexcept {
@@ -95,15 +95,15 @@ public:
     /// From now on, full() at `limit` objects. Requires: limit <= capacity, not checked.
     constexpr void set_limit(std::size_t limit) noexcept { limit_ = limit; }
 
-    /// Returns: the object that came last, or nullptr where there is none.
-    [[nodiscard]] std::byte* pop() noexcept {
+    /// Takes the object that came last, if there is one. Returns: whether.
+    [[nodiscard]] bool pop(std::byte*& object) noexcept {
         std::size_t size = 0;
         if (__builtin_sub_overflow(size_, 1, &size)) [[unlikely]]
-            return nullptr;
+            return false;
         size_ = size;
-        std::byte* const object = objects_[size];
+        object = objects_[size];
         ranks_.popped(object);
-        return object;
+        return true;
     }
 
     /// Requires: !full(), and checked: !occupied(object). Not checked.
