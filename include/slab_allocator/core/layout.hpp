@@ -25,6 +25,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 
 #include <slab_allocator/core/align.hpp>
 #include <slab_allocator/core/config.hpp>
