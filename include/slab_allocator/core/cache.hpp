@@ -102,7 +102,7 @@ public:
         } else {
             if (memory == nullptr) return;
             if (recent_.full()) [[unlikely]]
-                return free_to_slab(memory);
+                return free_to_slab(memory, nullptr);
             recent_.push(memory, nullptr);
         }
     }
@@ -162,12 +162,13 @@ public:
             while (done < objects.size() && !slab_info.map.empty()) {
                 const std::size_t word = slab_info.map.first_word();
                 std::byte* const start = word_start(slab_info, word);
-                const std::uint64_t bits = usable_bits(slab_info, word);
+                const std::uint64_t covered = Place::covered(slab_info, word);
+                const std::uint64_t bits = slab_info.map.word_at(word) & ~covered;
                 std::uint64_t left = bits;
                 for (; left != 0 && done < objects.size(); left &= left - 1) {
                     objects[done++] = object_at(start + layout.offset_of(lowest_bit(left)));
                 }
-                take(slab_info, word, bits & ~left);
+                take(slab_info, word, bits & ~left, covered);
             }
             lists_.took(slab_info, done - before);
         }
@@ -185,8 +186,9 @@ public:
             const std::size_t first = index;
             while (index < objects.size() && objects[index] != nullptr)
                 ++index;
-            give_back_all(index - first,
-                          [&](std::size_t i) { return memory_of(objects[first + i]); });
+            const auto memory_at = [&](std::size_t i) { return memory_of(objects[first + i]); };
+            give_back_all(index - first, memory_at,
+                          [&](std::size_t i) { return Place::find(backend_, memory_at(i)); });
             while (index < objects.size() && objects[index] == nullptr)
                 ++index;
         }
@@ -356,7 +358,7 @@ private:
         SlabInfo* const slab_info = Place::find(backend_, memory);
         if (!is_taken(slab_info, memory)) [[unlikely]]
             return refuse(memory);
-        if (recent_.full() || recent_.occupied(memory)) return free_to_slab(memory);
+        if (recent_.full() || recent_.occupied(memory)) return free_to_slab(memory, slab_info);
         recent_.push(memory, slab_info);
     }
 
@@ -396,29 +398,27 @@ private:
     [[nodiscard]] bool fill_from_word(SlabInfo& slab_info, std::size_t word,
                                       std::size_t half) noexcept {
         constexpr std::uint64_t low_half = 0xffff'ffff;
-        const std::uint64_t usable = usable_bits(slab_info, word);
+        const std::uint64_t covered = Place::covered(slab_info, word);
+        const std::uint64_t usable = slab_info.map.word_at(word) & ~covered;
         const std::uint64_t wanted = (usable & low_half) != 0 ? usable & low_half : usable;
         const std::uint64_t taken =
             recent_.push_slots(word_start(slab_info, word), wanted, half, &slab_info);
-        take(slab_info, word, taken);
+        take(slab_info, word, taken, covered);
         return taken == wanted;
     }
 
-    [[nodiscard]] static std::uint64_t usable_bits(SlabInfo& slab_info, std::size_t word) noexcept {
-        return slab_info.map.word_at(word) & ~Place::covered(slab_info, word);
-    }
-
     /// Takes bits out of a map; the caller tells lists_.
-    static void take(SlabInfo& slab_info, std::size_t word, std::uint64_t bits) noexcept {
+    static void take(SlabInfo& slab_info, std::size_t word, std::uint64_t bits,
+                     std::uint64_t covered) noexcept {
         if (bits == 0) return;
-        slab_info.map.take(word, bits, Place::covered(slab_info, word));
+        slab_info.map.take(word, bits, covered);
         const std::size_t end = word * FreeMap::bits_per_word + highest_bit(bits) + 1;
         if (end > slab_info.untouched) slab_info.untouched = static_cast<std::uint16_t>(end);
     }
 
     /// free, where the recent objects have no place: they are full, or another has the object's
     /// place -- or the object itself, and this is a double free.
-    [[gnu::noinline]] void free_to_slab(std::byte* memory) noexcept {
+    [[gnu::noinline]] void free_to_slab(std::byte* memory, SlabInfo* slab_info) noexcept {
         if constexpr (checked) {
             if (recent_.contains(memory)) return refuse(memory);
         }
@@ -429,7 +429,9 @@ private:
         } else if (recent_.size() + 1 == lists_.taken_objects_number()) {  // the last of all
             empty_recent(0);
         }
-        give_back_all(1, [&](std::size_t) { return memory; });
+        if (slab_info == nullptr) slab_info = Place::find(backend_, memory);
+        give_back_all(
+            1, [&](std::size_t) { return memory; }, [&](std::size_t) { return slab_info; });
         give_back_surplus();
     }
 
@@ -437,17 +439,23 @@ private:
     void empty_recent(std::size_t left) noexcept {
         const std::size_t size = recent_.size();
         recent_.drop_to(left);
-        give_back_all(size - left, [&](std::size_t index) { return recent_.at(left + index); });
+        give_back_all(
+            size - left, [&](std::size_t index) { return recent_.at(left + index); },
+            [&](std::size_t index) {
+                if constexpr (Recent::has_infos) return recent_.info_at(left + index);
+                return Place::find(backend_, recent_.at(left + index));
+            });
     }
 
     /// Gives the objects memory_at(0 .. number - 1) back to their slabs. Neighbours in one word of a
-    /// slab go back together: what a slab's record costs, it costs once for them.
-    template <typename MemoryAt>
-    void give_back_all(std::size_t number, MemoryAt memory_at) noexcept {
+    /// slab go back together: what a slab's record costs, it costs once for them; info_at(index) is
+    /// asked for the first of them.
+    template <typename MemoryAt, typename InfoAt>
+    void give_back_all(std::size_t number, MemoryAt memory_at, InfoAt info_at) noexcept {
         std::size_t index = 0;
         while (index < number) {
             const std::byte* const memory = memory_at(index);
-            SlabInfo& slab_info = *Place::find(backend_, memory);
+            SlabInfo& slab_info = *info_at(index);
             const std::size_t slot = Place::slot_of(slab_info, memory);
             const std::size_t word = slot / FreeMap::bits_per_word;
             const std::uintptr_t start =

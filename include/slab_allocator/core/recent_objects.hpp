@@ -87,6 +87,7 @@ template <std::size_t stride, bool checked, bool with_infos>
 class RecentObjects {
 public:
     static constexpr std::size_t capacity = recent_capacity(stride);
+    static constexpr bool has_infos = with_infos;
 
     [[nodiscard]] constexpr std::size_t size() const noexcept { return size_; }
     [[nodiscard]] constexpr bool empty() const noexcept { return size_ == 0; }
