@@ -460,11 +460,13 @@ private:
             const std::size_t word = slot / FreeMap::bits_per_word;
             const std::uintptr_t start =
                 address_of(Place::slab_of(slab_info, memory)) + word * word_bytes;
+            const std::size_t rest = layout.slab_size - word * word_bytes;  // no next slab's slots
+            const std::size_t end = rest < word_bytes ? rest : word_bytes;
             std::uint64_t bits = std::uint64_t{1} << (slot % FreeMap::bits_per_word);
             const std::size_t first = index;
             while (++index < number) {
                 const std::size_t offset = address_of(memory_at(index)) - start;
-                if (offset >= word_bytes) break;
+                if (offset >= end) break;
                 bits |= std::uint64_t{1} << layout.slot_at(offset);
             }
             slab_info.map.give_back(word, bits);
