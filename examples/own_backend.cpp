@@ -1,14 +1,13 @@
-// own_backend.cpp -- a first backend: everything that a cache can ask for, from the standard
-// library.
+// own_backend.cpp -- a first backend: all that a cache can ask for, from the standard library.
 //
 //      Cache<SomeType, OwnBackend, 8192 bytes, Large>
 //        |-- slabs                     alloc_slab       free_slab         std::aligned_alloc
-//        |-- a record for each slab    alloc_slab_info  free_slab_info    operator new
+//        |-- a record for each slab    alloc_slab_info  free_slab_info    new
 //        '-- page -> record            save_, get_, delete_slab_info_ptr  std::unordered_map
 //
-// Each call is printed, so that a run shows when a cache asks for what. The exit code is 0 only if
-// all that was given came back.
+// What the backend holds is printed after each step. The exit code is 0 only if all came back.
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -18,64 +17,51 @@
 
 #include <slab_allocator/core/cache.hpp>
 
+using slab_allocator::Cache;
+using slab_allocator::CacheConfig;
+using slab_allocator::ObjectSizeType;
 using slab_allocator::SlabInfo;
 
 // [backend]
-class OwnBackend {
-public:
+struct OwnBackend {
     void* alloc_slab(std::size_t slab_size, std::size_t slab_alignment) {
-        std::printf("    alloc_slab(%zu, %zu)\n", slab_size, slab_alignment);
         void* const slab = std::aligned_alloc(slab_alignment, slab_size);
-        if (slab != nullptr) ++slabs_number_;
+        if (slab != nullptr) ++slabs_number;
         return slab;  // nullptr: out of memory
     }
-    void free_slab(void* slab, std::size_t slab_size, std::size_t slab_alignment) {
-        std::printf("    free_slab(slab, %zu, %zu)\n", slab_size, slab_alignment);
+    void free_slab(void* slab, std::size_t, std::size_t) {
         std::free(slab);
-        --slabs_number_;
+        --slabs_number;
     }
 
     SlabInfo* alloc_slab_info() {
-        std::printf("    alloc_slab_info()\n");
         auto* const slab_info = new (std::nothrow) SlabInfo;
-        if (slab_info != nullptr) ++slab_infos_number_;
+        if (slab_info != nullptr) ++slab_infos_number;
         return slab_info;  // nullptr: out of memory
     }
     void free_slab_info(SlabInfo* slab_info) {
-        std::printf("    free_slab_info(slab_info)\n");
         delete slab_info;
-        --slab_infos_number_;
+        --slab_infos_number;
     }
 
     bool save_slab_info_ptr(std::uintptr_t page_addr, SlabInfo* slab_info) {
-        std::printf("    save_slab_info_ptr(page_addr, slab_info)\n");
         try {
-            slab_infos_[page_addr] = slab_info;
+            map[page_addr] = slab_info;
             return true;
         } catch (const std::bad_alloc&) {
-            return false;  // a backend does not throw: it says so
+            return false;  // a backend does not throw, it refuses
         }
     }
     SlabInfo* get_slab_info_ptr(std::uintptr_t page_addr) {
-        std::printf("    get_slab_info_ptr(page_addr)\n");
-        const auto found = slab_infos_.find(page_addr);
-        return found == slab_infos_.end() ? nullptr : found->second;  // asked for any page
+        const auto found = map.find(page_addr);
+        return found == map.end() ? nullptr : found->second;  // asked for any page, ours or not
     }
-    void delete_slab_info_ptr(std::uintptr_t page_addr) {
-        std::printf("    delete_slab_info_ptr(page_addr)\n");
-        slab_infos_.erase(page_addr);
-    }
+    void delete_slab_info_ptr(std::uintptr_t page_addr) { map.erase(page_addr); }
 
-    bool has_all_back() const {
-        return slabs_number_ == 0 && slab_infos_number_ == 0 && slab_infos_.empty();
-    }
-
-private:
-    std::size_t slabs_number_ = 0;
-    std::size_t slab_infos_number_ = 0;
-    std::unordered_map<std::uintptr_t, SlabInfo*> slab_infos_;
+    std::size_t slabs_number = 0;
+    std::size_t slab_infos_number = 0;
+    std::unordered_map<std::uintptr_t, SlabInfo*> map;
 };
-// [/backend]
 
 struct SomeType {
     std::uint64_t number;
@@ -83,40 +69,43 @@ struct SomeType {
     std::uint8_t array[4];
 };
 
-// [cache]
-using SomeCache =
-    slab_allocator::Cache<SomeType, OwnBackend,
-                          slab_allocator::CacheConfig{
-                              .slab_size = 8192,
-                              .page_size = 4096,
-                              .slab_alignment = 4096,  // all that OwnBackend needs to promise
-                              .object_size_type = slab_allocator::ObjectSizeType::Large}>;
-// [/cache]
+using SomeCache = Cache<SomeType, OwnBackend,
+                        CacheConfig{.slab_size = 8192,
+                                    .page_size = 4096,
+                                    .slab_alignment = 4096,  // so much OwnBackend promises
+                                    .object_size_type = ObjectSizeType::Large}>;
+// [/backend]
+
+void print_held(const char* after, const OwnBackend& backend) {
+    std::printf("%-28s %zu slabs, %zu SlabInfos, %zu pages in the map\n", after,
+                backend.slabs_number, backend.slab_infos_number, backend.map.size());
+}
 
 int main() {
     SomeCache cache;
-    std::printf("%zu objects of %zu bytes to a slab of %zu bytes\n", cache.objects_per_slab(),
-                cache.object_size(), cache.slab_size());
+    const OwnBackend& backend = cache.backend();
+    std::printf("%zu objects to a slab\n", cache.objects_per_slab());
+    print_held("at first", backend);
 
-    std::printf("alloc: the first object needs a slab\n");
-    SomeType* const first = cache.alloc();
-    std::printf("alloc: the second one does not\n");
-    SomeType* const second = cache.alloc();
-    if (first == nullptr || second == nullptr) {
-        std::printf("out of memory\n");
-        return 1;
+    std::array<SomeType*, 1000> objects{};
+    for (std::size_t number = 0; number < objects.size(); ++number) {
+        objects[number] = cache.create(SomeType{number, number % 2 == 0, {}});
+        if (objects[number] == nullptr) {
+            std::printf("out of memory\n");
+            return 1;
+        }
+        if (number == 0) print_held("after 1 create", backend);
     }
-    *first = {1, true, {1, 2, 3, 4}};
-    *second = {2, false, {}};
+    print_held("after 1000", backend);
 
-    std::printf("free: in any order\n");
-    cache.free(first);
-    cache.free(second);
+    for (SomeType* const object : objects)
+        cache.destroy(object);
+    print_held("after 1000 destroy", backend);  // one slab is kept for the next object
+    cache.shrink_to_fit();
+    print_held("after shrink_to_fit", backend);
 
-    std::printf("shrink_to_fit: the slab that was kept for the next object goes back\n");
-    const std::size_t given_back = cache.shrink_to_fit();
-
-    const bool all = cache.backend().has_all_back() && given_back == 1;
-    std::printf(all ? "everything came back\n" : "something is missing\n");
-    return all ? 0 : 1;
+    const bool all_back =
+        backend.slabs_number == 0 && backend.slab_infos_number == 0 && backend.map.empty();
+    std::printf(all_back ? "everything came back\n" : "something is missing\n");
+    return all_back ? 0 : 1;
 }
