@@ -5,9 +5,9 @@
 // CASE MOVE
 //      "deleted" "Cache"
 // CASE COPY_ASSIGNMENT
-//      "deleted" "operator" "Cache"
+//      "deleted" "operator"
 // CASE MOVE_ASSIGNMENT
-//      "deleted" "operator" "Cache"
+//      "deleted" "operator"
 
 #include <utility>
 
