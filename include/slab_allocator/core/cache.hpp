@@ -172,6 +172,7 @@ public:
             }
             lists_.took(slab_info, done - before);
         }
+        note_peak();
         settle_limit();
         return true;
     }
@@ -423,12 +424,7 @@ private:
             if (recent_.contains(memory)) return refuse(memory);
         }
         recent_.forget_last();
-        if (recent_.size() == Recent::capacity) {
-            empty_recent(Recent::capacity / 2);
-            settle_limit();
-        } else if (recent_.size() + 1 == lists_.taken_objects_number()) {  // the last of all
-            empty_recent(0);
-        }
+        if (recent_.size() == Recent::capacity) empty_recent(Recent::capacity / 2);
         if (slab_info == nullptr) slab_info = Place::find(backend_, memory);
         give_back_all(
             1, [&](std::size_t) { return memory; }, [&](std::size_t) { return slab_info; });
@@ -543,6 +539,7 @@ private:
     void remove_slab(SlabInfo& slab_info) noexcept {
         std::byte* const slab = slab_info.slab;
         lists_.remove(slab_info);
+        settle_limit();
         Place::leave(backend_, slab_info);
         backend_.free_slab(slab, layout.slab_size, layout.slab_alignment);
     }
@@ -555,6 +552,8 @@ private:
     }
 
     void give_back_surplus() noexcept {
+        const bool none_live = recent_.size() == lists_.taken_objects_number();
+        if (none_live && lists_.slabs_number() > kept_free_slabs_) empty_recent(0);  // [C2]
         while (lists_.free_slabs_number() > kept_free_slabs_)
             give_back_one();
         settle_limit();
