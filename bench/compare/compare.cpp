@@ -7,22 +7,22 @@
 // repetitions; a ratio is the median of the ratios to `limit` in the same repetition.
 
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <fstream>
 #include <map>
 #include <random>
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include <fnmatch.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "mallocs.hpp"
 #include "region.hpp"
 #include "subject.hpp"
 #include "workloads.hpp"
@@ -36,6 +36,7 @@ struct Options {
     std::vector<std::string> workloads{"*"};
     std::vector<std::string> allocators{"*"};
     int repetitions = 9;
+    bool lowest = false;
     std::string json;
     bool list = false;
 };
@@ -45,6 +46,7 @@ constexpr const char* usage = R"(usage: compare [options]
   --workloads=pair,lifo     workloads or metrics, or globs   (*)
   --allocators=none,mi*     allocators, or globs             (*)
   --reps=5                  repetitions, of each the median  (9)
+  --lowest                  print the lowest, not the median: for a machine with other work
   --json=FILE               write all figures there
   --list                    print what there is
 )";
@@ -76,6 +78,8 @@ Options parse(int argc, char** argv) {
             options.repetitions = std::max(1, std::atoi(repetitions));
         } else if (const char* file = value_of("--json=")) {
             options.json = file;
+        } else if (argument == "--lowest") {
+            options.lowest = true;
         } else if (argument == "--list") {
             options.list = true;
         } else {
@@ -241,7 +245,8 @@ private:
         std::fprintf(stderr, "%zu bytes, %s\n", size, std::string{workload.name}.c_str());
         std::vector<const Subject*> order;
         for (const Subject& subject : subjects()) {
-            if (subject.object_size == size && matches(subject.name, options_.allocators)) {
+            if (subject.object_size == size && matches(subject.name, options_.allocators) &&
+                subject.available()) {
                 order.push_back(&subject);
             }
         }
@@ -277,8 +282,8 @@ private:
                 const auto found = figures_.find({size, metric, name});
                 char cell[64] = "                  -";
                 if (found != figures_.end()) {
-                    std::snprintf(cell, sizeof cell, "%10.2f x%-7.2f", found->second.nanoseconds,
-                                  found->second.ratio);
+                    const auto [nanoseconds, ratio] = printed(found->second, size, metric);
+                    std::snprintf(cell, sizeof cell, "%10.2f x%-7.2f", nanoseconds, ratio);
                 }
                 line += cell;
             }
@@ -286,6 +291,14 @@ private:
                 std::printf("%-18s%s\n", name.c_str(), line.c_str());
             }
         }
+    }
+
+    [[nodiscard]] std::pair<double, double> printed(const Figure& figure, std::size_t size,
+                                                    std::string_view metric) const {
+        if (!options_.lowest) return {figure.nanoseconds, figure.ratio};
+        const auto limit = figures_.find({size, metric, "limit"});
+        const bool known = limit != figures_.end();
+        return {figure.lowest, known ? figure.lowest / limit->second.lowest : 0.0};
     }
 
     [[nodiscard]] static std::vector<std::string> allocator_names() {
@@ -314,6 +327,7 @@ private:
 }  // namespace
 
 int main(int argc, char** argv) {
+    make_room_for_tls(argv);
     const Options options = parse(argc, argv);
     Comparison comparison{options};
     if (options.list) {

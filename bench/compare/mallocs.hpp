@@ -16,6 +16,10 @@ struct MallocFunctions {
     void (*free)(void*) = nullptr;
 };
 
+/// Starts this program again, once, with room for the thread-local variables of libraries that are
+/// loaded later: jemalloc has more than glibc keeps free. To be called first in main().
+void make_room_for_tls(char** arguments);
+
 /// Known by now, or loaded. Returns: what `library` calls `alloc` and `free`.
 [[nodiscard]] MallocFunctions load(const char* library, const char* alloc, const char* free);
 

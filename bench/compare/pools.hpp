@@ -1,16 +1,24 @@
 #pragma once
 
-// pools.hpp -- pools of other C++ libraries as subjects, on the same resident memory as the caches.
+// pools.hpp -- pools of other C++ libraries as subjects, on the same resident memory as the caches. One
+// that is not installed is left out.
 
 #include <cstddef>
 #include <memory_resource>
+#include <type_traits>
 
+#if __has_include(<boost/pool/pool.hpp>)
 #include <boost/pool/pool.hpp>
+#endif
+#if __has_include(<foonathan/memory/memory_pool.hpp>)
+#include <foonathan/memory/memory_pool.hpp>
+#endif
 
 #include "region.hpp"
 
 namespace bench {
 
+#if __has_include(<boost/pool/pool.hpp>)
 /// As Boost.Pool wants its memory; it gives it back all at once.
 struct RegionForBoost {
     using size_type = std::size_t;
@@ -32,6 +40,33 @@ public:
 private:
     boost::pool<RegionForBoost> pool_{Size};
 };
+#endif
+
+#if __has_include(<foonathan/memory/memory_pool.hpp>)
+struct RegionForFoonathan {
+    using is_stateful = std::false_type;
+    [[nodiscard]] static void* allocate_node(std::size_t bytes, std::size_t) {
+        return Region::instance().take(bytes, Region::page_size);
+    }
+    static void deallocate_node(void* memory, std::size_t bytes, std::size_t) noexcept {
+        Region::instance().give(memory, bytes);
+    }
+};
+
+template <std::size_t Size>
+class FoonathanPool {
+    using Pool = foonathan::memory::memory_pool<foonathan::memory::node_pool, RegionForFoonathan>;
+
+public:
+    static constexpr std::size_t object_size = Size;
+    explicit FoonathanPool(std::size_t) {}
+    [[nodiscard]] void* alloc() { return pool_.allocate_node(); }
+    void free(void* object) { pool_.deallocate_node(object); }
+
+private:
+    Pool pool_{Size, Pool::min_block_size(Size, 1'000)};
+};
+#endif
 
 class RegionResource : public std::pmr::memory_resource {
     void* do_allocate(std::size_t bytes, std::size_t alignment) override {

@@ -17,8 +17,6 @@
 
 #include <sys/mman.h>
 
-#include <slab_allocator/core/slab_info.hpp>
-
 namespace bench {
 
 class Region {
@@ -55,6 +53,17 @@ public:
 
     [[nodiscard]] std::byte* base() const noexcept { return base_; }
 
+    /// Zeroed memory that costs nothing until it is touched.
+    [[nodiscard]] static void* map(std::size_t bytes) {
+        void* const memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (memory == MAP_FAILED) {
+            std::perror("mmap");
+            std::exit(1);
+        }
+        return memory;
+    }
+
 private:
     Region() {
         // Aligned to the largest slab, so that the first slab lies at the start.
@@ -64,16 +73,6 @@ private:
         base_ += (alignment - address % alignment) % alignment;
         for (auto& stack : free_)
             stack.reserve(1024);
-    }
-
-    [[nodiscard]] static void* map(std::size_t bytes) {
-        void* const memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
-                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (memory == MAP_FAILED) {
-            std::perror("mmap");
-            std::exit(1);
-        }
-        return memory;
     }
 
     // One LIFO a power of two: allocators under test ask for few sizes, all or none of a class.

@@ -12,8 +12,8 @@
 // and may have  alloc_bulk(void**, n)  free_bulk(void**, n);  objects_per_slab, where it pairs
 // objects at the edge of a slab;  available(), where a library may be missing.
 
-#include <chrono>
 #include <cstddef>
+#include <ctime>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,10 +31,9 @@ public:
     /// An alloc or a free is one operation. Returns: the nanoseconds of all of them.
     template <typename F>
     double time(std::string_view metric, std::size_t operations, F&& f) {
-        const auto start = std::chrono::steady_clock::now();
+        const double start = now();
         f();
-        const auto end = std::chrono::steady_clock::now();
-        const double all = std::chrono::duration<double, std::nano>(end - start).count();
+        const double all = now() - start;
         add(metric, operations, all);
         return all;
     }
@@ -45,6 +44,13 @@ public:
     [[nodiscard]] const std::vector<Entry>& entries() const { return entries_; }
 
 private:
+    /// This thread's time: what others do on the machine while it waits does not count.
+    [[nodiscard]] static double now() {
+        std::timespec time{};
+        ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+        return 1e9 * static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec);
+    }
+
     std::vector<Entry> entries_;
 };
 
@@ -55,6 +61,7 @@ struct Subject {
     std::string name;
     std::size_t object_size;
     const Run* runs;  // one a workload, in the order of `workloads`
+    bool (*available)();
 };
 
 /// All subjects, in the order of tables; each source file adds its own before main().

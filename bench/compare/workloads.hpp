@@ -372,11 +372,14 @@ inline constexpr Run runs_of[] = {
 };
 
 template <typename A>
+bool is_available() {
+    if constexpr (requires { A::available(); }) return A::available();
+    return true;
+}
+
+template <typename A>
 void add_subject(std::string name) {
-    if constexpr (requires { A::available(); }) {
-        if (!A::available()) return;
-    }
-    subjects().push_back({std::move(name), A::object_size, runs_of<A>});
+    subjects().push_back({std::move(name), A::object_size, runs_of<A>, &is_available<A>});
 }
 
 }  // namespace bench
