@@ -51,7 +51,7 @@ template <typename T, typename Backend, CacheConfig Config = CacheConfig{}>
 class Cache {
     static constexpr Layout layout = layout_of<T, Config>;
     static constexpr bool checked = Config.checks != Checks::none;
-    using Place = Placement<layout, Backend>;
+    using Place = Placement<layout, Backend, checked>;
     using Recent = RecentObjects<layout.stride, checked, checked && layout.uses_map()>;
     using Lists = SlabLists<layout.objects_per_slab>;
 
@@ -443,9 +443,9 @@ private:
             });
     }
 
-    /// Gives the objects memory_at(0 .. number - 1) back to their slabs. Neighbours in one word of a
-    /// slab go back together: what a slab's record costs, it costs once for them; info_at(index) is
-    /// asked for the first of them.
+    /// Gives the objects memory_at(0 .. number - 1) back to their slabs. Neighbours in one word of
+    /// a slab go back together: what a slab's record costs, it costs once for them; info_at(index)
+    /// is asked for the first of them.
     template <typename MemoryAt, typename InfoAt>
     void give_back_all(std::size_t number, MemoryAt memory_at, InfoAt info_at) noexcept {
         std::size_t index = 0;
@@ -523,7 +523,7 @@ private:
                 return false;
             }
         }
-        SlabInfo* const slab_info = Place::enter(backend_, slab);
+        SlabInfo* const slab_info = Place::enter(backend_, slab, this);
         if (slab_info == nullptr) {
             backend_.free_slab(slab, layout.slab_size, layout.slab_alignment);
             return false;

@@ -2,7 +2,7 @@
 
 // cache_statistics.hpp -- what a cache tells of itself.
 //
-//      slabs       free_slabs_number + partial_slabs_number + full_slabs_number
+//      slabs       slabs_number() == free_slabs_number + partial_slabs_number + full_slabs_number
 //      slots       free_objects_number + allocated_objects_number == objects_per_slab * slabs
 //      bytes       bytes_held == the slabs, and the SlabInfos outside of them
 //                  bytes_lost: the part of it that no object can ever use
@@ -27,6 +27,10 @@ struct CacheStatistics {
 
     std::size_t bytes_held = 0;
     std::size_t bytes_lost = 0;
+
+    [[nodiscard]] constexpr std::size_t slabs_number() const noexcept {
+        return free_slabs_number + partial_slabs_number + full_slabs_number;
+    }
 
     friend constexpr bool operator==(const CacheStatistics&,
                                      const CacheStatistics&) noexcept = default;

@@ -16,7 +16,7 @@ namespace slab_allocator {
 /// Where the SlabInfo of a slab lies.
 enum class ObjectSizeType : std::uint8_t {
     Auto,   ///< whichever of the two loses less memory
-    Small,  ///< in the slab, before the objects
+    Small,  ///< in the slab, in the place of a few objects or behind them
     Large,  ///< outside of the slab, so that a power of two of objects fits
 };
 

@@ -19,7 +19,7 @@ namespace detail {
 template <std::size_t page_size, std::size_t would_have_to_be>
 consteval bool page_size_is_a_power_of_two() {
     static_assert(page_size == would_have_to_be, "page_size must be a power of two");
-    return true;
+    return page_size == would_have_to_be;
 }
 
 template <std::size_t slab_size, std::size_t would_have_to_be>
@@ -27,28 +27,28 @@ consteval bool slab_size_is_a_power_of_two() {
     static_assert(slab_size == would_have_to_be,
                   "slab_size must be a power of two and a multiple of page_size, or 0 to have it "
                   "chosen");
-    return true;
+    return slab_size == would_have_to_be;
 }
 
 template <std::size_t slab_size, std::size_t would_have_to_be_at_least>
 consteval bool slab_size_is_at_least_a_page() {
     static_assert(slab_size >= would_have_to_be_at_least,
                   "slab_size must be at least page_size: a slab consists of pages");
-    return true;
+    return slab_size >= would_have_to_be_at_least;
 }
 
 template <std::size_t slab_alignment, std::size_t would_have_to_be>
 consteval bool slab_alignment_is_a_power_of_two() {
     static_assert(slab_alignment == would_have_to_be,
                   "slab_alignment must be a power of two, or 0 for slab_size");
-    return true;
+    return slab_alignment == would_have_to_be;
 }
 
 template <std::size_t slab_alignment, std::size_t would_have_to_be_at_least>
 consteval bool slab_alignment_is_at_least_a_page() {
     static_assert(slab_alignment >= would_have_to_be_at_least,
                   "slab_alignment must be at least page_size: a slab consists of pages");
-    return true;
+    return slab_alignment >= would_have_to_be_at_least;
 }
 
 template <std::size_t object_alignment, std::size_t can_be_at_most>
@@ -57,7 +57,7 @@ consteval bool object_alignment_fits() {
         object_alignment <= can_be_at_most,
         "the object's alignment is larger than the slab's: objects can be aligned at most "
         "as their slab is; raise slab_alignment (or slab_size, where that is 0)");
-    return true;
+    return object_alignment <= can_be_at_most;
 }
 
 template <bool ok>
@@ -65,7 +65,7 @@ consteval bool page_frames_are_for_large() {
     static_assert(ok,
                   "slab_info_lookup PageFrames is for object_size_type Large: the SlabInfo of a "
                   "Small slab lies in the slab, not in the backend's array");
-    return true;
+    return ok;
 }
 
 template <std::size_t slab_alignment, std::size_t would_have_to_be_at_least>
@@ -73,15 +73,15 @@ consteval bool page_frames_have_natural_alignment() {
     static_assert(slab_alignment >= would_have_to_be_at_least,
                   "slab_info_lookup PageFrames asks for a slab's first page, which is found by "
                   "masking: slab_alignment must be at least slab_size, or 0");
-    return true;
+    return slab_alignment >= would_have_to_be_at_least;
 }
 
 template <std::size_t slab_size, std::size_t would_have_to_be_at_least>
 consteval bool slab_has_room_for_an_object() {
     static_assert(slab_size >= would_have_to_be_at_least,
                   "no room for an object: slab_size must hold one object and, where it is Small, "
-                  "the SlabInfo before it");
-    return true;
+                  "its SlabInfo, too");
+    return slab_size >= would_have_to_be_at_least;
 }
 
 template <std::size_t slots, std::size_t can_be_at_most>
@@ -89,7 +89,7 @@ consteval bool slab_info_can_hold_the_slots() {
     static_assert(slots <= can_be_at_most,
                   "too many slots for object_size_type Large: a SlabInfo outside of its slab "
                   "manages at most 640; lower slab_size or take Small");
-    return true;
+    return slots <= can_be_at_most;
 }
 
 }  // namespace detail

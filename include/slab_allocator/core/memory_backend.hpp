@@ -155,7 +155,8 @@ consteval bool check_functions() {
     static_assert(!frames || backend_has::slab_info_at<Backend>,
                   "the backend needs `SlabInfo* slab_info_at(std::uintptr_t page_addr)`: "
                   "slab_info_lookup PageFrames asks the backend's own array for each SlabInfo");
-    return true;
+    return (!every || SlabSource<Backend>) && (!info || SlabInfoSource<Backend>) &&
+           (!map || SlabInfoMap<Backend>) && (!frames || backend_has::slab_info_at<Backend>);
 }
 
 }  // namespace detail

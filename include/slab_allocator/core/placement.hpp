@@ -29,7 +29,7 @@
 
 namespace slab_allocator {
 
-template <Layout layout, typename Backend>
+template <Layout layout, typename Backend, bool checked>
 class Placement {
 public:
     /// The SlabInfo of the slab that `object` lies in, or would lie in. Rows with a map or an
@@ -75,17 +75,28 @@ public:
     }
 
     /// Places the SlabInfo of a new slab, all slots free and nobody's, and tells the map. nullptr:
-    /// the backend refused, and knows nothing of it any more [P1].
-    [[nodiscard]] static SlabInfo* enter(Backend& backend, std::byte* slab) noexcept {
-        void* const place = take_place(backend, slab);
+    /// the backend refused, or its answer was, and knows nothing of it any more [P1].
+    [[nodiscard]] static SlabInfo* enter(Backend& backend, std::byte* slab,
+                                         const void* cache) noexcept {
+        SlabInfo* const place = take_place(backend, slab);
         if (place == nullptr) return nullptr;
-        SlabInfo* const slab_info = ::new (place) SlabInfo;
+        if constexpr (checked && !layout.small()) {
+            if (!is_aligned(place, alignof(SlabInfo))) [[unlikely]] {
+                give_place(backend, place);
+                report({.defect = Defect::MisalignedSlabInfo,
+                        .pointer = place,
+                        .cache = cache,
+                        .slab = slab});
+                return nullptr;
+            }
+        }
+        SlabInfo* const slab_info = ::new (static_cast<void*>(place)) SlabInfo;
         slab_info->slab = slab;
         slab_info->free_number = static_cast<std::uint16_t>(layout.objects_per_slab);
         slab_info->map.fill(layout.slots_per_slab, info_slot(*slab_info), layout.info_slots);
         if constexpr (layout.uses_map()) {
             if (!save_pages(backend, *slab_info)) {
-                give_place(backend, *slab_info);
+                give_place(backend, slab_info);
                 return nullptr;
             }
         }
@@ -98,7 +109,7 @@ public:
         if constexpr (layout.uses_map()) {
             delete_pages(backend, address_of(slab_info.slab), layout.pages_per_slab());
         }
-        give_place(backend, slab_info);
+        give_place(backend, &slab_info);
     }
 
 private:
@@ -106,8 +117,8 @@ private:
         return reinterpret_cast<SlabInfo*>(slab + layout.info_offset_of(address_of(slab)));
     }
 
-    [[nodiscard]] static void* take_place(Backend& backend,
-                                          [[maybe_unused]] std::byte* slab) noexcept {
+    [[nodiscard]] static SlabInfo* take_place(Backend& backend,
+                                              [[maybe_unused]] std::byte* slab) noexcept {
         if constexpr (layout.small()) {
             return in_slab(slab);
         } else if constexpr (layout.row == Row::LargeByPageFrames) {
@@ -118,8 +129,8 @@ private:
     }
 
     static void give_place([[maybe_unused]] Backend& backend,
-                           [[maybe_unused]] SlabInfo& slab_info) noexcept {
-        if constexpr (layout.row == Row::LargeByMap) backend.free_slab_info(&slab_info);
+                           [[maybe_unused]] SlabInfo* slab_info) noexcept {
+        if constexpr (layout.row == Row::LargeByMap) backend.free_slab_info(slab_info);
     }
 
     [[nodiscard]] static bool save_pages(Backend& backend, SlabInfo& slab_info) noexcept {

@@ -148,8 +148,8 @@ public:
     /// An object that pop() gave went elsewhere than here.
     void forget_last() noexcept { ranks_.forget_last(); }
 
-    /// Pushes the slots `bits` of a word that starts at `start`, so that the lowest comes out first,
-    /// until `most` objects are here. Returns: those that were pushed; others have no place.
+    /// Pushes the slots `bits` of a word that starts at `start`, so that the lowest comes out
+    /// first, until `most` objects are here. Returns: those that were pushed; others have no place.
     [[nodiscard]] std::uint64_t push_slots(std::byte* start, std::uint64_t bits, std::size_t most,
                                            SlabInfo* slab_info) noexcept {
         if (size_ != 0 || capacity < FreeMap::bits_per_word) {

@@ -2,8 +2,8 @@
 
 // slab_info.hpp -- the record that manages one slab.
 //
-//      byte 0          16      24     32            34          36          38     40         48
-//      | list node     | owner | slab | free_number | list_most | untouched | list | nonempty | words
+//      byte 0      16      24     32            34          36          38     40         48
+//      | list node | owner | slab | free_number | list_most | untouched | list | nonempty | words
 //
 // 48 bytes and the words of the free map: 56 for up to 64 slots. In a Small slab it lies in the
 // slab and has as many words as its slots need; outside of it (Large) it is sizeof(SlabInfo) = 128
