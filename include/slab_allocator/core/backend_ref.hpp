@@ -25,6 +25,7 @@ public:
     using backend_type = Backend;
 
     /// Not explicit: a Backend& stands for itself where a BackendRef is asked for.
+    // NOLINTNEXTLINE(google-explicit-constructor)
     constexpr BackendRef(Backend& backend) noexcept : backend_(&backend) {}
 
     [[nodiscard]] constexpr Backend& get() const noexcept { return *backend_; }

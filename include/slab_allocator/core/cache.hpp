@@ -354,7 +354,9 @@ private:
     }
 
     /// free, where it is not the object that alloc gave last.
-    [[gnu::noinline]] void free_checked(std::byte* memory) noexcept {
+    [[gnu::noinline]] void free_checked(std::byte* memory) noexcept
+        requires checked
+    {
         if (memory == nullptr) return;
         SlabInfo* const slab_info = Place::find(backend_, memory);
         if (!is_taken(slab_info, memory)) [[unlikely]]
@@ -613,7 +615,7 @@ private:
             if (memory == nullptr) continue;
             SlabInfo* const slab_info = Place::find(backend_, memory);
             if (!is_taken(slab_info, memory) || recent_.contains(memory)) [[unlikely]] {
-                DefectReport wrong = what_is_wrong(memory);
+                const DefectReport wrong = what_is_wrong(memory);
                 for (T* const marked : objects.first(done)) {
                     if (marked != nullptr) unmark(memory_of(marked));
                 }

@@ -1,4 +1,4 @@
-// program.cpp -- somebody's program: finds the header, and is compiled as C++20 without asking for it.
+// program.cpp -- somebody's program: finds the headers, and is compiled as C++20 unasked.
 
 #include <slab_allocator/core/cache.hpp>
 #include <slab_allocator/version.hpp>
