@@ -82,11 +82,11 @@ public:
         if (place == nullptr) return nullptr;
         if constexpr (checked && !layout.small()) {
             if (!is_aligned(place, alignof(SlabInfo))) [[unlikely]] {
-                give_place(backend, place);
                 report({.defect = Defect::MisalignedSlabInfo,
                         .pointer = place,
                         .cache = cache,
                         .slab = slab});
+                give_place(backend, place);
                 return nullptr;
             }
         }
