@@ -520,8 +520,8 @@ private:
         if (slab == nullptr) return false;
         if constexpr (checked) {
             if (!is_aligned(slab, layout.slab_alignment)) [[unlikely]] {
-                backend_.free_slab(slab, layout.slab_size, layout.slab_alignment);
                 report({.defect = Defect::MisalignedSlab, .pointer = slab, .cache = this});
+                backend_.free_slab(slab, layout.slab_size, layout.slab_alignment);
                 return false;
             }
         }
