@@ -1,0 +1,138 @@
+// instructions.cpp -- how many instructions does a call take?
+//
+// Runs under callgrind, and asks it to write down the count of each probe by name; count.py reads
+// those. Every probe runs twice, with 8 and with 16 calls, so that what lies around them cancels
+// out; `nothing` is what the loop itself takes.
+
+#include <cstddef>
+#include <string>
+
+#include <valgrind/callgrind.h>
+
+#include "../compare/caches.hpp"
+#include "../compare/limits.hpp"
+#include "../compare/rows.hpp"
+
+namespace {
+
+using namespace bench;
+using slab_allocator::CacheConfig;
+using slab_allocator::Checks;
+using slab_allocator::ObjectSizeType;
+using slab_allocator::SlabInfoLookup;
+
+constexpr std::size_t object_size = 64;
+constexpr std::size_t few = 8;
+constexpr std::size_t many = 16;
+
+template <typename T>
+void keep(T& value) {
+    asm volatile("" : "+r"(value) : : "memory");
+}
+
+/// The loop around the calls, and no calls.
+struct Nothing {
+    explicit Nothing(std::size_t) {}
+    [[nodiscard]] void* alloc() { return this; }
+    void free(void*) {}
+};
+
+template <typename A>
+class Probes {
+public:
+    explicit Probes(const char* name) : name_(name) {
+        asm volatile("" : : "r"(&allocator_) : "memory");
+        for (void*& object : others_)
+            object = get(allocator_);
+        allocs(allocator_, objects_, many);  // warm-up: that many lie at the cache's hand now
+        frees(allocator_, objects_, many);
+    }
+    Probes(const Probes&) = delete;
+    Probes& operator=(const Probes&) = delete;
+    ~Probes() {
+        for (void* const object : others_)
+            allocator_.free(object);
+    }
+
+    void run() {
+        for (const std::size_t calls : {few, many}) {
+            count("pair", calls, [&] { pairs(allocator_, calls); });
+            count("alloc", calls, [&] { allocs(allocator_, objects_, calls); });
+            count("free", calls, [&] { frees(allocator_, objects_, calls); });
+        }
+    }
+
+private:
+    template <typename F>
+    void count(const char* what, std::size_t calls, F&& f) {
+        const std::string title = std::string{name_} + " " + what + " " + std::to_string(calls);
+        CALLGRIND_ZERO_STATS;
+        f();
+        CALLGRIND_DUMP_STATS_AT(title.c_str());
+    }
+
+    [[gnu::always_inline]] static void* get(A& allocator) {
+        void* object = allocator.alloc();
+        keep(object);
+        return object;
+    }
+    [[gnu::noinline]] static void pairs(A& allocator, std::size_t number) {
+        for (std::size_t i = 0; i < number; ++i)
+            allocator.free(get(allocator));
+    }
+    [[gnu::noinline]] static void allocs(A& allocator, void** objects, std::size_t number) {
+        for (std::size_t i = 0; i < number; ++i)
+            objects[i] = get(allocator);
+    }
+    [[gnu::noinline]] static void frees(A& allocator, void** objects, std::size_t number) {
+        for (std::size_t i = 0; i < number; ++i) {
+            void* object = objects[i];
+            keep(object);
+            allocator.free(object);
+        }
+    }
+
+    const char* name_;
+    A allocator_{200};
+    void* others_[100];
+    void* objects_[many];
+};
+
+template <typename A>
+void probe(const std::string& name) {
+    Region::instance().reset();
+    Probes<A>{name.c_str()}.run();
+}
+
+template <Checks checks>
+void probe_rows(const std::string& level) {
+    constexpr auto small = ObjectSizeType::Small;
+    constexpr auto large = ObjectSizeType::Large;
+    constexpr CacheConfig mask{.object_size_type = small, .checks = checks};
+    constexpr CacheConfig page{.slab_size = 4096, .object_size_type = small, .checks = checks};
+    constexpr CacheConfig small_by_map{
+        .slab_size = 16384, .slab_alignment = 4096, .object_size_type = small, .checks = checks};
+    constexpr CacheConfig large_by_map{
+        .slab_alignment = 4096, .object_size_type = large, .checks = checks};
+    constexpr CacheConfig frames{.object_size_type = large,
+                                 .checks = checks,
+                                 .slab_info_lookup = SlabInfoLookup::PageFrames};
+    probe<CacheSubject<object_size, RegionSlabs, mask>>(level);
+    probe<CacheSubject<object_size, RegionSlabs, page>>(level + "-4k");
+    probe<CacheSubject<object_size, RowByMap<Flat>, small_by_map>>(level + "-small-flat");
+    probe<CacheSubject<object_size, RowByMap<Radix>, small_by_map>>(level + "-small-radix");
+    probe<CacheSubject<object_size, RowByMap<Hash>, small_by_map>>(level + "-small-hash");
+    probe<CacheSubject<object_size, RowByMap<Flat>, large_by_map>>(level + "-large-flat");
+    probe<CacheSubject<object_size, RowByMap<Radix>, large_by_map>>(level + "-large-radix");
+    probe<CacheSubject<object_size, RowByMap<Hash>, large_by_map>>(level + "-large-hash");
+    probe<CacheSubject<object_size, RowByPageFrames, frames>>(level + "-frames");
+}
+
+}  // namespace
+
+int main() {
+    probe<Nothing>("nothing");
+    probe<Limit<object_size>>("limit");
+    probe_rows<Checks::none>("none");
+    probe_rows<Checks::misuse>("misuse");
+}
