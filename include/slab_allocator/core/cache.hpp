@@ -295,6 +295,7 @@ public:
         std::size_t slabs = 0;
         std::size_t free_objects = 0;
         for (std::size_t number = 0; number < Lists::lists_number; ++number) {
+            const std::size_t before = slabs;
             for (SlabInfo& slab_info : lists_.list(number)) {
                 if (++slabs > lists_.slabs_number() || !slab_info.consistent()) {
                     return corrupted(&slab_info);
@@ -305,6 +306,7 @@ public:
                 }
                 free_objects += slab_info.free_number;
             }
+            if (!lists_.agree(number, slabs - before)) return corrupted(this);
         }
         if (slabs != lists_.slabs_number() || free_objects != lists_.free_objects_number() ||
             recent_.size() > lists_.taken_objects_number()) {
@@ -658,6 +660,8 @@ private:
             number == Lists::list_for(slab_info.free_number) &&
             slab_info.map.consistent(layout.slots_per_slab, Place::info_slot(slab_info),
                                      layout.info_slots, slab_info.free_number) &&
+            slab_info.untouched <= layout.slots_per_slab &&
+            slab_info.untouched >= slab_info.map.end_of_taken(layout.slots_per_slab) &&
             is_aligned(slab_info.slab, layout.slab_alignment);
         if (!sound) return Defect::CorruptedSlabInfo;
         for (std::size_t page = 0; page < layout.pages_per_slab(); ++page) {

@@ -108,6 +108,15 @@ public:
         words()[slot / bits_per_word] &= ~(std::uint64_t{1} << (slot % bits_per_word));
     }
 
+    /// One beyond the last of `slots` slots that is not free; 0: all are.
+    [[nodiscard]] std::size_t end_of_taken(std::size_t slots) const noexcept {
+        for (std::size_t word = words_for(slots); word-- > 0;) {
+            const std::uint64_t taken = bits_of(0, slots, word) & ~word_at(word);
+            if (taken != 0) return word * bits_per_word + highest_bit(taken) + 1;
+        }
+        return 0;
+    }
+
     /// Do summary, words and `free_number` agree, for these slots?
     [[nodiscard]] bool consistent(std::size_t slots, std::size_t covered,
                                   std::size_t covered_number,

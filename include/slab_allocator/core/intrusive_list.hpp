@@ -43,7 +43,8 @@ public:
 
     /// Do both neighbours know this node? Requires: linked().
     [[nodiscard]] constexpr bool consistent() const noexcept {
-        return next_->previous_ == this && previous_->next_ == this;
+        return next_ != nullptr && previous_ != nullptr && next_->previous_ == this &&
+               previous_->next_ == this;
     }
 
 private:

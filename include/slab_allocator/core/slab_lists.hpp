@@ -80,6 +80,13 @@ public:
         return nonempty_ == 0 ? nullptr : &lists_[lowest_bit(nonempty_)].front();
     }
 
+    /// Do the counts and bits agree with `slabs` slabs standing on list `number`? [B2] [B4]
+    [[nodiscard]] bool agree(std::size_t number, std::size_t slabs) const noexcept {
+        if (number == free && slabs != free_slabs_number_) return false;
+        if (number == full && slabs != full_slabs_number_) return false;
+        return ((nonempty_ >> number) & 1U) == (slabs == 0 ? 0U : 1U);
+    }
+
     /// Requires: slab_info is at rest.
     void add(SlabInfo& slab_info) noexcept {
         ++slabs_number_;
