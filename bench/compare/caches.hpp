@@ -42,6 +42,12 @@ public:
         cache_.free_bulk({typed(objects), number});
     }
 
+    /// Gives back what is kept for later, here and below.
+    void trim() {
+        cache_.shrink_to_fit();
+        if constexpr (requires { cache_.backend().trim(); }) cache_.backend().trim();
+    }
+
 private:
     // A pointer to any object looks the same; the cache's arrays have the type, the runs' have not.
     [[nodiscard]] static Object<Size>** typed(void** objects) {

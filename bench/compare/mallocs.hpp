@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <cstdlib>
 
+#include <malloc.h>
+
 namespace bench {
 
 /// The functions of one library; null where it is not installed.
@@ -29,6 +31,7 @@ struct Glibc {
     explicit Glibc(std::size_t) {}
     [[nodiscard]] void* alloc() { return std::malloc(Size); }
     void free(void* object) { std::free(object); }
+    void trim() { ::malloc_trim(0); }
 };
 
 /// Which: a type with library, alloc_name and free_name.

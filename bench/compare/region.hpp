@@ -32,6 +32,7 @@ public:
     /// Everything handed out before is void.
     void reset() noexcept {
         used_ = 0;
+        in_use_ = 0;
         for (auto& stack : free_)
             stack.clear();
     }
@@ -39,17 +40,26 @@ public:
     /// Costs: a bump, or one pop where a piece of the same size was given back.
     [[nodiscard]] void* take(std::size_t bytes, std::size_t alignment) {
         auto& stack = free_[class_of(bytes)];
+        in_use_ += bytes;
         if (!stack.empty()) {
             void* const piece = stack.back();
             stack.pop_back();
             return piece;
         }
         const std::size_t start = (used_ + alignment - 1) & ~(alignment - 1);
-        if (start + bytes > size) return nullptr;
+        if (start + bytes > size) {
+            in_use_ -= bytes;
+            return nullptr;
+        }
         used_ = start + bytes;
         return base_ + start;
     }
-    void give(void* piece, std::size_t bytes) { free_[class_of(bytes)].push_back(piece); }
+    void give(void* piece, std::size_t bytes) {
+        in_use_ -= bytes;
+        free_[class_of(bytes)].push_back(piece);
+    }
+
+    [[nodiscard]] std::size_t in_use() const noexcept { return in_use_; }
 
     [[nodiscard]] std::byte* base() const noexcept { return base_; }
 
@@ -82,6 +92,7 @@ private:
 
     std::byte* base_ = nullptr;
     std::size_t used_ = 0;
+    std::size_t in_use_ = 0;
     std::vector<void*> free_[64];
 };
 
