@@ -1,0 +1,7 @@
+#pragma once
+
+// slab_allocator.hpp -- everything, for programs. Hosted.
+
+#include <slab_allocator/backends/aligned_alloc_backend.hpp>
+#include <slab_allocator/backends/mmap_backend.hpp>
+#include <slab_allocator/kernel.hpp>
