@@ -3,6 +3,8 @@
 // kernel.hpp -- everything that needs no operating system.
 
 #include <slab_allocator/backends/arena_backend.hpp>
+#include <slab_allocator/backends/buddy_backend.hpp>
+#include <slab_allocator/backends/buddy_region.hpp>
 #include <slab_allocator/backends/composed_backend.hpp>
 #include <slab_allocator/backends/slab_info_cache.hpp>
 #include <slab_allocator/backends/slab_runs.hpp>

@@ -1,5 +1,5 @@
-// parts.cpp -- the parts of a backend that a kernel can use, put together as static objects that are
-// never destroyed.
+// parts.cpp -- the parts of a backend that a kernel can use, put together as static objects that
+// are never destroyed.
 
 #include <cstddef>
 #include <cstdint>
@@ -56,6 +56,23 @@ bool use_runs() {
     return runs.trim() != 0 && runs.bytes_held() == 0;
 }
 
+bool use_page_frames() {
+    alignas(4096) static std::byte memory[region_size];
+    static constinit BuddyBackend<4096> found_at_boot;
+    static constinit BuddyBackend<> elsewhere;
+    alignas(16) static std::byte storage[BuddyBackend<>::storage_size(1)];
+    found_at_boot.adopt(memory, sizeof(memory) / 2);
+    elsewhere.adopt(memory + sizeof(memory) / 2, 4096, storage);
+    constexpr CacheConfig by_frames{.object_size_type = ObjectSizeType::Large,
+                                    .slab_info_lookup = SlabInfoLookup::PageFrames,
+                                    .never_destroyed = true};
+    void* const page = elsewhere.alloc_order(0);
+    if (page != nullptr) elsewhere.free_order(page, 0);
+    return use<found_at_boot, by_frames>() && found_at_boot.pages_in_use() == 0 &&
+           found_at_boot.contains(memory) == elsewhere.contains(memory) &&
+           elsewhere.free_blocks_number(0) == elsewhere.pages_number();
+}
+
 }  // namespace
 
 template class slab_allocator::HashMap<Pages, 4096, true>;
@@ -65,7 +82,7 @@ template class slab_allocator::SlabInfoCache<Pages, 4096, true>;
 int main() {
     return use<by_hash, large>() && use<by_hash, page_aligned>() && use<by_radix, large>() &&
                    use<by_array, large>() && use<arena, CacheConfig{.never_destroyed = true}>() &&
-                   use_runs()
+                   use_runs() && use_page_frames()
                ? 0
                : 1;
 }
