@@ -127,8 +127,9 @@ public:
     DefectReport validate() override { return cache_.validate(); }
 
     SlabInfo* slab_info_of(std::byte* object) override {
-        return slab_allocator::Placement<slab_allocator::layout_of<T, config>, Backend>::find(
-            cache_.backend(), object);
+        using Place = slab_allocator::Placement<slab_allocator::layout_of<T, config>, Backend,
+                                                config.checks != Checks::none>;
+        return Place::find(cache_.backend(), object);
     }
     std::span<std::byte> bytes() override { return std::as_writable_bytes(std::span(&cache_, 1)); }
 

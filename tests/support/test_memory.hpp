@@ -144,21 +144,28 @@ public:
         info_places()[number].slab = 0;
         ++live_infos_;
         std::memset(info_at(number), static_cast<int>(fresh), sizeof(SlabInfo));
-        auto* const slab_info = static_cast<SlabInfo*>(info_at(number));
-        note(Call::alloc_slab_info, slab_info);
-        return slab_info;
+        auto* const place = static_cast<std::byte*>(info_at(number));
+        note(Call::alloc_slab_info, place);
+        misaligned_info_ = misalign_info;
+        misalign_info = 0;
+        return static_cast<SlabInfo*>(static_cast<void*>(place + misaligned_info_));
     }
 
     void free_slab_info(SlabInfo* slab_info) {
         called(Call::free_slab_info);
-        note(Call::free_slab_info, slab_info);
-        InfoPlace* const place = place_of(slab_info);
+        void* const memory =
+            static_cast<std::byte*>(static_cast<void*>(slab_info)) - misaligned_info_;
+        note(Call::free_slab_info, memory);
+        InfoPlace* const place = place_of(memory);
         if (place == nullptr || !place->live) return complain("free_slab_info: not a live one");
         if (place->pages != 0) complain("free_slab_info: the map still leads to it");
-        if (slab_info->linked()) complain("free_slab_info: it still stands on a list");
+        if (misaligned_info_ == 0 && place->slab != 0 && slab_info->linked()) {
+            complain("free_slab_info: it still stands on a list");
+        }
+        misaligned_info_ = 0;
         place->live = false;
         --live_infos_;
-        std::memset(static_cast<void*>(slab_info), static_cast<int>(released), sizeof(SlabInfo));
+        std::memset(memory, static_cast<int>(released), sizeof(SlabInfo));
         released_infos_.push_back(static_cast<std::size_t>(place - info_places()));
     }
 
@@ -295,7 +302,8 @@ public:
     bool record = false;         ///< keep `events`
     std::size_t quarantine = 4;  ///< how many released slabs wait before the oldest is used again
     std::size_t misalign = 0;    ///< bytes to add to the next slab's address
-    std::size_t gets = 0;        ///< how often the map or the array was asked
+    std::size_t misalign_info = 0;  ///< ... and to the next SlabInfo's
+    std::size_t gets = 0;           ///< how often the map or the array was asked
     std::vector<Event> events;
     std::function<void(Call)> on_call;  ///< called first in each call but get and slab_info_at
 
@@ -386,7 +394,7 @@ private:
     [[nodiscard]] void* info_at(std::size_t number) const noexcept {
         return infos_.start() + number * sizeof(SlabInfo);
     }
-    [[nodiscard]] InfoPlace* place_of(const SlabInfo* slab_info) const noexcept {
+    [[nodiscard]] InfoPlace* place_of(const void* slab_info) const noexcept {
         const std::size_t offset =
             slab_allocator::address_of(slab_info) - slab_allocator::address_of(infos_.start());
         return offset < infos_used_ * sizeof(SlabInfo) ? info_places() + offset / sizeof(SlabInfo)
@@ -405,6 +413,7 @@ private:
     std::deque<std::size_t> released_infos_;
     std::size_t infos_used_ = 0;
     std::size_t misaligned_ = 0;
+    std::size_t misaligned_info_ = 0;
     std::size_t requests_ = 0;
     std::size_t refused_ = 0;
     std::size_t refusals_ = 0;

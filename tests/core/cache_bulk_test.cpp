@@ -1,0 +1,123 @@
+#include <algorithm>
+#include <set>
+#include <vector>
+
+#include <support/catch.hpp>
+#include <support/scenes.hpp>
+
+using namespace support;
+using slab_allocator::Defect;
+
+namespace {
+
+[[nodiscard]] bool add_all(Model& model, const std::vector<std::byte*>& objects) {
+    bool right = true;
+    for (std::byte* const object : objects)
+        right = model.add(object) && right;
+    return right;
+}
+
+}  // namespace
+
+TEST_CASE("alloc_bulk gives as many distinct objects as were asked for", "[cache][bulk]") {
+    in_every_configuration(
+        [](const Configuration& configuration, TestMemory& memory, AnyCache& cache) {
+            Model model(configuration, memory);
+            for (const std::size_t number :
+                 {std::size_t{1}, configuration.objects_per_slab(), std::size_t{0}, std::size_t{7},
+                  configuration.slabs(2) + 1, configuration.slabs(1) - 1}) {
+                CAPTURE(number);
+                std::vector<std::byte*> objects(number);
+                REQUIRE(cache.alloc_bulk(objects));
+                REQUIRE(add_all(model, objects));
+                REQUIRE(model.agrees(cache));
+                REQUIRE(cache.validate().defect == Defect::None);
+            }
+            std::vector<std::byte*> all = model.objects();
+            REQUIRE(std::set<std::byte*>(all.begin(), all.end()).size() == all.size());
+            REQUIRE(model.all_intact());
+            REQUIRE(memory.live_slabs() == (model.size() + configuration.objects_per_slab() - 1) /
+                                               configuration.objects_per_slab());
+            cache.free_bulk(all);
+            REQUIRE(cache.statistics().allocated_objects_number == 0);
+        });
+}
+
+TEST_CASE("alloc_bulk uses up what lies at the cache's hand and in partial slabs first",
+          "[cache][bulk]") {
+    in_every_configuration(
+        [](const Configuration& configuration, TestMemory& memory, AnyCache& cache) {
+            Model model(configuration, memory);
+            grow(cache, model, configuration.slabs(3));
+            Random random;
+            model.shuffle(random);
+            const std::size_t left = configuration.slabs(3) / 2 + 1;
+            shrink(cache, model, left);
+            const std::size_t before = memory.live_slabs();
+            std::vector<std::byte*> objects(configuration.slabs(before) - left);
+            REQUIRE(cache.alloc_bulk(objects));
+            REQUIRE(memory.live_slabs() == before);
+            REQUIRE(add_all(model, objects));
+            REQUIRE(model.agrees(cache));
+            REQUIRE(model.all_intact());
+            cache.free_bulk(model.objects());
+        });
+}
+
+TEST_CASE("alloc_bulk is all or nothing", "[cache][bulk]") {
+    in_every_configuration(
+        [](const Configuration& configuration, TestMemory& memory, AnyCache& cache) {
+            Model model(configuration, memory);
+            grow(cache, model, configuration.objects_per_slab() + 1);
+            const CacheStatistics before = cache.statistics();
+            memory.refuse(2, true);
+            std::vector<std::byte*> objects(configuration.slabs(10));
+            REQUIRE(!cache.alloc_bulk(objects));
+            REQUIRE(std::all_of(objects.begin(), objects.end(),
+                                [](const std::byte* object) { return object == nullptr; }));
+            CacheStatistics after = cache.statistics();
+            REQUIRE(after.failures_number == 1);
+            REQUIRE(after.free_slabs_number <= configuration.config.retained_free_slabs);
+            REQUIRE(after.allocated_objects_number == before.allocated_objects_number);
+            REQUIRE(model.all_intact());
+            REQUIRE(cache.validate().defect == Defect::None);
+            memory.refuse_nothing();
+            REQUIRE(cache.alloc_bulk(objects));
+            REQUIRE(add_all(model, objects));
+            cache.free_bulk(model.objects());
+        });
+}
+
+TEST_CASE("free_bulk takes objects in any order, with null pointers between them",
+          "[cache][bulk]") {
+    in_every_configuration(
+        [](const Configuration& configuration, TestMemory& memory, AnyCache& cache) {
+            Random random;
+            Model model(configuration, memory);
+            for (std::size_t round = 0; round < 4; ++round) {
+                grow(cache, model, configuration.slabs(3) + round);
+                model.shuffle(random);
+                std::vector<std::byte*> objects;
+                const std::size_t left = model.size() / (round + 2);
+                while (model.size() > left) {
+                    objects.push_back(model.remove(model.size() - 1));
+                    if (random.one_in(5)) objects.push_back(nullptr);
+                }
+                cache.free_bulk(objects);
+                REQUIRE(model.agrees(cache));
+                REQUIRE(model.all_intact());
+                REQUIRE(cache.validate().defect == Defect::None);
+            }
+            shrink(cache, model);
+            REQUIRE(model.agrees(cache));
+        });
+}
+
+TEST_CASE("the peak counts objects of alloc_bulk", "[cache][bulk][statistics]") {
+    in_every_configuration([](const Configuration& configuration, TestMemory&, AnyCache& cache) {
+        std::vector<std::byte*> objects(configuration.slabs(2) + 1);
+        REQUIRE(cache.alloc_bulk(objects));
+        cache.free_bulk(objects);
+        REQUIRE(cache.statistics().peak_allocated_objects_number == objects.size());
+    });
+}

@@ -1,0 +1,14 @@
+#include <slab_allocator/core/cache_statistics.hpp>
+
+#include <support/catch.hpp>
+
+using slab_allocator::CacheStatistics;
+
+TEST_CASE("statistics begin at zero and are compared number by number", "[cache_statistics]") {
+    constexpr CacheStatistics zero;
+    STATIC_REQUIRE(zero == CacheStatistics{});
+    STATIC_REQUIRE(zero.free_slabs_number + zero.partial_slabs_number + zero.full_slabs_number ==
+                   0);
+    STATIC_REQUIRE(CacheStatistics{.failures_number = 1} != zero);
+    STATIC_REQUIRE(CacheStatistics{.bytes_lost = 1} != zero);
+}

@@ -1,0 +1,61 @@
+#include <slab_allocator/core/defect.hpp>
+
+#include <set>
+#include <string>
+
+#include <support/catch.hpp>
+#include <support/defects.hpp>
+
+using namespace slab_allocator;
+
+namespace {
+
+std::size_t heard = 0;
+void hear(const DefectReport&) noexcept { ++heard; }
+
+}  // namespace
+
+TEST_CASE("every defect has a name of its own", "[defect]") {
+    std::set<std::string> names;
+    std::size_t defects = 0;
+    for (std::uint8_t defect = 0; name_of(Defect{defect}) != std::string("?"); ++defect) {
+        names.insert(name_of(Defect{defect}));
+        ++defects;
+    }
+    REQUIRE(defects == static_cast<std::size_t>(Defect::Leak) + 1);
+    REQUIRE(names.size() == defects);
+    REQUIRE(name_of(Defect::DoubleFree) == std::string("DoubleFree"));
+    REQUIRE(name_of(Defect{200}) == std::string("?"));
+}
+
+TEST_CASE("the handler that was set is told, and the one before it is handed back", "[defect]") {
+    const DefectHandler before = set_defect_handler(&hear);
+    heard = 0;
+    report({.defect = Defect::Leak});
+    const DefectHandler mine = set_defect_handler(before);
+    REQUIRE(heard == 1);
+    REQUIRE(mine == &hear);
+}
+
+TEST_CASE("a null handler stands for the default", "[defect]") {
+    const DefectHandler before = set_defect_handler(nullptr);
+    const DefectHandler now = set_defect_handler(before);
+    REQUIRE(now == &print_and_trap);
+}
+
+TEST_CASE("a report arrives as it was sent", "[defect]") {
+    const int something = 0;
+    const DefectReport sent{.defect = Defect::InteriorPointer,
+                            .pointer = &something,
+                            .cache = &sent,
+                            .slab = &heard,
+                            .slot = 7,
+                            .objects_number = 3};
+    const DefectReport got = support::report_of([&] { report(sent); });
+    REQUIRE(got.defect == sent.defect);
+    REQUIRE(got.pointer == sent.pointer);
+    REQUIRE(got.cache == sent.cache);
+    REQUIRE(got.slab == sent.slab);
+    REQUIRE(got.slot == 7);
+    REQUIRE(got.objects_number == 3);
+}
