@@ -12,12 +12,15 @@
 // Invariants
 //   [C1] a slot is in one of three hands: free in its slab's map, in the recent objects, or the
 //        caller's. taken_objects_number == |recent objects| + |the caller's|.
-//   [C2] more slabs than kept_free_slabs_ => full() before the last object of all comes back, so
-//   that
-//        a cache without live objects keeps no more than those.
+//   [C2] more slabs than kept_free_slabs_ => full() before the last object of all comes back, so a
+//        cache without live objects keeps no more than those.
 //   [C3] before each call of the backend every list, map and counter is in order, and after it they
 //        are looked at again: the backend may call the cache.
 //   [C4] every check of a call stands before its first store.
+//   [C5] where four slabs have room, and free looks at the SlabInfo (it checks), objects of slabs
+//        that are nearly free go to their slabs, not to the recent objects; where half of all slots
+//        are free, those of half free slabs do, too. Allocation takes from the fuller ones: the
+//        emptier drain, and the cache becomes dense again.
 //
 // Not synchronised: one lock, or one thread, for all members. The address of a cache is written in
 // its slabs, so it is neither copied nor moved.
@@ -331,6 +334,7 @@ private:
         }
     };
 
+    static constexpr std::size_t enough_slabs = 4;  // with room, for one of them to drain [C5]
     static constexpr std::size_t word_bytes = FreeMap::bits_per_word * layout.stride;
 
     [[nodiscard]] static T* object_at(std::byte* memory) noexcept {
@@ -363,7 +367,10 @@ private:
         SlabInfo* const slab_info = Place::find(backend_, memory);
         if (!is_taken(slab_info, memory)) [[unlikely]]
             return refuse(memory);
-        if (recent_.full() || recent_.occupied(memory)) return free_to_slab(memory, slab_info);
+        const bool drains = slab_info->list >= draining_from_;
+        if (recent_.full() || drains || recent_.occupied(memory)) {
+            return free_to_slab(memory, slab_info);
+        }
         recent_.push(memory, slab_info);
     }
 
@@ -421,18 +428,35 @@ private:
         if (end > slab_info.untouched) slab_info.untouched = static_cast<std::uint16_t>(end);
     }
 
-    /// free, where the recent objects have no place: they are full, or another has the object's
-    /// place -- or the object itself, and this is a double free.
+    /// free, where the recent objects are full, or another has the object's place (or the object
+    /// itself has it, and this is a double free), or its slab shall drain.
     [[gnu::noinline]] void free_to_slab(std::byte* memory, SlabInfo* slab_info) noexcept {
         if constexpr (checked) {
             if (recent_.contains(memory)) return refuse(memory);
         }
         recent_.forget_last();
-        if (recent_.size() == Recent::capacity) empty_recent(Recent::capacity / 2);
+        if (recent_.size() == Recent::capacity) {
+            empty_recent(Recent::capacity / 2);
+            if (has_place(memory)) {
+                recent_.push(memory, slab_info);
+                return give_back_surplus();
+            }
+        }
         if (slab_info == nullptr) slab_info = Place::find(backend_, memory);
-        give_back_all(
-            1, [&](std::size_t) { return memory; }, [&](std::size_t) { return slab_info; });
+        const std::size_t slot = Place::slot_of(*slab_info, memory);
+        slab_info->map.give_back(slot / FreeMap::bits_per_word,
+                                 std::uint64_t{1} << (slot % FreeMap::bits_per_word));
+        lists_.gave_back_in_all(1);
+        const std::size_t list = slab_info->list;
+        lists_.gave_back(*slab_info, 1);
+        // Nearly free, and it shall drain: no recent object may hold it back [C5].
+        if (slab_info->list != list && slab_info->list >= draining_from_) empty_recent(0);
         give_back_surplus();
+    }
+
+    [[nodiscard]] bool has_place(const std::byte* memory) const noexcept {
+        if constexpr (checked) return !recent_.occupied(memory);
+        return true;
     }
 
     /// Gives recent objects back to their slabs until `left` are left.
@@ -485,6 +509,14 @@ private:
         const std::size_t taken = lists_.taken_objects_number();
         const bool watch = lists_.slabs_number() > kept_free_slabs_ && taken > 0;
         recent_.set_limit(watch && taken - 1 < Recent::capacity ? taken - 1 : Recent::capacity);
+        if constexpr (checked) draining_from_ = draining_from(taken);
+    }
+
+    /// The first list whose slabs shall drain [C5].
+    [[nodiscard]] std::size_t draining_from(std::size_t taken) const noexcept {
+        const std::size_t slabs = lists_.slabs_number();
+        if (slabs - lists_.full_slabs_number() < enough_slabs) return Lists::lists_number;
+        return 2 * taken < slabs * layout.objects_per_slab ? Lists::half_free : Lists::nearly_free;
     }
 
     void note_peak() noexcept {
@@ -674,6 +706,7 @@ private:
     Recent recent_;
     [[no_unique_address]] Backend backend_{};
     Lists lists_;
+    std::size_t draining_from_ = Lists::lists_number;  // [C5]
     std::size_t kept_free_slabs_ = Config.retained_free_slabs;
     std::size_t peak_slabs_number_ = 0;
     std::size_t peak_taken_objects_number_ = 0;

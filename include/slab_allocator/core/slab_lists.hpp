@@ -33,6 +33,8 @@ public:
     static constexpr std::size_t full = 0;
     static constexpr std::size_t partial_classes = 8;
     static constexpr std::size_t free = 1 + partial_classes;
+    static constexpr std::size_t half_free = 1 + partial_classes / 2;  // and the lists after it
+    static constexpr std::size_t nearly_free = partial_classes;
     static constexpr std::size_t lists_number = 2 + partial_classes;
 
     /// The list of a slab with `free_number` free slots [B1].
