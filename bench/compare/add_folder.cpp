@@ -18,7 +18,7 @@ using namespace bench;
     add_subject<Rpmalloc<BENCH_SIZE>>("rpmalloc");
 #endif
 #if __has_include(<mimalloc.h>)
-    add_subject<MimallocOfFolder<BENCH_SIZE>>("mimalloc3");
+    add_subject<MimallocOfFolder<BENCH_SIZE>>("mimalloc-src");
 #endif
     return true;
 }();

@@ -31,7 +31,7 @@ BARE = ("limit", "limit2", "bump")
 PICTURED = BARE + OURS + ("boost", "foonathan", "pmr", "malloc", "mimalloc", "jemalloc",
                           "tcmalloc", "tbb", "original")
 FREE_LISTS = ("boost", "eastl")  # count as limit does where nothing is checked or given back
-GENERAL = ("malloc", "mimalloc", "mimalloc3", "jemalloc", "tcmalloc", "tbb", "snmalloc", "rpmalloc")
+GENERAL = ("malloc", "mimalloc", "mimalloc-src", "jemalloc", "tcmalloc", "tbb", "snmalloc", "rpmalloc")
 RIVALS = FREE_LISTS + GENERAL + ("foonathan", "pmr", "original", "plf-hive")
 
 # Level none, ratio to limit: at 64 bytes, and in the geometric mean over the sizes.
