@@ -189,7 +189,7 @@ private:
     }
     void free_in_for_each() {
         count(13);
-        std::map<std::byte*, std::size_t> rank_of;
+        expect(model_.all_intact());  // before: the slabs of what is freed may be given back
         std::vector<std::byte*> freed;
         cache_.for_each([&](std::byte* object) {
             if (random_.one_in(3)) {
@@ -200,7 +200,7 @@ private:
         std::sort(freed.begin(), freed.end());
         for (std::size_t rank = model_.size(); rank-- > 0;) {
             if (std::binary_search(freed.begin(), freed.end(), model_.at(rank))) {
-                expect(model_.remove(rank) != nullptr);  // its bytes are as they were
+                static_cast<void>(model_.remove(rank));
             }
         }
     }
