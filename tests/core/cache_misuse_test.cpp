@@ -314,7 +314,10 @@ TEST_CASE("memory that no cache ever had is refused", "[cache][misuse]") {
         alignas(65536) std::byte on_the_stack[65536] = {};
         scene.refuses("on the stack", on_the_stack + 256, Defect::ForeignPointer);
         if (configuration.layout.row != Row::SmallByMask) {
-            scene.refuses("not mapped", foreign - (std::size_t{1} << 40), Defect::ForeignPointer);
+            scene.refuses("not mapped",
+                          reinterpret_cast<std::byte*>(slab_allocator::address_of(foreign) -
+                                                       (std::uintptr_t{1} << 40)),
+                          Defect::ForeignPointer);
         }
     });
 }

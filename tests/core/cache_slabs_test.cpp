@@ -276,39 +276,40 @@ TEST_CASE("for_each may free the object that it visits", "[cache][for_each]") {
 }
 
 TEST_CASE("owns knows the starts of live objects and nothing else", "[cache][owns]") {
-    in_every_configuration(
-        [](const Configuration& configuration, TestMemory& memory, AnyCache& cache) {
-            alignas(65536) static std::byte elsewhere[2 * 65536];
-            TestMemory other_memory;
-            const auto other = configuration.make(other_memory);
-            const auto neighbour = configuration.make(memory);
-            std::byte* const others = other->alloc();
-            std::byte* const neighbours = neighbour->alloc();
-            Model model(configuration, memory);
-            grow(cache, model, configuration.slabs(2) + 1);
-            bool knows = true;
-            for (std::byte* const object : model.objects())
-                knows = knows && cache.owns(object);
-            REQUIRE(knows);
-            REQUIRE(!cache.owns(nullptr));
-            REQUIRE(!cache.owns(others));
-            REQUIRE(!cache.owns(neighbours));
-            REQUIRE(!cache.owns(elsewhere + 65536));
-            REQUIRE(!cache.owns(memory.no_mans_land()));
-            if (configuration.layout.row != Row::SmallByMask) {
-                // The map answers for addresses that are not mapped.
-                REQUIRE(!cache.owns(elsewhere - (std::size_t{1} << 40)));
-            }
-            if (configuration.layout.stride > 1) REQUIRE(!cache.owns(model.at(0) + 1));
-            std::vector<std::byte*> objects = model.objects();
-            for (std::byte* const object : objects) {
-                cache.free(object);
-                knows = knows && !cache.owns(object);
-            }
-            REQUIRE(knows);
-            other->free(others);
-            neighbour->free(neighbours);
-        });
+    in_every_configuration([](const Configuration& configuration, TestMemory& memory,
+                              AnyCache& cache) {
+        alignas(65536) static std::byte elsewhere[2 * 65536];
+        TestMemory other_memory;
+        const auto other = configuration.make(other_memory);
+        const auto neighbour = configuration.make(memory);
+        std::byte* const others = other->alloc();
+        std::byte* const neighbours = neighbour->alloc();
+        Model model(configuration, memory);
+        grow(cache, model, configuration.slabs(2) + 1);
+        bool knows = true;
+        for (std::byte* const object : model.objects())
+            knows = knows && cache.owns(object);
+        REQUIRE(knows);
+        REQUIRE(!cache.owns(nullptr));
+        REQUIRE(!cache.owns(others));
+        REQUIRE(!cache.owns(neighbours));
+        REQUIRE(!cache.owns(elsewhere + 65536));
+        REQUIRE(!cache.owns(memory.no_mans_land()));
+        if (configuration.layout.row != Row::SmallByMask) {
+            // The map answers for addresses that are not mapped.
+            REQUIRE(!cache.owns(reinterpret_cast<std::byte*>(slab_allocator::address_of(elsewhere) -
+                                                             (std::uintptr_t{1} << 40))));
+        }
+        if (configuration.layout.stride > 1) REQUIRE(!cache.owns(model.at(0) + 1));
+        std::vector<std::byte*> objects = model.objects();
+        for (std::byte* const object : objects) {
+            cache.free(object);
+            knows = knows && !cache.owns(object);
+        }
+        REQUIRE(knows);
+        other->free(others);
+        neighbour->free(neighbours);
+    });
 }
 
 // ---- Statistics ---------------------------------------------------------------------------------

@@ -21,7 +21,10 @@ TEST_CASE("a new SlabInfo is nobody's and stands on no list, and writes no word 
           "[slab_info]") {
     alignas(SlabInfo) unsigned char memory[sizeof(SlabInfo)];
     std::memset(memory, 0xa5, sizeof(memory));
+    // To the compiler memory is nobody's when a constructor begins: it may drop what was stored.
+    asm volatile("" : : "r"(memory) : "memory");
     const SlabInfo* const slab_info = ::new (static_cast<void*>(memory)) SlabInfo;
+    asm volatile("" : : "r"(memory) : "memory");
     REQUIRE(slab_info->owner == nullptr);
     REQUIRE(slab_info->slab == nullptr);
     REQUIRE(slab_info->free_number == 0);

@@ -60,7 +60,8 @@ struct Layout {
     ConfigError error = ConfigError::None;
     Row row = Row::SmallByMask;
     std::size_t object_size = 0;
-    std::size_t stride = 0;  ///< from slot to slot: the object, rounded up to its alignment
+    std::size_t stride = 0;   ///< from slot to slot: the object, rounded up to its alignment
+    std::size_t inverse = 0;  ///< of the odd part of stride, modulo 2^64: see slot_at
     std::size_t page_size = 0;
     std::size_t slab_size = 0;
     std::size_t slab_alignment = 0;
@@ -111,21 +112,21 @@ struct Layout {
     /// is no multiple of 2^k beyond the range: stride check, range check and division in one
     /// multiply, no divide. (Warren, Hacker's Delight, 10-17.)
     [[nodiscard]] constexpr std::size_t slot_at(std::size_t offset) const noexcept {
-        return std::rotr(offset * inverse_of_odd_part(), std::countr_zero(stride));
-    }
-
-private:
-    [[nodiscard]] constexpr std::size_t inverse_of_odd_part() const noexcept {
-        const std::size_t odd = stride >> std::countr_zero(stride);
-        std::size_t inverse = odd;  // right in 3 bits; each step doubles them
-        for (std::size_t bits = 3; bits < 8 * sizeof(std::size_t); bits *= 2) {
-            inverse *= 2 - odd * inverse;
-        }
-        return inverse;
+        return std::rotr(offset * inverse, std::countr_zero(stride));
     }
 };
 
 namespace detail {
+
+/// What the odd part of `value` must be multiplied with to give 1, modulo 2^64.
+constexpr std::size_t inverse_of_odd_part(std::size_t value) noexcept {
+    const std::size_t odd = value >> std::countr_zero(value);
+    std::size_t inverse = odd;  // right in 3 bits; each step doubles them
+    for (std::size_t bits = 3; bits < 8 * sizeof(std::size_t); bits *= 2) {
+        inverse *= 2 - odd * inverse;
+    }
+    return inverse;
+}
 
 /// The least common multiple of a number and a power of two.
 constexpr std::size_t common_multiple(std::size_t value, std::size_t power) noexcept {
@@ -229,6 +230,7 @@ constexpr ConfigError first_error(const CacheConfig& config) noexcept {
     Layout given;
     given.object_size = size;
     given.stride = align_up(size, alignment);
+    given.inverse = detail::inverse_of_odd_part(given.stride);
     given.page_size = config.page_size;
     given.slab_size = config.slab_size;
     given.error = detail::first_error(config);
