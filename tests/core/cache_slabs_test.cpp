@@ -222,6 +222,53 @@ TEST_CASE("shrink_to_fit finds the Free slabs in whatever order their objects we
         });
 }
 
+TEST_CASE("recent objects hold no slab back when the statistics are asked for", "[cache][slabs]") {
+    in_every_configuration(
+        [](const Configuration& configuration, TestMemory& memory, AnyCache& cache) {
+            Random random;
+            Model model(configuration, memory);
+            grow(cache, model, configuration.slabs(8));
+            std::vector<std::byte*> drained;
+            std::vector<std::byte*> stay;
+            for (std::byte* const object : model.objects()) {
+                (memory.number_of(object) % 2 == 0 ? drained : stay).push_back(object);
+            }
+            random.shuffle(drained);
+            for (std::byte* const object : drained)
+                cache.free(object);
+            REQUIRE(cache.statistics().full_slabs_number == 4);
+            REQUIRE(memory.live_slabs() ==
+                    4 + std::min<std::size_t>(configuration.config.retained_free_slabs, 4));
+            for (std::byte* const object : stay)
+                cache.free(object);
+        });
+}
+
+TEST_CASE("a cache that is less than half full becomes dense again by its own traffic",
+          "[cache][slabs]") {
+    in_every_checked_configuration(
+        [](const Configuration& configuration, TestMemory& memory, AnyCache& cache) {
+            if (configuration.objects_per_slab() < 16 || configuration.objects_per_slab() > 512)
+                return;
+            memory.patterns = false;
+            Random random;
+            std::vector<std::byte*> live(configuration.slabs(40));
+            REQUIRE(cache.alloc_bulk(live));
+            random.shuffle(live);
+            while (live.size() > configuration.slabs(16)) {
+                cache.free(live.back());
+                live.pop_back();
+            }
+            for (std::size_t exchange = 20 * configuration.slabs(40); exchange > 0; --exchange) {
+                std::swap(live[random.below(live.size())], live.back());
+                cache.free(live.back());
+                live.back() = cache.alloc();
+            }
+            REQUIRE(memory.live_slabs() <= 16 + 8);  // of 40
+            cache.free_bulk(live);
+        });
+}
+
 // ---- To look at ---------------------------------------------------------------------------------
 
 TEST_CASE("for_each visits every live object once", "[cache][for_each]") {
