@@ -1,0 +1,53 @@
+# cmake -D QEMU=<qemu-system-x86_64> -D KERNEL=<file> -D CPUS=<number> -D MODE=<mode> -P boot.cmake
+#
+# Boots a kernel and prints what it says on its serial port. MODE is what must be:
+#   passes      all its tests pass
+#   fails       they do not: it panics, or hangs
+#   benchmark   it prints its table of instructions, twice the same to the last byte
+
+cmake_minimum_required(VERSION 3.25)
+
+if(NOT QEMU)
+    message("qemu-system-x86_64 is not installed: skipped")
+    return()
+endif()
+
+# Emulated, always: the guest's instructions are counted and its CPUs are independent of the host's.
+set(machine -machine q35 -cpu max -m 64 -smp ${CPUS} -nodefaults -display none -monitor none
+            -serial stdio -no-reboot -device isa-debug-exit,iobase=0xf4,iosize=4)
+set(many_threads -accel tcg,thread=multi)
+set(counted -accel tcg,thread=single -icount shift=1,sleep=off)
+
+function(boot output seconds)
+    execute_process(COMMAND ${QEMU} ${machine} -kernel ${KERNEL} ${ARGN} TIMEOUT ${seconds}
+                    OUTPUT_VARIABLE text ERROR_VARIABLE text)
+    string(REPLACE "\r" "" text "${text}")
+    message("${text}")
+    set(${output} "${text}" PARENT_SCOPE)
+endfunction()
+
+if(MODE STREQUAL "passes")
+    boot(text 300 ${many_threads})
+    if(NOT text MATCHES "\nall tests passed on ${CPUS} CPUs\n")
+        message(FATAL_ERROR "the kernel's tests do not pass")
+    endif()
+elseif(MODE STREQUAL "fails")
+    boot(text 100 ${many_threads})
+    if(NOT text MATCHES "\ntest: misuse\n.*  passed: ")
+        message(FATAL_ERROR "the kernel does not come to the tests that matter")
+    endif()
+    if(text MATCHES "\nall tests passed")
+        message(FATAL_ERROR "the kernel's tests do not notice")
+    endif()
+elseif(MODE STREQUAL "benchmark")
+    boot(first 150 ${counted} -append benchmark)
+    boot(second 150 ${counted} -append benchmark)
+    if(NOT first MATCHES "\nbenchmark done on ${CPUS} CPUs\n")
+        message(FATAL_ERROR "the benchmark does not come to its end")
+    endif()
+    if(NOT first STREQUAL second)
+        message(FATAL_ERROR "the second run differs from the first")
+    endif()
+else()
+    message(FATAL_ERROR "what is MODE=${MODE}?")
+endif()

@@ -1,0 +1,43 @@
+#pragma once
+
+// tests.hpp -- what this kernel is for. Each test comes back if all is well, and else panics.
+
+#include <slab_allocator/core/defect.hpp>
+
+namespace kernel {
+
+/// Everything below but the benchmark, and that every page frame is back after each.
+void run_tests() noexcept;
+
+/// Every misuse of a cache and of the page frames is reported, and harms nothing.
+void test_misuse() noexcept;
+
+/// A cache whose objects are caches.
+void test_cache_of_caches() noexcept;
+
+/// Takes all memory there is: one CPU, then all of them at once.
+void test_out_of_memory() noexcept;
+
+/// All CPUs and their interrupt handlers allocate and free at once, in every row.
+void test_load() noexcept;
+
+/// Instructions for an alloc and a free, as a table.
+void run_benchmark() noexcept;
+
+// ---- What the library reports -------------------------------------------------------------------
+
+/// From now on a defect is a line on the serial port, and the end where nobody expects it.
+void report_defects() noexcept;
+
+/// From now on the next defects are expected, until stop_expecting(), which tells the last of them.
+void expect_defects() noexcept;
+[[nodiscard]] slab_allocator::Defect stop_expecting() noexcept;
+
+template <typename Call>
+[[nodiscard]] slab_allocator::Defect defect_of(Call&& call) noexcept {
+    expect_defects();
+    call();
+    return stop_expecting();
+}
+
+}  // namespace kernel
