@@ -43,7 +43,7 @@ using namespace bench;
 using slab_allocator::CacheConfig;
 using slab_allocator::ObjectSizeType;
 
-// ---- 1: bytes -------------------------------------------------------------------------------------
+// ---- 1: bytes -----------------------------------------------------------------------------------
 
 constexpr std::size_t million = 1'000'000;
 constexpr std::size_t cluster = 10'000;
@@ -172,7 +172,7 @@ void print_bytes() {
     print_held<Resident<Loaded<Size, Tbb>>>("tbb");
 }
 
-// ---- 2: slabs, by rule ----------------------------------------------------------------------------
+// ---- 2: slabs, by rule --------------------------------------------------------------------------
 
 /// One life after the other: alloc or free of the object with this number, and when an object dies.
 struct Trace {

@@ -1,7 +1,7 @@
 // compare.cpp -- how many nanoseconds does an alloc or a free take, in every workload, with every
 // allocator?
 //
-//      for each size, for each workload:   repetitions times:   every allocator once, in random order
+//      for each size, for each workload:   repetitions times:   every allocator, in random order
 //
 // so that what the machine does meanwhile is done to all. A figure is the median of the
 // repetitions; a ratio is the median of the ratios to `limit` in the same repetition.

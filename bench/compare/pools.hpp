@@ -1,7 +1,7 @@
 #pragma once
 
-// pools.hpp -- pools of other C++ libraries as subjects, on the same resident memory as the caches. One
-// that is not installed is left out.
+// pools.hpp -- pools of other C++ libraries as subjects, on the same resident memory as the caches.
+// One that is not installed is left out.
 
 #include <cstddef>
 #include <memory_resource>

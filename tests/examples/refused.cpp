@@ -14,6 +14,10 @@ struct Pages {  // all that a Small cache needs
     void free_slab(void* slab, std::size_t slab_size, std::size_t slab_alignment);
 };
 
-Cache<int, Pages, CacheConfig{.slab_size = 8192, .object_size_type = ObjectSizeType::Large}> ints;
-Cache<int, Pages, CacheConfig{.slab_size = 5000}> odd;
+struct Packet {
+    std::byte bytes[512];
+};
+
+Cache<Packet, Pages, CacheConfig{.slab_size = 8192, .object_size_type = ObjectSizeType::Large}> one;
+Cache<Packet, Pages, CacheConfig{.slab_size = 5000}> two;
 // [/refused]

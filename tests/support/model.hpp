@@ -1,6 +1,6 @@
 #pragma once
 
-// model.hpp -- what a cache must look like from outside: the set of live objects and their contents.
+// model.hpp -- what a cache must look like from outside: the live objects and their contents.
 
 #include <algorithm>
 #include <cstddef>

@@ -220,7 +220,7 @@ public:
 
     // ---- What a test asks of it -----------------------------------------------------------------
 
-    /// The `number`th call that can be refused, counted from now on, is; and the ones after it, too,
+    /// The `number`th call that can be refused, counted from now on, is; and those after it, too,
     /// where it is for ever.
     void refuse(std::size_t number, bool for_ever) {
         refused_ = requests_ + number;
