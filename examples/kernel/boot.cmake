@@ -1,7 +1,9 @@
-# cmake -D QEMU=<qemu-system-x86_64> -D KERNEL=<file> -D CPUS=<number> -D MODE=<mode> -P boot.cmake
+# cmake -D QEMU=<qemu-system-x86_64> -D KERNEL=<file> -D CPUS=<number> -D MODE=<mode>
+#       [-D GRUB_MKRESCUE=<grub-mkrescue> -D WORK=<folder>] -P boot.cmake
 #
 # Boots a kernel and prints what it says on its serial port. MODE is what must be:
 #   passes      all its tests pass
+#   image       the same, from an image for CDs and USB sticks that GRUB boots
 #   fails       they do not: it panics, or hangs
 #   benchmark   it prints its table of instructions, twice the same to the last byte
 
@@ -16,10 +18,11 @@ endif()
 set(machine -machine q35 -cpu max -m 64 -smp ${CPUS} -nodefaults -display none -monitor none
             -serial stdio -no-reboot -device isa-debug-exit,iobase=0xf4,iosize=4)
 set(many_threads -accel tcg,thread=multi)
+set(from_qemu -kernel ${KERNEL})
 set(counted -accel tcg,thread=single -icount shift=1,sleep=off)
 
 function(boot output seconds)
-    execute_process(COMMAND ${QEMU} ${machine} -kernel ${KERNEL} ${ARGN} TIMEOUT ${seconds}
+    execute_process(COMMAND ${QEMU} ${machine} ${ARGN} TIMEOUT ${seconds}
                     OUTPUT_VARIABLE text ERROR_VARIABLE text)
     string(REPLACE "\r" "" text "${text}")
     message("${text}")
@@ -27,12 +30,31 @@ function(boot output seconds)
 endfunction()
 
 if(MODE STREQUAL "passes")
-    boot(text 300 ${many_threads})
+    boot(text 300 ${many_threads} ${from_qemu})
     if(NOT text MATCHES "\nall tests passed on ${CPUS} CPUs\n")
         message(FATAL_ERROR "the kernel's tests do not pass")
     endif()
+elseif(MODE STREQUAL "image")
+    if(NOT GRUB_MKRESCUE)
+        message("grub-mkrescue is not installed: skipped")
+        return()
+    endif()
+    file(WRITE ${WORK}/files/boot/grub/grub.cfg
+         "set timeout=0\nmenuentry kernel {\n    multiboot2 /kernel.elf\n}\n")
+    file(COPY_FILE ${KERNEL} ${WORK}/files/kernel.elf)
+    execute_process(COMMAND ${GRUB_MKRESCUE} -o ${WORK}/kernel.iso ${WORK}/files
+                    RESULT_VARIABLE status OUTPUT_VARIABLE text ERROR_VARIABLE text)
+    if(NOT status EQUAL 0)  # its parts come in packages of their own
+        message("${text}\nsomething that grub-mkrescue wants is not installed: skipped")
+        return()
+    endif()
+    boot(text 300 ${many_threads} -boot d -cdrom ${WORK}/kernel.iso)
+    if(NOT text MATCHES "\nbooted by Multiboot 2, CPUs: ${CPUS}\n" OR
+       NOT text MATCHES "\nall tests passed on ${CPUS} CPUs\n")
+        message(FATAL_ERROR "the kernel's tests do not pass")
+    endif()
 elseif(MODE STREQUAL "fails")
-    boot(text 100 ${many_threads})
+    boot(text 100 ${many_threads} ${from_qemu})
     if(NOT text MATCHES "\ntest: misuse\n.*  passed: ")
         message(FATAL_ERROR "the kernel does not come to the tests that matter")
     endif()
@@ -40,8 +62,8 @@ elseif(MODE STREQUAL "fails")
         message(FATAL_ERROR "the kernel's tests do not notice")
     endif()
 elseif(MODE STREQUAL "benchmark")
-    boot(first 150 ${counted} -append benchmark)
-    boot(second 150 ${counted} -append benchmark)
+    boot(first 150 ${counted} ${from_qemu} -append benchmark)
+    boot(second 150 ${counted} ${from_qemu} -append benchmark)
     if(NOT first MATCHES "\nbenchmark done on ${CPUS} CPUs\n")
         message(FATAL_ERROR "the benchmark does not come to its end")
     endif()

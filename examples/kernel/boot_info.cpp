@@ -60,7 +60,7 @@ void read_pvh(BootInfo& info, std::uint64_t address) noexcept {
     const auto* const ranges = at_physical<PvhRange>(start_info.memory_map);
     for (std::uint32_t i = 0; i < start_info.memory_map_number; ++i)
         add_range(info, ranges[i].start, ranges[i].size, ranges[i].type);
-    info.acpi_root = start_info.acpi_root;
+    if (start_info.acpi_root != 0) info.acpi_root = *at_physical<AcpiRoot>(start_info.acpi_root);
     if (start_info.command_line != 0) {
         copy_text(info, at_physical<const char>(start_info.command_line));
     }
@@ -99,9 +99,9 @@ void read_multiboot(BootInfo& info, std::uint64_t address) noexcept {
         const std::uint64_t content = address + sizeof(MultibootTag);
         if (tag->type == command_line_tag) copy_text(info, at_physical<const char>(content));
         if (tag->type == memory_map_tag) read_multiboot_map(info, address);
-        // A copy of the root table: its loader's memory is not given away before it is read.
-        if (tag->type == new_acpi_tag) info.acpi_root = content;
-        if (tag->type == old_acpi_tag && info.acpi_root == 0) info.acpi_root = content;
+        if (tag->type == old_acpi_tag || tag->type == new_acpi_tag) {  // the new one comes later
+            info.acpi_root = *at_physical<AcpiRoot>(content);
+        }
         address += (tag->size + 7U) / 8 * 8;
     }
 }

@@ -15,6 +15,17 @@ struct MemoryRange {
     std::uint64_t end = 0;
 };
 
+/// Where the firmware's tables are.
+struct [[gnu::packed]] AcpiRoot {
+    char signature[8] = {};  ///< empty: not told
+    std::uint8_t checksum = 0;
+    char maker[6] = {};
+    std::uint8_t revision = 0;
+    std::uint32_t table32 = 0;
+    std::uint32_t length = 0;  // this and the next from revision 2 on
+    std::uint64_t table64 = 0;
+};
+
 struct BootInfo {
     static constexpr std::size_t most_ranges = 64;
     static constexpr std::size_t most_text = 128;
@@ -24,7 +35,7 @@ struct BootInfo {
     std::size_t usable_number = 0;
     MemoryRange tables[most_ranges];  ///< memory with the firmware's tables in it
     std::size_t tables_number = 0;
-    std::uint64_t acpi_root = 0;  ///< 0: not told
+    AcpiRoot acpi_root;
     char command_line[most_text] = {};
 
     [[nodiscard]] bool asks_for(const char* word) const noexcept;

@@ -36,15 +36,6 @@ constinit std::size_t call = 0;
 constinit Work current_work = nullptr;
 constinit std::size_t done = 0;
 
-struct [[gnu::packed]] AcpiRoot {
-    char signature[8];
-    std::uint8_t checksum;
-    char maker[6];
-    std::uint8_t revision;
-    std::uint32_t table32;
-    std::uint32_t length;
-    std::uint64_t table64;
-};
 struct [[gnu::packed]] AcpiTable {
     char signature[4];
     std::uint32_t length;
@@ -59,18 +50,19 @@ struct [[gnu::packed]] AcpiTable {
 }
 
 /// Where the loader did not say: the firmware's memory below 1 MiB.
-[[nodiscard]] const AcpiRoot* find_root(const BootInfo& info) noexcept {
-    if (info.acpi_root != 0) return at_physical<AcpiRoot>(info.acpi_root);
+[[nodiscard]] AcpiRoot find_root(const BootInfo& info) noexcept {
+    if (is(info.acpi_root.signature, "RSD PTR ")) return info.acpi_root;
     for (std::uint64_t address = 0xe0000; address < 0x100000; address += 16) {
-        const auto* const root = at_physical<AcpiRoot>(address);
-        if (is(root->signature, "RSD PTR ")) return root;
+        const auto& root = *at_physical<AcpiRoot>(address);
+        if (is(root.signature, "RSD PTR ")) return root;
     }
-    return nullptr;
+    return {};
 }
 
 [[nodiscard]] std::uint64_t find_madt(const AcpiRoot& root) noexcept {
     const bool wide = root.revision >= 2 && root.table64 != 0;
     const std::uint64_t list = wide ? root.table64 : root.table32;
+    if (list == 0) return 0;
     const std::uint32_t length = at_physical<AcpiTable>(list)->length;
     const std::size_t step = wide ? 8 : 4;
     for (std::uint64_t at = sizeof(AcpiTable); at + step <= length; at += step) {
@@ -128,8 +120,7 @@ std::size_t start_all_cpus(const BootInfo& info) noexcept {
     cpus[0].apic_id = this_apic_id();
     __builtin_memcpy(at_physical<char>(trampoline_address), trampoline_start,
                      static_cast<std::size_t>(trampoline_end - trampoline_start));
-    const AcpiRoot* const root = find_root(info);
-    const std::uint64_t madt = root == nullptr ? 0 : find_madt(*root);
+    const std::uint64_t madt = find_madt(find_root(info));
     if (madt != 0) start_cpus_of(madt);
     return number_of_cpus;
 }
