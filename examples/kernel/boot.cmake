@@ -1,9 +1,10 @@
 # cmake -D QEMU=<qemu-system-x86_64> -D KERNEL=<file> -D CPUS=<number> -D MODE=<mode>
-#       [-D GRUB_MKRESCUE=<grub-mkrescue> -D WORK=<folder>] -P boot.cmake
+#       [-D GRUB_MKRESCUE=<grub-mkrescue> -D FIRMWARE=<OVMF.fd> -D WORK=<folder>] -P boot.cmake
 #
 # Boots a kernel and prints what it says on its serial port. MODE is what must be:
 #   passes      all its tests pass
 #   image       the same, from an image for CDs and USB sticks that GRUB boots
+#   uefi        the same image, on a machine that has UEFI and a memory map full of holes
 #   fails       they do not: it panics, or hangs
 #   benchmark   it prints its table of instructions, twice the same to the last byte
 
@@ -34,10 +35,15 @@ if(MODE STREQUAL "passes")
     if(NOT text MATCHES "\nall tests passed on ${CPUS} CPUs\n")
         message(FATAL_ERROR "the kernel's tests do not pass")
     endif()
-elseif(MODE STREQUAL "image")
-    if(NOT GRUB_MKRESCUE)
-        message("grub-mkrescue is not installed: skipped")
+elseif(MODE MATCHES "^(image|uefi)$")
+    if(NOT GRUB_MKRESCUE OR (MODE STREQUAL "uefi" AND NOT FIRMWARE))
+        message("grub-mkrescue, or for UEFI OVMF or GRUB's part, is not installed: skipped")
         return()
+    endif()
+    set(WORK ${WORK}/${MODE})
+    set(firmware)
+    if(MODE STREQUAL "uefi")
+        set(firmware -bios ${FIRMWARE} -m 128)
     endif()
     file(WRITE ${WORK}/files/boot/grub/grub.cfg
          "set timeout=0\nmenuentry kernel {\n    multiboot2 /kernel.elf\n}\n")
@@ -48,7 +54,7 @@ elseif(MODE STREQUAL "image")
         message("${text}\nsomething that grub-mkrescue wants is not installed: skipped")
         return()
     endif()
-    boot(text 300 ${many_threads} -boot d -cdrom ${WORK}/kernel.iso)
+    boot(text 300 ${many_threads} ${firmware} -boot d -cdrom ${WORK}/kernel.iso)
     if(NOT text MATCHES "\nbooted by Multiboot 2, CPUs: ${CPUS}\n" OR
        NOT text MATCHES "\nall tests passed on ${CPUS} CPUs\n")
         message(FATAL_ERROR "the kernel's tests do not pass")
