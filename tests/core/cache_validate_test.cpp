@@ -183,13 +183,14 @@ TEST_CASE("validate finds counters of the cache that were overwritten", "[cache]
                 std::size_t value = 0;
                 std::memcpy(&value, bytes.data() + at, sizeof(value));
                 if (value != number) continue;
-                ++value;
-                std::memcpy(bytes.data() + at, &value, sizeof(value));
-                if (ward.cache.validate().defect == Defect::CorruptedSlabInfo) ++found;
+                for (const std::size_t wrong : {number + 1, number - 1}) {
+                    std::memcpy(bytes.data() + at, &wrong, sizeof(wrong));
+                    if (ward.cache.validate().defect == Defect::CorruptedSlabInfo) ++found;
+                }
                 std::memcpy(bytes.data() + at, &number, sizeof(number));
             }
             CAPTURE(what, number);
-            REQUIRE(found > 0);
+            REQUIRE(found >= 2);
             REQUIRE(ward.cache.validate().defect == Defect::None);
         };
         finds_number("slabs",
@@ -198,4 +199,36 @@ TEST_CASE("validate finds counters of the cache that were overwritten", "[cache]
         finds_number("free slabs", told.free_slabs_number);
         finds_number("full slabs", told.full_slabs_number);
     });
+}
+
+TEST_CASE("validate finds recent objects that were overwritten", "[cache][validate]") {
+    in_every_configuration(
+        [](const Configuration& configuration, TestMemory& memory, AnyCache& cache) {
+            Model model(configuration, memory);
+            grow(cache, model, 2);
+            std::byte* const object = cache.alloc();
+            std::byte* const other = cache.alloc();
+            cache.free(object);
+            cache.free(other);
+            // In the cache stand the addresses of both, where both are recent.
+            const auto bytes = cache.bytes();
+            std::vector<std::size_t> places;
+            for (std::size_t at = 0; at + sizeof(void*) <= bytes.size(); at += sizeof(void*)) {
+                std::byte* value = nullptr;
+                std::memcpy(&value, bytes.data() + at, sizeof(value));
+                if (value == object) places.push_back(at);
+            }
+            std::byte* const free_slot_of_none = memory.no_mans_land();
+            std::size_t found = 0;
+            for (const std::size_t at : places) {
+                for (const std::byte* const wrong : {other, free_slot_of_none, object + 1}) {
+                    std::memcpy(bytes.data() + at, &wrong, sizeof(wrong));
+                    if (cache.validate().defect == Defect::CorruptedSlabInfo) ++found;
+                }
+                std::memcpy(bytes.data() + at, &object, sizeof(object));
+            }
+            REQUIRE(cache.validate().defect == Defect::None);
+            if (configuration.objects_per_slab() >= 63) REQUIRE(found >= 2);
+            shrink(cache, model);
+        });
 }

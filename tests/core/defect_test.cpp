@@ -1,9 +1,13 @@
 #include <slab_allocator/core/defect.hpp>
 
+#include <unistd.h>
+
+#include <cstdio>
 #include <set>
 #include <string>
 
 #include <support/catch.hpp>
+#include <support/death.hpp>
 #include <support/defects.hpp>
 
 using namespace slab_allocator;
@@ -12,6 +16,23 @@ namespace {
 
 std::size_t heard = 0;
 void hear(const DefectReport&) noexcept { ++heard; }
+
+/// What `call` prints to stderr.
+template <typename Call>
+[[nodiscard]] std::string printed_by(Call&& call) {
+    std::FILE* const file = std::tmpfile();
+    const int real = ::dup(STDERR_FILENO);
+    ::dup2(::fileno(file), STDERR_FILENO);
+    call();
+    std::fflush(stderr);
+    ::dup2(real, STDERR_FILENO);
+    ::close(real);
+    std::rewind(file);
+    char line[512] = {};
+    const std::size_t length = std::fread(line, 1, sizeof(line) - 1, file);
+    std::fclose(file);
+    return {line, length};
+}
 
 }  // namespace
 
@@ -58,4 +79,22 @@ TEST_CASE("a report arrives as it was sent", "[defect]") {
     REQUIRE(got.slab == sent.slab);
     REQUIRE(got.slot == 7);
     REQUIRE(got.objects_number == 3);
+}
+
+TEST_CASE("the default handler prints one line and traps", "[defect]") {
+    bool trapped = false;
+    const std::string line = printed_by([&] {
+        trapped = support::traps(
+            [] { print_and_trap({.defect = Defect::Leak, .slot = 12, .objects_number = 345}); });
+    });
+    REQUIRE(trapped);
+    REQUIRE(line.find("slab_allocator: Leak: pointer ") == 0);
+    REQUIRE(line.find("slot 12, objects 345\n") != std::string::npos);
+    REQUIRE(line.find('\n') == line.size() - 1);
+}
+
+TEST_CASE("overwritten metadata traps, though the handler returns", "[defect]") {
+    support::DefectCatcher catcher;
+    REQUIRE(support::traps([] { report_and_trap({.defect = Defect::CorruptedSlabInfo}); }));
+    REQUIRE(catcher.only().defect == Defect::CorruptedSlabInfo);
 }

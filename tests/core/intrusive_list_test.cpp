@@ -1,12 +1,10 @@
 #include <slab_allocator/core/intrusive_list.hpp>
 
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <csignal>
 #include <vector>
 
 #include <support/catch.hpp>
+#include <support/death.hpp>
+#include <support/defects.hpp>
 
 using namespace slab_allocator;
 
@@ -24,24 +22,11 @@ struct Digit : ListNode {
     return result;
 }
 
-/// Does `call` report a corrupted list and trap, though the handler returns? In a child process.
+/// Does `call` report a corrupted list and trap, though the handler returns?
 template <typename Call>
 [[nodiscard]] bool dies(Call&& call) {
-    const pid_t child = ::fork();
-    if (child == 0) {
-        std::signal(SIGILL, SIG_DFL);
-        std::signal(SIGTRAP, SIG_DFL);
-        static volatile bool told = false;
-        set_defect_handler([](const DefectReport& report) noexcept {
-            told = report.defect == Defect::CorruptedSlabInfo;
-            if (!told) ::_exit(1);
-        });
-        call();
-        ::_exit(0);
-    }
-    int status = 0;
-    return ::waitpid(child, &status, 0) == child && WIFSIGNALED(status) &&
-           (WTERMSIG(status) == SIGILL || WTERMSIG(status) == SIGTRAP);
+    support::DefectCatcher catcher;
+    return support::traps(call) && catcher.only().defect == Defect::CorruptedSlabInfo;
 }
 
 }  // namespace
@@ -117,6 +102,27 @@ TEST_CASE("an element whose neighbours do not know it is not unlinked", "[intrus
         __builtin_memcpy(static_cast<void*>(static_cast<ListNode*>(&one)), nobody, sizeof(nobody));
         one.unlink();
     }));
+}
+
+TEST_CASE("a neighbour that is nowhere is no neighbour", "[intrusive_list]") {
+    IntrusiveList<Digit> list;
+    Digit one{1};
+    list.push_front(one);
+    ListNode* links[2];
+    ListNode* nowhere[2] = {nullptr, nullptr};
+    void* const node = static_cast<ListNode*>(&one);
+    __builtin_memcpy(static_cast<void*>(links), node, sizeof(links));
+    for (const std::size_t link : {0U, 1U}) {
+        nowhere[link] = nullptr;
+        nowhere[1 - link] = links[1 - link];
+        __builtin_memcpy(node, static_cast<void*>(nowhere), sizeof(nowhere));
+        REQUIRE(!one.consistent());
+        nowhere[link] = &one;
+        __builtin_memcpy(node, static_cast<void*>(nowhere), sizeof(nowhere));
+        REQUIRE(!one.consistent());
+    }
+    __builtin_memcpy(node, static_cast<void*>(links), sizeof(links));
+    REQUIRE(one.consistent());
 }
 
 TEST_CASE("nothing is linked beside an element that its neighbours do not know",

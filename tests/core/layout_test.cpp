@@ -237,30 +237,41 @@ TEST_CASE("layouts are there at compile time", "[layout]") {
 }
 
 TEST_CASE("what cannot work is an error that says what", "[layout]") {
-    STATIC_REQUIRE(layout_for(8, 8, {.page_size = 1000}).error ==
-                   ConfigError::PageSizeIsNoPowerOfTwo);
-    STATIC_REQUIRE(layout_for(8, 8, {.slab_size = 5000}).error ==
-                   ConfigError::SlabSizeIsNoPowerOfTwo);
-    STATIC_REQUIRE(layout_for(8, 8, {.slab_size = 2048}).error ==
-                   ConfigError::SlabSizeIsLessThanAPage);
-    STATIC_REQUIRE(layout_for(8, 8, {.slab_alignment = 5000}).error ==
-                   ConfigError::SlabAlignmentIsNoPowerOfTwo);
-    STATIC_REQUIRE(layout_for(8, 8, {.slab_alignment = 2048}).error ==
-                   ConfigError::SlabAlignmentIsLessThanAPage);
-    STATIC_REQUIRE(layout_for(8, 8192, {.slab_size = 4096}).error ==
-                   ConfigError::ObjectAlignmentIsTooLarge);
-    STATIC_REQUIRE(layout_for(8, 8,
-                              {.object_size_type = ObjectSizeType::Small,
-                               .slab_info_lookup = SlabInfoLookup::PageFrames})
-                       .error == ConfigError::PageFramesAreForLarge);
-    STATIC_REQUIRE(layout_for(64, 8,
-                              {.slab_size = 8192,
-                               .slab_alignment = 4096,
-                               .slab_info_lookup = SlabInfoLookup::PageFrames})
-                       .error == ConfigError::PageFramesNeedNaturalAlignment);
+    struct Case {
+        std::size_t size;
+        std::size_t alignment;
+        CacheConfig config;
+        ConfigError error;
+    };
+    constexpr auto frames = SlabInfoLookup::PageFrames;
+    const Case cases[] = {
+        {8, 8, {.page_size = 1000}, ConfigError::PageSizeIsNoPowerOfTwo},
+        {8, 8, {.slab_size = 5000}, ConfigError::SlabSizeIsNoPowerOfTwo},
+        {8, 8, {.slab_size = 2048}, ConfigError::SlabSizeIsLessThanAPage},
+        {8, 8, {.slab_alignment = 5000}, ConfigError::SlabAlignmentIsNoPowerOfTwo},
+        {8, 8, {.slab_alignment = 2048}, ConfigError::SlabAlignmentIsLessThanAPage},
+        {8, 8192, {.slab_size = 4096}, ConfigError::ObjectAlignmentIsTooLarge},
+        {8,
+         8,
+         {.object_size_type = ObjectSizeType::Small, .slab_info_lookup = frames},
+         ConfigError::PageFramesAreForLarge},
+        {64,
+         8,
+         {.slab_size = 8192, .slab_alignment = 4096, .slab_info_lookup = frames},
+         ConfigError::PageFramesNeedNaturalAlignment},
+        {4041, 1, small_4k, ConfigError::NoRoomForAnObject},
+        {4097, 1, large_4k, ConfigError::NoRoomForAnObject},
+        {4, 4, large_4k, ConfigError::TooManySlotsForLarge},
+        {4040, 1, small_4k, ConfigError::None},
+        {4096, 1, large_4k, ConfigError::None},
+        {64, 8, {.slab_info_lookup = frames}, ConfigError::None},
+        {64, 8, {.page_size = 1 << 20}, ConfigError::None},
+    };
+    for (const Case& each : cases) {
+        CAPTURE(each.size, each.alignment, each.config.slab_size, each.config.page_size);
+        REQUIRE(layout_for(each.size, each.alignment, each.config).error == each.error);
+    }
     STATIC_REQUIRE(layout_for(4041, 1, small_4k).error == ConfigError::NoRoomForAnObject);
-    STATIC_REQUIRE(layout_for(4097, 1, large_4k).error == ConfigError::NoRoomForAnObject);
-    STATIC_REQUIRE(layout_for(4, 4, large_4k).error == ConfigError::TooManySlotsForLarge);
 }
 
 TEST_CASE("SlabInfos of neighbouring slabs fall into different cache sets", "[layout]") {
