@@ -172,38 +172,40 @@ TEST_CASE("a double free is refused after other frees and allocations", "[cache]
 
 TEST_CASE("no freed object passes for a live one, however many others are live and recent",
           "[cache][misuse]") {
-    in_every_checked_configuration([](const Configuration& configuration, TestMemory& memory,
-                                      AnyCache& cache) {
-        // So many that the recent objects have to share places.
-        if (configuration.objects_per_slab() < 63 || configuration.objects_per_slab() > 65) return;
-        memory.patterns = false;
-        Random random;
-        std::vector<std::byte*> live(6000);
-        REQUIRE(cache.alloc_bulk(live));
-        std::vector<std::byte*> freed;  // the last ones, those that were allocated again left out
-        bool right = true;
-        for (std::size_t step = 0; right && step < 5000; ++step) {
-            const std::size_t rank = random.below(live.size());
-            std::swap(live[rank], live.back());
-            cache.free(live.back());
-            freed.push_back(live.back());
-            live.pop_back();
-            if (random.one_in(3)) {
-                live.push_back(cache.alloc());
-                std::erase(freed, live.back());
+    in_every_checked_configuration(
+        [](const Configuration& configuration, TestMemory& memory, AnyCache& cache) {
+            // So many that the recent objects have to share places.
+            if (configuration.objects_per_slab() < 63 || configuration.objects_per_slab() > 65)
+                return;
+            memory.patterns = false;
+            Random random;
+            std::vector<std::byte*> live(6000);
+            REQUIRE(cache.alloc_bulk(live));
+            std::vector<std::byte*> freed;  // and not allocated again
+            bool right = true;
+            for (std::size_t step = 0; right && step < 5000; ++step) {
+                const std::size_t rank = random.below(live.size());
+                std::swap(live[rank], live.back());
+                cache.free(live.back());
+                freed.push_back(live.back());
+                live.pop_back();
+                if (random.one_in(3)) {
+                    live.push_back(cache.alloc());
+                    std::erase(freed, live.back());
+                }
+                if (freed.empty()) continue;
+                if (step % 32 == 0) {
+                    for (std::byte* const object : freed)
+                        right = right && !cache.owns(object);
+                }
+                std::byte* const twice = freed[random.below(freed.size())];
+                right = right && defect_of([&] { cache.free(twice); }) != Defect::None;
             }
-            if (freed.size() > 150) freed.erase(freed.begin(), freed.begin() + 20);
-            for (std::byte* const object : freed)
-                right = right && !cache.owns(object);
-            if (freed.empty()) continue;
-            std::byte* const twice = freed[random.below(freed.size())];
-            right = right && defect_of([&] { cache.free(twice); }) != Defect::None;
-        }
-        REQUIRE(right);
-        REQUIRE(cache.validate().defect == Defect::None);
-        REQUIRE(cache.statistics().allocated_objects_number == live.size());
-        cache.free_bulk(live);
-    });
+            REQUIRE(right);
+            REQUIRE(cache.validate().defect == Defect::None);
+            REQUIRE(cache.statistics().allocated_objects_number == live.size());
+            cache.free_bulk(live);
+        });
 }
 
 TEST_CASE("a double free is refused while the slab has no other object", "[cache][misuse]") {
