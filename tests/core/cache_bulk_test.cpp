@@ -70,9 +70,11 @@ TEST_CASE("alloc_bulk is all or nothing", "[cache][bulk]") {
             Model model(configuration, memory);
             grow(cache, model, configuration.objects_per_slab() + 1);
             const CacheStatistics before = cache.statistics();
-            memory.refuse(2, true);
-            std::vector<std::byte*> objects(configuration.slabs(10));
+            const std::size_t slabs = memory.live_slabs();
+            memory.refuse(20, true);
+            std::vector<std::byte*> objects(configuration.slabs(30));
             REQUIRE(!cache.alloc_bulk(objects));
+            REQUIRE(memory.live_slabs() <= slabs + configuration.config.retained_free_slabs);
             REQUIRE(std::all_of(objects.begin(), objects.end(),
                                 [](const std::byte* object) { return object == nullptr; }));
             CacheStatistics after = cache.statistics();

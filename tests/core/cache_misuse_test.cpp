@@ -3,6 +3,8 @@
 
 #include <csignal>
 #include <cstring>
+#include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -144,6 +146,25 @@ TEST_CASE("a double free is refused at once", "[cache][misuse]") {
     in_a_scene([](const Configuration&, Scene& scene) {
         std::byte* const object = scene.freed();
         scene.refuses("freed just now", object, double_free(scene, object));
+    });
+}
+
+TEST_CASE("a double free of the object that was allocated last is refused, whichever way it went",
+          "[cache][misuse]") {
+    in_a_scene([](const Configuration&, Scene& scene) {
+        const std::function<void(std::byte*)> ways[] = {
+            [&](std::byte* object) { scene.cache->free(object); },
+            [&](std::byte* object) { scene.cache->destroy(object); },
+            [&](std::byte* object) { scene.cache->free_bulk(std::span(&object, 1)); },
+            [&](std::byte* object) {
+                scene.cache->free(object);
+                static_cast<void>(scene.cache->statistics());
+            }};
+        for (const auto& way : ways) {
+            std::byte* const object = scene.cache->alloc();
+            way(object);
+            scene.refuses("allocated last", object, double_free(scene, object));
+        }
     });
 }
 

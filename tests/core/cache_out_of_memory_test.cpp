@@ -47,10 +47,12 @@ struct Shortage {
 
     void alloc_bulk(std::size_t number) {
         std::vector<std::byte*> objects(number);
+        const std::size_t slabs = memory.live_slabs();
         const std::size_t refusals = memory.refusals();
         if (!cache.alloc_bulk(objects)) {
             ++failures;
             const std::size_t retained = configuration.config.retained_free_slabs;
+            right = right && memory.live_slabs() <= slabs + retained;
             right = right && memory.refusals() == refusals + 1 && model.agrees(cache, failures) &&
                     model.all_intact() && cache.statistics().free_slabs_number <= retained &&
                     cache.validate().defect == Defect::None && memory.complaint().empty();

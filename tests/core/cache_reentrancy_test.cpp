@@ -134,3 +134,26 @@ TEST_CASE("a cache may be allocated from while a slab of it is born, and the cal
             shrink(cache, model);
         });
 }
+
+TEST_CASE("what a backend frees while it takes a slab leaves no slab behind",
+          "[cache][reentrancy]") {
+    in_every_configuration(
+        [](const Configuration& configuration, TestMemory& memory, AnyCache& cache) {
+            memory.patterns = false;
+            Random random;
+            Model model(configuration, memory);
+            const std::size_t rounds = configuration.objects_per_slab() < 16 ? 200 : 10;
+            for (std::size_t round = 0; round < rounds; ++round) {
+                grow(cache, model, configuration.slabs(1 + random.below(7)));
+                model.shuffle(random);
+                memory.on_call = [&](Call) {
+                    if (!model.empty()) cache.free(model.remove(model.size() - 1));
+                };
+                while (!model.empty())
+                    cache.free(model.remove(model.size() - 1));
+                memory.on_call = nullptr;
+                REQUIRE(memory.live_slabs() <= configuration.config.retained_free_slabs);
+            }
+            REQUIRE(cache.validate().defect == Defect::None);
+        });
+}
