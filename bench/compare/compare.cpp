@@ -261,9 +261,10 @@ private:
                 }
             }
         }
-        for (auto& [name, by_metric] : samples) {
+        Samples limit = samples["limit"];  // empty where it does not run
+        for (const auto& [name, by_metric] : samples) {
             for (const auto& [metric, values] : by_metric) {
-                figures_[{size, metric, name}] = figure_of(values, samples["limit"][metric]);
+                figures_[{size, metric, name}] = figure_of(values, limit[metric]);
             }
         }
     }

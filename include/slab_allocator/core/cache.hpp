@@ -88,10 +88,9 @@ public:
     /// Returns: uninitialised memory for one T, or nullptr where the backend refuses; everything is
     /// then as before. Costs: O(1); a new slab is not written through.
     [[nodiscard]] T* alloc() noexcept {
-        std::byte* memory = nullptr;
-        if (!recent_.pop(memory)) [[unlikely]]
-            return alloc_from_slabs();
-        return object_at(memory);
+        if (std::byte* const memory = recent_.pop(); memory != nullptr) [[likely]]
+            return object_at(memory);
+        return alloc_from_slabs();
     }
 
     /// Takes back what alloc gave; nullptr does nothing. Costs: O(1), and at level misuse one
@@ -156,25 +155,10 @@ public:
     [[nodiscard]] bool alloc_bulk(std::span<T*> objects) noexcept {
         if (!take_slabs_for(objects.size())) return false;
         std::size_t done = 0;
-        std::byte* memory = nullptr;
-        while (done < objects.size() && recent_.pop(memory))
-            objects[done++] = object_at(memory);
-        while (done < objects.size()) {
-            SlabInfo& slab_info = *slab_with_room();
-            const std::size_t before = done;
-            while (done < objects.size() && !slab_info.map.empty()) {
-                const std::size_t word = slab_info.map.first_word();
-                std::byte* const start = word_start(slab_info, word);
-                const std::uint64_t covered = Place::covered(slab_info, word);
-                const std::uint64_t bits = slab_info.map.word_at(word) & ~covered;
-                std::uint64_t left = bits;
-                for (; left != 0 && done < objects.size(); left &= left - 1) {
-                    objects[done++] = object_at(start + layout.offset_of(lowest_bit(left)));
-                }
-                take(slab_info, word, bits & ~left, covered);
-            }
-            lists_.took(slab_info, done - before);
-        }
+        while (done < objects.size() && !recent_.empty())
+            objects[done++] = object_at(recent_.pop());
+        while (done < objects.size())
+            done += take_from(*slab_with_room(), objects.subspan(done));
         note_peak();
         settle_limit();
         return true;
@@ -185,17 +169,10 @@ public:
         if constexpr (checked) {
             if (!mark_all(objects)) return;
         }
-        recent_.forget_last();
-        for (std::size_t index = 0; index < objects.size();) {  // what lies between nulls
-            const std::size_t first = index;
-            while (index < objects.size() && objects[index] != nullptr)
-                ++index;
-            const auto memory_at = [&](std::size_t i) { return memory_of(objects[first + i]); };
-            give_back_all(index - first, memory_at,
-                          [&](std::size_t i) { return Place::find(backend_, memory_at(i)); });
-            while (index < objects.size() && objects[index] == nullptr)
-                ++index;
-        }
+        recent_.forget_popped();
+        give_back_all(objects, [&](std::size_t index) {
+            return Place::find(backend_, memory_of(objects[index]));
+        });
         give_back_surplus();
     }
 
@@ -315,11 +292,12 @@ public:
             recent_.size() > lists_.taken_objects_number()) {
             return corrupted(this);
         }
-        for (std::size_t rank = 0; rank < recent_.size(); ++rank) {
-            std::byte* const memory = recent_.at(rank);
+        const std::span<std::byte* const> recent = recent_.all();
+        for (std::size_t rank = 0; rank < recent.size(); ++rank) {
+            std::byte* const memory = recent[rank];
             if (!is_taken(Place::find(backend_, memory), memory)) return corrupted(memory);
-            for (std::size_t other = 0; other < rank; ++other) {
-                if (recent_.at(other) == memory) return corrupted(memory);
+            for (std::byte* const other : recent.first(rank)) {
+                if (other == memory) return corrupted(memory);
             }
         }
         return {};
@@ -335,6 +313,10 @@ private:
     };
 
     static constexpr std::size_t enough_slabs = 4;  // with room, for one of them to drain [C5]
+    static constexpr std::size_t enough_filled = divide_up(Recent::capacity, 4);
+    static constexpr std::size_t most_filled =
+        Recent::capacity > FreeMap::bits_per_word ? Recent::capacity * 3 / 4
+                                                  : divide_up(Recent::capacity, 2);
     static constexpr std::size_t word_bytes = FreeMap::bits_per_word * layout.stride;
 
     [[nodiscard]] static T* object_at(std::byte* memory) noexcept {
@@ -343,6 +325,7 @@ private:
     [[nodiscard]] static std::byte* memory_of(T* object) noexcept {
         return static_cast<std::byte*>(static_cast<void*>(object));
     }
+    [[nodiscard]] static std::byte* memory_of(std::byte* object) noexcept { return object; }
     [[nodiscard]] static std::byte* word_start(SlabInfo& slab_info, std::size_t word) noexcept {
         return slab_info.slab + word * word_bytes;
     }
@@ -375,48 +358,78 @@ private:
     }
 
     [[nodiscard, gnu::noinline]] T* alloc_from_slabs() noexcept {
-        std::byte* memory = nullptr;
-        while (!recent_.pop(memory)) {
+        while (recent_.empty()) {
             if (!fill_recent() && !add_slab()) {
                 ++failures_number_;
                 return nullptr;
             }
         }
-        return object_at(memory);
+        return object_at(recent_.pop());
     }
 
-    /// Fills half of the recent objects, from one slab after the other. Returns: whether it could.
+    /// Fills the recent objects, which are empty, with whole words, from one slab after the other.
+    /// Returns: whether it could.
     [[nodiscard]] bool fill_recent() noexcept {
-        constexpr std::size_t half = Recent::capacity > 1 ? Recent::capacity / 2 : 1;
-        recent_.forget_last();
         SlabInfo* slab_info = slab_with_room();
         if (slab_info == nullptr) return false;
         bool more = true;
-        while (slab_info != nullptr && more && recent_.size() < half) {
+        do {
             const std::size_t before = recent_.size();
-            while (more && !slab_info->map.empty() && recent_.size() < half) {
-                more = fill_from_word(*slab_info, slab_info->map.first_word(), half);
-            }
+            more = fill_from(*slab_info);
             lists_.took(*slab_info, recent_.size() - before);
             slab_info = lists_.fullest_partial();  // a Free slab is opened for an empty hand only
-        }
+        } while (more && slab_info != nullptr);
         note_peak();
         settle_limit();
         return true;
     }
 
-    /// Takes slots of half a word. Returns: false where one had to stay, because another object has
-    /// its place.
-    [[nodiscard]] bool fill_from_word(SlabInfo& slab_info, std::size_t word,
-                                      std::size_t half) noexcept {
-        constexpr std::uint64_t low_half = 0xffff'ffff;
-        const std::uint64_t covered = Place::covered(slab_info, word);
-        const std::uint64_t usable = slab_info.map.word_at(word) & ~covered;
-        const std::uint64_t wanted = (usable & low_half) != 0 ? usable & low_half : usable;
-        const std::uint64_t taken =
-            recent_.push_slots(word_start(slab_info, word), wanted, half, &slab_info);
-        take(slab_info, word, taken, covered);
-        return taken == wanted;
+    /// Takes words of one slab. Returns: whether there should be more, from others.
+    [[nodiscard]] bool fill_from(SlabInfo& slab_info) noexcept {
+        // Slots of one word have places of their own, and those of one slab, if there are as many.
+        const bool places_for_slab =
+            recent_.empty() && Recent::has_places_for(layout.slots_per_slab);
+        for (std::uint64_t words = slab_info.map.nonempty_words(); words != 0; words &= words - 1) {
+            const std::size_t word = lowest_bit(words);
+            std::byte* const start = word_start(slab_info, word);
+            const std::uint64_t covered = Place::covered(slab_info, word);
+            const std::uint64_t bits = slab_info.map.word_at(word) & ~covered;
+            const std::size_t room = most_filled - recent_.size();
+            const bool all_fit = room >= FreeMap::bits_per_word &&
+                                 (places_for_slab || recent_.empty());
+            const std::uint64_t taken = all_fit ? bits : recent_.with_place(start, bits, room);
+            recent_.push_slots(start, taken, &slab_info);
+            take(slab_info, word, taken, covered);
+            if (taken != bits || recent_.size() >= enough_filled) return false;
+        }
+        return true;
+    }
+
+    /// Takes as many objects as a slab has, or as are wanted. Returns: how many.
+    [[nodiscard]] std::size_t take_from(SlabInfo& slab_info, std::span<T*> objects) noexcept {
+        std::size_t done = 0;
+        while (done < objects.size() && !slab_info.map.empty()) {
+            const std::size_t word = slab_info.map.first_word();
+            std::byte* const start = word_start(slab_info, word);
+            const std::uint64_t covered = Place::covered(slab_info, word);
+            const std::uint64_t bits = slab_info.map.word_at(word) & ~covered;
+            std::uint64_t left = bits;
+            const std::span<T*> rest = objects.subspan(done);
+            if (bits == ~std::uint64_t{0} && rest.size() >= FreeMap::bits_per_word) {
+                for_all_of_word([&](std::size_t slot) {
+                    rest[slot] = object_at(start + layout.offset_of(slot));
+                    return true;
+                });
+                left = 0;
+                done += FreeMap::bits_per_word;
+            } else {
+                for (; left != 0 && done < objects.size(); left &= left - 1)
+                    objects[done++] = object_at(start + layout.offset_of(lowest_bit(left)));
+            }
+            take(slab_info, word, bits & ~left, covered);
+        }
+        lists_.took(slab_info, done);
+        return done;
     }
 
     /// Takes bits out of a map; the caller tells lists_.
@@ -434,7 +447,7 @@ private:
         if constexpr (checked) {
             if (recent_.contains(memory)) return refuse(memory);
         }
-        recent_.forget_last();
+        recent_.forget_popped();
         if (recent_.size() == Recent::capacity) {
             empty_recent(Recent::capacity / 2);
             if (has_place(memory)) {
@@ -461,42 +474,89 @@ private:
 
     /// Gives recent objects back to their slabs until `left` are left.
     void empty_recent(std::size_t left) noexcept {
-        const std::size_t size = recent_.size();
+        const std::span<std::byte* const> given = recent_.all().subspan(left);
         recent_.drop_to(left);
-        give_back_all(
-            size - left, [&](std::size_t index) { return recent_.at(left + index); },
-            [&](std::size_t index) {
-                if constexpr (Recent::has_infos) return recent_.info_at(left + index);
-                return Place::find(backend_, recent_.at(left + index));
-            });
+        give_back_all(given, [&](std::size_t index) {
+            if constexpr (Recent::has_infos) return recent_.info_at(left + index);
+            return Place::find(backend_, given[index]);
+        });
     }
 
-    /// Gives the objects memory_at(0 .. number - 1) back to their slabs. Neighbours in one word of
-    /// a slab go back together: what a slab's record costs, it costs once for them; info_at(index)
-    /// is asked for the first of them.
-    template <typename MemoryAt, typename InfoAt>
-    void give_back_all(std::size_t number, MemoryAt memory_at, InfoAt info_at) noexcept {
-        std::size_t index = 0;
-        while (index < number) {
-            const std::byte* const memory = memory_at(index);
-            SlabInfo& slab_info = *info_at(index);
-            const std::size_t slot = Place::slot_of(slab_info, memory);
-            const std::size_t word = slot / FreeMap::bits_per_word;
-            const std::uintptr_t start =
-                address_of(Place::slab_of(slab_info, memory)) + word * word_bytes;
-            const std::size_t rest = layout.slab_size - word * word_bytes;  // no next slab's slots
-            const std::size_t end = rest < word_bytes ? rest : word_bytes;
-            std::uint64_t bits = std::uint64_t{1} << (slot % FreeMap::bits_per_word);
-            const std::size_t first = index;
-            while (++index < number) {
-                const std::size_t offset = address_of(memory_at(index)) - start;
-                if (offset >= end) break;
-                bits |= std::uint64_t{1} << layout.slot_at(offset);
+    /// Gives objects back to their slabs, by groups; nulls are passed over. info_at(index) is asked
+    /// for the first object of a group.
+    template <typename Pointer, typename InfoAt>
+    void give_back_all(std::span<Pointer const> objects, InfoAt info_at) noexcept {
+        std::size_t sum = 0;
+        for (std::size_t index = 0; index < objects.size();) {
+            if (objects[index] == nullptr) {
+                ++index;
+                continue;
             }
-            slab_info.map.give_back(word, bits);
-            lists_.gave_back(slab_info, index - first);
+            SlabInfo& slab_info = *info_at(index);
+            const Group group = first_group<false>(slab_info, objects.subspan(index));
+            slab_info.map.give_back(group.word, group.bits);
+            if (group.bits_after != 0) slab_info.map.give_back(group.word + 1, group.bits_after);
+            lists_.gave_back(slab_info, group.number);
+            sum += group.number;
+            index += group.number;
         }
-        lists_.gave_back_in_all(number);
+        lists_.gave_back_in_all(sum);
+    }
+
+    /// Objects that come one after the other and stand side by side, in one word or the next one:
+    /// what a slab's record costs, it costs once for all of them.
+    struct Group {
+        std::size_t number;
+        std::size_t word;
+        std::uint64_t bits;        // of that word
+        std::uint64_t bits_after;  // of the next one
+    };
+
+    /// The group of the first objects: 64 neighbours, up or down, or those of one word. What comes
+    /// after the first is `suspect` where nobody checked it: no two of a group are the same then,
+    /// and all are starts of slots.
+    template <bool suspect, typename Pointer>
+    [[nodiscard]] static Group first_group(const SlabInfo& slab_info,
+                                           std::span<Pointer const> objects) noexcept {
+        constexpr std::size_t length = FreeMap::bits_per_word;
+        const std::byte* const memory = memory_of(objects[0]);
+        const std::size_t slot = Place::slot_of(slab_info, memory);
+        if (objects.size() >= length) {
+            const bool up = are_neighbours<layout.stride>(objects);
+            const std::size_t low = up ? slot : slot - (length - 1);  // wraps where there are none
+            if (low < layout.slots_per_slab && low + length <= layout.slots_per_slab &&
+                (up || are_neighbours<std::uintptr_t{0} - layout.stride>(objects))) {
+                const std::size_t shift = low % length;
+                return {.number = length,
+                        .word = low / length,
+                        .bits = ~std::uint64_t{0} << shift,
+                        .bits_after = ~(~std::uint64_t{0} << shift)};
+            }
+        }
+        const std::size_t word = slot / length;
+        const std::uintptr_t start =
+            address_of(Place::slab_of(slab_info, memory)) + word * word_bytes;
+        const std::size_t rest = layout.slab_size - word * word_bytes;  // no next slab's slots
+        const std::size_t end = rest < word_bytes ? rest : word_bytes;
+        std::uint64_t bits = std::uint64_t{1} << (slot % length);
+        std::size_t number = 1;
+        for (; number < objects.size(); ++number) {
+            const std::size_t offset = address_of(objects[number]) - start;
+            if (offset >= end) break;
+            const std::size_t next = layout.slot_at(offset);
+            if (suspect && (next >= length || ((bits >> next) & 1U) != 0)) break;
+            bits |= std::uint64_t{1} << next;
+        }
+        return {.number = number, .word = word, .bits = bits, .bits_after = 0};
+    }
+
+    /// Do the first 64 objects stand `step` bytes from one another?
+    template <std::uintptr_t step, typename Pointer>
+    [[nodiscard]] static bool are_neighbours(std::span<Pointer const> objects) noexcept {
+        const std::uintptr_t first = address_of(objects[0]);
+        return for_all_of_word([&](std::size_t index) {
+            return address_of(objects[index]) == first + index * step;
+        });
     }
 
     void settle_recent() noexcept {
@@ -644,26 +704,48 @@ private:
     /// Checks every object of a bulk and marks it free in its word, so that a second one of the
     /// same is found, too. Returns: false where one is refused, all marks undone.
     [[nodiscard]] bool mark_all(std::span<T* const> objects) noexcept {
-        for (std::size_t done = 0; done < objects.size(); ++done) {
+        for (std::size_t done = 0; done < objects.size();) {
             std::byte* const memory = memory_of(objects[done]);
-            if (memory == nullptr) continue;
+            if (memory == nullptr) {
+                ++done;
+                continue;
+            }
             SlabInfo* const slab_info = Place::find(backend_, memory);
             if (!is_taken(slab_info, memory) || recent_.contains(memory)) [[unlikely]] {
                 const DefectReport wrong = what_is_wrong(memory);
-                for (T* const marked : objects.first(done)) {
-                    if (marked != nullptr) unmark(memory_of(marked));
-                }
+                unmark_all(objects.first(done));
                 report(wrong);
                 return false;
             }
-            const std::size_t slot = Place::slot_of(*slab_info, memory);
-            slab_info->map.mark(slot);
+            done += mark_group(*slab_info, objects.subspan(done));
         }
         return true;
     }
-    void unmark(std::byte* memory) noexcept {
-        SlabInfo& slab_info = *Place::find(backend_, memory);
-        slab_info.map.unmark(Place::slot_of(slab_info, memory));
+
+    /// Marks the first objects, of which the first is right, as far as all are. Returns: how many.
+    [[nodiscard]] std::size_t mark_group(SlabInfo& slab_info,
+                                         std::span<T* const> objects) noexcept {
+        Group group = first_group<true>(slab_info, objects);
+        bool all_right = slab_info.map.all_taken(group.word, group.bits) &&
+                         (group.bits_after == 0 ||
+                          slab_info.map.all_taken(group.word + 1, group.bits_after));
+        if (!recent_.empty()) {
+            for (T* const object : objects.first(group.number))
+                all_right = all_right && !recent_.contains(memory_of(object));
+        }
+        if (!all_right) group = first_group<true>(slab_info, objects.first(1));
+        slab_info.map.mark(group.word, group.bits);
+        if (group.bits_after != 0) slab_info.map.mark(group.word + 1, group.bits_after);
+        return group.number;
+    }
+
+    void unmark_all(std::span<T* const> objects) noexcept {
+        for (T* const object : objects) {
+            if (object == nullptr) continue;
+            SlabInfo& slab_info = *Place::find(backend_, memory_of(object));
+            const Group group = first_group<true>(slab_info, std::span(&object, 1));
+            slab_info.map.unmark(group.word, group.bits);
+        }
     }
 
     // ---- Walks ----------------------------------------------------------------------------------

@@ -3,29 +3,33 @@
 // recent_objects.hpp -- a short stack of free objects at the cache's hand: the hot path's whole
 // world.
 //
-//      objects   | . | . | . |       |      objects[0 .. size) are taken out of their slabs, but
-//                              ^size        belong to nobody; alloc pops, free pushes
+//      objects   | null | . | . | . |       |      what stands above the null is taken out of its
+//                                   ^top           slab, but nobody's; alloc pops, free pushes
 //
 // A slab's free map gives and takes whole words cheaply and single bits dearly, so the cache fills
-// this stack from words and empties it into words, half of it at a time. (A magazine as in Bonwick
-// and Adams 2001, filled by expanding bitmaps.)
+// this stack from words and empties it into words. (A magazine as in Bonwick and Adams 2001, filled
+// by expanding bitmaps.) It is a pointer and not a number that is kept: the two calls of a pair
+// reach memory through the same register, and processors that rename memory make that free (0.57
+// of the time of a pair with a number, Golden Cove).
 //
 // Is an object in the stack? free asks that to find a double free. The answer must be exact and may
 // not chain one operation to the next through memory, so there is a sparse set over it (Briggs and
 // Torczon 1993): rank[class of the address] is where an object of that class was pushed last, and
-// counts only while it is below size and an object of the class is still there. A class has at most
+// counts only while it is below top and an object of the class is still there. A class has at most
 // one object in the stack; a second one goes to its slab.
 //
 // Invariants
-//   [R1] size <= limit <= capacity, but where limit was just lowered
-//   [R2] checked: an object in the stack at i has rank[its class] == i
-//   [R3] checked: last is null, or was popped last, has not been pushed since, and objects[size]
-//   and
-//        its rank are as before that pop: pushing it again is counting up
+//   [R1] objects[0] is null, no other below top is: the pop of nothing finds null
+//   [R2] top <= limit <= the end of objects, but where limit was just lowered
+//   [R3] checked: an object in the stack at i has rank[its class] == i
+//   [R4] checked: the objects from top up to popped_end were popped, and nothing came in or went
+//        elsewhere since: they are live, and pushing the one at top again is counting up;
+//        popped_end <= limit
 
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <type_traits>
 
 #include <slab_allocator/core/align.hpp>
@@ -35,25 +39,30 @@ namespace slab_allocator {
 
 class SlabInfo;
 
-/// As many objects as 64 KiB hold, but a power of two from 1 to 64.
+/// As many objects as 128 KiB hold, but a power of two from 1 to 128.
 [[nodiscard]] constexpr std::size_t recent_capacity(std::size_t stride) noexcept {
-    const std::size_t fitting = std::size_t{64} * 1024 / stride;
-    return fitting > 64 ? 64 : fitting < 1 ? 1 : std::bit_floor(fitting);
+    const std::size_t fitting = std::size_t{128} * 1024 / stride;
+    return fitting > 128 ? 128 : fitting < 1 ? 1 : std::bit_floor(fitting);
 }
 
 /// What free needs to know of objects in the stack; nothing, where misuse is not looked for.
 template <std::size_t stride, bool checked>
 class RecentRanks {
 public:
+    [[nodiscard]] static constexpr bool has_places_for(std::size_t) noexcept { return true; }
     static constexpr void put(const std::byte*, std::size_t) noexcept {}
-    static constexpr void popped(const std::byte*) noexcept {}
-    static constexpr void forget_last() noexcept {}
+    static constexpr void put_word(const std::byte*, std::size_t) noexcept {}
 };
 
 template <std::size_t stride>
 class RecentRanks<stride, true> {
 public:
-    static constexpr std::size_t classes = 1024;
+    static constexpr std::size_t classes = 8 * recent_capacity(stride);
+
+    /// 2^shift <= stride, so only slots that are (classes - 1) * 2^shift apart can share a class.
+    [[nodiscard]] static constexpr bool has_places_for(std::size_t slots) noexcept {
+        return slots * stride <= classes << shift;
+    }
 
     [[nodiscard]] std::size_t rank_of(const std::byte* object) const noexcept {
         return ranks_[class_of(address_of(object))];
@@ -61,23 +70,34 @@ public:
     [[nodiscard]] static bool same_class(const std::byte* a, const std::byte* b) noexcept {
         return class_of(address_of(a) ^ address_of(b)) == 0;
     }
-    [[nodiscard]] bool is_last(const std::byte* object) const noexcept { return object == last_; }
-
     void put(const std::byte* object, std::size_t rank) noexcept {
-        ranks_[class_of(address_of(object))] = static_cast<std::uint8_t>(rank);  // [R2]
+        ranks_[class_of(address_of(object))] = static_cast<std::uint8_t>(rank);  // [R3]
     }
-    void popped(const std::byte* object) noexcept { last_ = object; }
-    void forget_last() noexcept { last_ = nullptr; }
+    /// put() for the slots of a whole word, the last of which has rank `rank`.
+    void put_word(const std::byte* start, std::size_t rank) noexcept {
+        constexpr std::size_t slots = FreeMap::bits_per_word;
+        const std::size_t first = class_of(address_of(start));
+        if (std::has_single_bit(stride) && first + slots <= classes) {  // neighbours here, too
+            constexpr std::uint64_t ones = 0x0101'0101'0101'0101;
+            constexpr std::uint64_t down = std::endian::native == std::endian::little
+                                               ? 0x0001'0203'0405'0607
+                                               : 0x0706'0504'0302'0100;
+            std::uint64_t eight = down + ones * (rank + slots - 8);
+            for (std::size_t slot = 0; slot < slots; slot += 8, eight -= 8 * ones)
+                __builtin_memcpy(ranks_ + first + slot, &eight, 8);
+        } else {
+            for (std::size_t slot = 0; slot < slots; ++slot)
+                put(start + slot * stride, rank + slots - 1 - slot);
+        }
+    }
 
 private:
-    // 2^shift <= stride: two of any 512 neighbouring slots never share a class.
     static constexpr int shift = std::bit_width(stride) - 1;
 
     [[nodiscard]] static std::size_t class_of(std::uintptr_t address) noexcept {
         return (address >> shift) % classes;
     }
 
-    const std::byte* last_ = nullptr;
     std::uint8_t ranks_[classes] = {};
 };
 
@@ -89,38 +109,47 @@ public:
     static constexpr std::size_t capacity = recent_capacity(stride);
     static constexpr bool has_infos = with_infos;
 
-    [[nodiscard]] constexpr std::size_t size() const noexcept { return size_; }
-    [[nodiscard]] constexpr bool empty() const noexcept { return size_ == 0; }
-    [[nodiscard]] constexpr bool full() const noexcept { return size_ == limit_; }
+    /// Do as many neighbouring slots all have places of their own?
+    [[nodiscard]] static constexpr bool has_places_for(std::size_t slots) noexcept {
+        return RecentRanks<stride, checked>::has_places_for(slots);
+    }
+
+    [[nodiscard]] constexpr std::size_t size() const noexcept {
+        return static_cast<std::size_t>(top_ - bottom());
+    }
+    [[nodiscard]] constexpr bool empty() const noexcept { return top_ == bottom(); }
+    [[nodiscard]] constexpr bool full() const noexcept { return top_ == limit_; }
 
     /// From now on, full() at `limit` objects. Requires: limit <= capacity, not checked.
-    constexpr void set_limit(std::size_t limit) noexcept { limit_ = limit; }
+    constexpr void set_limit(std::size_t limit) noexcept {
+        limit_ = bottom() + limit;
+        if constexpr (checked) {
+            if (popped_end_ > limit_) popped_end_ = limit_;  // [R4]
+        }
+    }
 
-    /// Takes the object that came last, if there is one. Returns: whether.
-    [[nodiscard]] bool pop(std::byte*& object) noexcept {
-        std::size_t size = 0;
-        if (__builtin_sub_overflow(size_, 1, &size)) [[unlikely]]
-            return false;
-        size_ = size;
-        object = objects_[size];
-        ranks_.popped(object);
-        return true;
+    /// Takes the object that came last. Returns: nullptr where there is none.
+    [[nodiscard]] std::byte* pop() noexcept {
+        std::byte* const object = top_[-1];
+        if (object != nullptr) [[likely]]  // [R1]
+            --top_;
+        return object;
     }
 
     /// Requires: !full(), and checked: !occupied(object). Not checked.
     void push(std::byte* object, SlabInfo* slab_info) noexcept {
-        ranks_.forget_last();
-        put(object, size_, slab_info);
-        ++size_;
+        put(object, top_, slab_info);
+        ++top_;
+        forget_popped();
     }
 
-    /// Undoes pop(), if `object` is what it gave and nothing was pushed since [R3].
+    /// Undoes the last pop() that was not undone, if `object` is what it gave and nothing else
+    /// came in since [R4]. Returns: whether.
     [[nodiscard]] bool push_again(const std::byte* object) noexcept
         requires checked
     {
-        if (!ranks_.is_last(object) || object == nullptr || full()) return false;
-        ranks_.forget_last();
-        ++size_;
+        if (top_ >= popped_end_ || *top_ != object) return false;
+        ++top_;
         return true;
     }
 
@@ -128,77 +157,31 @@ public:
     [[nodiscard]] bool occupied(const std::byte* object) const noexcept
         requires checked
     {
-        const std::size_t rank = ranks_.rank_of(object);
-        return rank < size_ && ranks_.same_class(objects_[rank], object);
+        const std::byte* const* const place = bottom() + ranks_.rank_of(object);
+        return ranks_.same_class(*place, object) && place < top_;  // the second is hard to foresee
     }
 
     /// Costs: one comparison where checked, one an object else.
     [[nodiscard]] bool contains(const std::byte* object) const noexcept {
         if constexpr (checked) {
-            const std::size_t rank = ranks_.rank_of(object);
-            return rank < size_ && objects_[rank] == object;
+            const std::byte* const* const place = bottom() + ranks_.rank_of(object);
+            return *place == object && place < top_;
         } else {
-            for (std::size_t rank = 0; rank < size_; ++rank) {
-                if (objects_[rank] == object) return true;
+            for (const std::byte* const other : all()) {
+                if (other == object) return true;
             }
             return false;
         }
     }
 
     /// An object that pop() gave went elsewhere than here.
-    void forget_last() noexcept { ranks_.forget_last(); }
-
-    /// Pushes the slots `bits` of a word that starts at `start`, so that the lowest comes out
-    /// first, until `most` objects are here. Returns: those that were pushed; others have no place.
-    [[nodiscard]] std::uint64_t push_slots(std::byte* start, std::uint64_t bits, std::size_t most,
-                                           SlabInfo* slab_info) noexcept {
-        if (size_ != 0 || capacity < FreeMap::bits_per_word) {
-            bits = with_place(start, bits, most - size_);
-            if (bits == 0) return 0;
-        }
-        const std::size_t low = lowest_bit(bits);
-        const std::uint64_t run = bits >> low;
-        if ((run & (run + 1)) == 0) {  // neighbours, as in a slab that nobody has churned
-            const std::size_t number = highest_bit(run) + 1;
-            std::byte* object = start + (low + number) * stride;
-            for (std::size_t rank = size_; rank < size_ + number; ++rank) {
-                object -= stride;
-                put(object, rank, slab_info);
-            }
-            size_ += number;
-        } else {
-            std::size_t rank = size_ += bits_number(bits);
-            for (std::uint64_t left = bits; left != 0; left &= left - 1) {
-                put(start + lowest_bit(left) * stride, --rank, slab_info);
-            }
-        }
-        return bits;
+    void forget_popped() noexcept {
+        if constexpr (checked) popped_end_ = top_;
     }
 
-    /// The object `rank` places from the bottom, and its SlabInfo.
-    [[nodiscard]] std::byte* at(std::size_t rank) const noexcept { return objects_[rank]; }
-    [[nodiscard]] SlabInfo* info_at(std::size_t rank) const noexcept
-        requires with_infos
-    {
-        return infos_[rank];
-    }
-
-    /// Forgets all objects but the lowest `size`.
-    void drop_to(std::size_t size) noexcept {
-        size_ = size;
-        ranks_.forget_last();
-    }
-
-private:
-    void put(std::byte* object, std::size_t rank, [[maybe_unused]] SlabInfo* slab_info) noexcept {
-        ranks_.put(object, rank);
-        if constexpr (with_infos) infos_[rank] = slab_info;
-        objects_[rank] = object;
-    }
-
-    /// The lowest `most` of `bits` whose places are not taken. Slots of one word have places of
-    /// their own.
-    [[nodiscard]] std::uint64_t with_place(std::byte* start, std::uint64_t bits,
+    /// The lowest `most` of the slots `bits` of a word, whose places are not taken. Slots of one
+    /// word have places of their own.
+    [[nodiscard]] std::uint64_t with_place([[maybe_unused]] std::byte* start, std::uint64_t bits,
                                            std::size_t most) const noexcept {
         std::uint64_t result = 0;
         for (; bits != 0 && most > 0; bits &= bits - 1) {
@@ -211,13 +194,78 @@ private:
         return result;
     }
 
-    struct NoInfos {};
+    /// Pushes the slots `bits` of a word that starts at `start`, so that the lowest comes out
+    /// first. Requires: room and places for all of them, not checked.
+    void push_slots(std::byte* start, std::uint64_t bits, SlabInfo* slab_info) noexcept {
+        if constexpr (capacity >= FreeMap::bits_per_word) {
+            if (bits == ~std::uint64_t{0}) return push_word(start, slab_info);
+        }
+        top_ += bits_number(bits);
+        std::byte** place = top_;
+        for (; bits != 0; bits &= bits - 1)
+            put(start + lowest_bit(bits) * stride, --place, slab_info);
+        forget_popped();
+    }
 
-    std::size_t size_ = 0;
-    std::size_t limit_ = capacity;
+    /// From the bottom to the top.
+    [[nodiscard]] std::span<std::byte* const> all() const noexcept { return {bottom(), top_}; }
+
+    /// The SlabInfo of the object `rank` places from the bottom.
+    [[nodiscard]] SlabInfo* info_at(std::size_t rank) const noexcept
+        requires with_infos
+    {
+        return infos_[rank];
+    }
+
+    /// Forgets all objects but the lowest `size`; all() goes on showing them until the next push.
+    void drop_to(std::size_t size) noexcept {
+        top_ = bottom() + size;
+        forget_popped();
+    }
+
+private:
+    [[nodiscard]] constexpr std::byte** bottom() noexcept { return objects_ + 1; }
+    [[nodiscard]] constexpr std::byte* const* bottom() const noexcept { return objects_ + 1; }
+
+    void put(std::byte* object, std::byte** place, [[maybe_unused]] SlabInfo* slab_info) noexcept {
+        ranks_.put(object, static_cast<std::size_t>(place - bottom()));
+        if constexpr (with_infos) infos_[place - bottom()] = slab_info;
+        *place = object;
+    }
+
+    /// All slots of a word, as of a slab that nobody has churned: known numbers, for the compiler
+    /// to make wide stores of.
+    void push_word(std::byte* start, SlabInfo* slab_info) noexcept {
+        constexpr std::size_t slots = FreeMap::bits_per_word;
+        ranks_.put_word(start, size());
+        for_all_of_word([&](std::size_t slot) {
+            top_[slot] = start + (slots - 1 - slot) * stride;
+            return true;
+        });
+        if constexpr (with_infos) {
+            for (std::size_t slot = 0; slot < slots; ++slot)
+                infos_[size() + slot] = slab_info;
+        }
+        top_ += slots;
+        forget_popped();
+    }
+
+    struct Nothing {};
+
+    [[nodiscard]] constexpr auto first_popped_end() noexcept {
+        if constexpr (checked) {
+            return bottom();
+        } else {
+            return Nothing{};
+        }
+    }
+
+    std::byte** top_ = objects_ + 1;
+    std::byte** limit_ = objects_ + 1 + capacity;
+    [[no_unique_address]] std::conditional_t<checked, std::byte**, Nothing> popped_end_ = first_popped_end();
     [[no_unique_address]] RecentRanks<stride, checked> ranks_;
-    std::byte* objects_[capacity] = {};
-    [[no_unique_address]] std::conditional_t<with_infos, SlabInfo* [capacity], NoInfos> infos_ = {};
+    std::byte* objects_[1 + capacity] = {};
+    [[no_unique_address]] std::conditional_t<with_infos, SlabInfo* [capacity], Nothing> infos_ = {};
 };
 
 }  // namespace slab_allocator
