@@ -123,12 +123,12 @@ TEST_CASE("a mark is undone by unmark and completed by give_back", "[free_map]")
     MapOfAny any(100, 0, 0);
     FreeMap& map = any.map();
     map.take(1, 3, 0);
-    map.mark(65);
+    map.mark(1, 2);
     REQUIRE(map.is_free(65));
-    map.unmark(65);
+    map.unmark(1, 2);
     REQUIRE(!map.is_free(65));
     REQUIRE(any.consistent(98));
-    map.mark(64);
+    map.mark(1, 1);
     map.give_back(1, 3);
     REQUIRE(any.consistent(100));
 }

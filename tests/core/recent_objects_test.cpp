@@ -16,11 +16,12 @@ alignas(65536) std::byte memory[std::size_t{4} << 20];
 template <std::size_t stride, bool checked, bool with_infos>
 void is_a_stack() {
     CAPTURE(stride, checked, with_infos);
-    using Recent = RecentObjects<stride, checked, with_infos>;
+    using Recent = RecentObjects<stride, 4096, checked, with_infos>;
     support::Random random;
     Recent recent;
     std::vector<std::byte*> model;
-    std::byte* popped = nullptr;
+    std::vector<std::byte*>
+        popped;  // since something came in or went elsewhere, the last at the end
     const std::size_t slots = sizeof(memory) / stride;
     for (std::size_t step = 0; step < 20'000; ++step) {
         std::byte* const object = memory + random.below(slots) * stride;
@@ -30,39 +31,46 @@ void is_a_stack() {
         REQUIRE(recent.empty() == model.empty());
         REQUIRE(recent.full() == (model.size() == Recent::capacity));
         const std::size_t choice = random.below(16);
-        if (choice < 7) {
+        if (choice < 6) {
             bool room = !recent.full() && !contained;
             if constexpr (checked) room = room && !recent.occupied(object);
             if (room) {
                 recent.push(object, reinterpret_cast<SlabInfo*>(object + 1));
                 model.push_back(object);
-                popped = nullptr;
+                popped.clear();
             }
-        } else if (choice < 13) {
-            std::byte* top = nullptr;
-            REQUIRE(recent.pop(top) == !model.empty());
+        } else if (choice < 12) {
+            std::byte* const top = recent.pop();
+            REQUIRE(top == (model.empty() ? nullptr : model.back()));
             if (!model.empty()) {
-                REQUIRE(top == model.back());
                 model.pop_back();
-                popped = top;
+                popped.push_back(top);
             }
-        } else if (choice < 15) {
+        } else if (choice < 14) {
             if constexpr (checked) {
-                const bool again = popped != nullptr && model.size() < Recent::capacity;
                 REQUIRE(!recent.push_again(nullptr));
-                REQUIRE(recent.push_again(popped) == again);
-                if (again) model.push_back(popped);
-                popped = nullptr;
-                recent.forget_last();
+                if (!model.empty()) REQUIRE(!recent.push_again(model.back()));
+                for (std::size_t i = 0; i + 1 < popped.size(); ++i)
+                    REQUIRE(!recent.push_again(popped[i]));
+                if (!popped.empty()) {
+                    REQUIRE(recent.push_again(popped.back()));
+                    model.push_back(popped.back());
+                    popped.pop_back();
+                }
             }
-        } else if (!model.empty()) {
+        } else if (choice == 14) {
+            if (random.one_in(4)) {
+                recent.forget_popped();
+                popped.clear();
+            }
+        } else if (!model.empty() && random.one_in(4)) {
             const std::size_t left = random.below(model.size());
             recent.drop_to(left);
             model.resize(left);
-            popped = nullptr;
+            popped.clear();
         }
+        REQUIRE(std::ranges::equal(recent.all(), model));
         for (std::size_t rank = 0; rank < model.size(); ++rank) {
-            REQUIRE(recent.at(rank) == model[rank]);
             if constexpr (with_infos) {
                 REQUIRE(recent.info_at(rank) == reinterpret_cast<SlabInfo*>(model[rank] + 1));
             }
@@ -83,50 +91,69 @@ TEST_CASE("recent objects are a stack that knows what is in it", "[recent_object
     is_a_stack<65536, false, false>();
 }
 
-TEST_CASE("the stack holds 64 objects, but no more than 64 KiB, and at least one",
-          "[recent_objects]") {
-    STATIC_REQUIRE(recent_capacity(1) == 64);
-    STATIC_REQUIRE(recent_capacity(1024) == 64);
-    STATIC_REQUIRE(recent_capacity(1025) == 32);
-    STATIC_REQUIRE(recent_capacity(4096) == 16);
-    STATIC_REQUIRE(recent_capacity(65536) == 1);
-    STATIC_REQUIRE(recent_capacity(1 << 20) == 1);
+TEST_CASE(
+    "the stack holds 128 objects, but no more than 128 KiB and four slabs do, and at least one",
+    "[recent_objects]") {
+    STATIC_REQUIRE(recent_capacity(1, 4096) == 128);
+    STATIC_REQUIRE(recent_capacity(1024, 64) == 128);
+    STATIC_REQUIRE(recent_capacity(1025, 64) == 64);
+    STATIC_REQUIRE(recent_capacity(4096, 16) == 32);
+    STATIC_REQUIRE(recent_capacity(65536, 16) == 2);
+    STATIC_REQUIRE(recent_capacity(65537, 16) == 1);
+    STATIC_REQUIRE(recent_capacity(1 << 20, 1) == 1);
+    STATIC_REQUIRE(recent_capacity(64, 32) == 128);
+    STATIC_REQUIRE(recent_capacity(64, 31) == 64);
+    STATIC_REQUIRE(recent_capacity(64, 1) == 4);
 }
 
 TEST_CASE("a limit makes the stack full earlier", "[recent_objects]") {
-    RecentObjects<64, true, false> recent;
+    RecentObjects<64, 4096, true, false> recent;
     recent.set_limit(2);
     recent.push(memory, nullptr);
     REQUIRE(!recent.full());
     recent.push(memory + 64, nullptr);
     REQUIRE(recent.full());
-    std::byte* object = nullptr;
-    REQUIRE(recent.pop(object));
+    std::byte* const object = recent.pop();
+    REQUIRE(object == memory + 64);
     recent.set_limit(1);
     REQUIRE(!recent.push_again(object));
+    recent.set_limit(2);
+    REQUIRE(!recent.push_again(object));  // a limit that was lowered forgets what was popped
+    recent.push(object, nullptr);
+    REQUIRE(recent.pop() == object);
     recent.set_limit(2);
     REQUIRE(recent.push_again(object));
 }
 
-TEST_CASE("only the object that was popped last is pushed again", "[recent_objects]") {
-    RecentObjects<64, true, false> recent;
+TEST_CASE("objects are pushed again in the order that undoes their pops, and in no other",
+          "[recent_objects]") {
+    RecentObjects<64, 4096, true, false> recent;
     for (std::size_t slot = 0; slot < 4; ++slot)
         recent.push(memory + slot * 64, nullptr);
-    std::byte* first = nullptr;
-    std::byte* second = nullptr;
-    REQUIRE(recent.pop(first));
-    REQUIRE(recent.pop(second));
+    std::byte* const first = recent.pop();
+    std::byte* const second = recent.pop();
     REQUIRE(!recent.push_again(first));
     REQUIRE(recent.push_again(second));
     REQUIRE(!recent.push_again(second));  // it is there
-    REQUIRE(recent.pop(second));
-    recent.forget_last();
+    REQUIRE(recent.push_again(first));
+    REQUIRE(recent.pop() == first);
+    REQUIRE(recent.pop() == second);
+    recent.push(first, nullptr);  // stands where the second stood
+    REQUIRE(!recent.push_again(first));
     REQUIRE(!recent.push_again(second));
+    REQUIRE(recent.pop() == first);
+    recent.forget_popped();
+    REQUIRE(!recent.push_again(first));
+    recent.push_slots(memory + 64 * 64, 1, nullptr);
+    REQUIRE(recent.pop() == memory + 64 * 64);
+    REQUIRE(!recent.push_again(first));
+    recent.push_slots(memory + 64 * 64, ~std::uint64_t{0}, nullptr);
+    REQUIRE(!recent.push_again(memory + 64 * 64));
 }
 
 TEST_CASE("an object's place is taken by itself and by objects that are many slots away",
           "[recent_objects]") {
-    using Recent = RecentObjects<64, true, false>;
+    using Recent = RecentObjects<64, 4096, true, false>;
     Recent recent;
     recent.push(memory, nullptr);
     REQUIRE(recent.occupied(memory));
@@ -142,46 +169,62 @@ TEST_CASE("an object's place is taken by itself and by objects that are many slo
     REQUIRE(taken > 0);
 }
 
-TEST_CASE("slots of a word are pushed with the lowest on top, and told which", "[recent_objects]") {
+namespace {
+
+/// The slots of a word beside objects that were pushed before.
+template <std::size_t stride>
+void words_are_pushed() {
+    CAPTURE(stride);
     support::Random random;
     for (std::size_t round = 0; round < 2000; ++round) {
-        RecentObjects<48, true, true> recent;
+        RecentObjects<stride, 4096, true, true> recent;
         std::vector<std::byte*> model;
         auto* const slab_info = reinterpret_cast<SlabInfo*>(memory);
         const std::size_t before = random.below(20);
         for (std::size_t count = 0; count < before; ++count) {
-            std::byte* const object = memory + random.below(3000) * 48;
+            std::byte* const object = memory + random.below(3000) * stride;
             if (recent.occupied(object)) continue;
             recent.push(object, slab_info);
             model.push_back(object);
         }
-        const std::uint64_t wanted = random.one_in(2) ? random.next() & random.next()
-                                                      : (~std::uint64_t{0} >> random.below(60))
-                                                            << random.below(30);
-        if (wanted == 0) continue;
-        std::byte* const start = memory + random.below(40) * 64 * 48;
-        const std::size_t most = model.empty() ? 64 : 1 + model.size() + random.below(32);
-        const std::uint64_t pushed = recent.push_slots(start, wanted, most, slab_info);
-        REQUIRE((pushed & ~wanted) == 0);
-        REQUIRE(recent.size() == model.size() + bits_number(pushed));
-        REQUIRE(recent.size() <= most);
+        const std::uint64_t given[] = {random.next() & random.next(), ~std::uint64_t{0},
+                                       (~std::uint64_t{0} >> random.below(60)) << random.below(30)};
+        const std::uint64_t wanted = given[random.below(3)];
+        std::byte* const start = memory + random.below(1000) * 8 * stride;
+        const std::size_t most = random.one_in(2) ? 64 : random.below(64);
+        const std::uint64_t bits = recent.with_place(start, wanted, most);
+        REQUIRE((bits & ~wanted) == 0);
+        REQUIRE(bits_number(bits) <= most);
+        for (std::uint64_t left = wanted & ~bits; left != 0; left &= left - 1) {
+            REQUIRE(
+                (bits_number(bits) == most || recent.occupied(start + lowest_bit(left) * stride)));
+        }
+        recent.push_slots(start, bits, slab_info);
+        REQUIRE(recent.size() == model.size() + bits_number(bits));
         std::size_t rank = recent.size();
-        for (std::uint64_t left = pushed; left != 0; left &= left - 1) {
-            std::byte* const object = start + lowest_bit(left) * 48;
-            REQUIRE(recent.at(--rank) == object);
+        for (std::uint64_t left = bits; left != 0; left &= left - 1) {
+            std::byte* const object = start + lowest_bit(left) * stride;
+            REQUIRE(recent.all()[--rank] == object);
             REQUIRE(recent.contains(object));
             REQUIRE(recent.info_at(rank) == slab_info);
         }
-        for (std::size_t old = 0; old < model.size(); ++old)
-            REQUIRE(recent.contains(model[old]));
-        // What was left has no place, or there was no room.
-        for (std::uint64_t left = wanted & ~pushed; left != 0; left &= left - 1) {
-            REQUIRE((recent.size() == most || recent.occupied(start + lowest_bit(left) * 48)));
-        }
+        for (std::byte* const old : model)
+            REQUIRE(recent.contains(old));
     }
 }
 
-TEST_CASE("where nothing is looked for, the stack is its objects and two numbers",
+}  // namespace
+
+TEST_CASE("slots of a word are pushed with the lowest on top", "[recent_objects]") {
+    words_are_pushed<48>();
+    words_are_pushed<64>();  // places side by side, now and then around the end of all places
+    words_are_pushed<256>();
+    STATIC_REQUIRE(RecentObjects<64, 4096, true, false>::has_places_for(1024));
+    STATIC_REQUIRE(!RecentObjects<64, 4096, true, false>::has_places_for(1025));
+    STATIC_REQUIRE(RecentObjects<64, 4096, false, false>::has_places_for(4096));
+}
+
+TEST_CASE("where nothing is looked for, the stack is its objects, a null and two pointers",
           "[recent_objects]") {
-    STATIC_REQUIRE(sizeof(RecentObjects<64, false, false>) <= (64 + 2 + 1) * sizeof(void*));
+    STATIC_REQUIRE(sizeof(RecentObjects<64, 4096, false, false>) == (128 + 1 + 2) * sizeof(void*));
 }

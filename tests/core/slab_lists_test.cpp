@@ -38,7 +38,9 @@ void lists_agree_with_a_count() {
             const std::size_t taken = objects_per_slab - slab.free_number;
             if (choice < 6 && taken > 0) {
                 const std::size_t number = 1 + random.below(taken);
-                lists.gave_back(slab, number);
+                const std::size_t before = slab.list;
+                const bool moved = lists.gave_back(slab, number);
+                REQUIRE(moved == (slab.list != before));
                 lists.gave_back_in_all(number);
             } else if (slab.free_number > 0) {
                 lists.took(slab, 1 + random.below(slab.free_number));

@@ -95,7 +95,7 @@ public:
             if (told.peak_slabs_number > right.peak_slabs_number) return false;
             right.peak_slabs_number = told.peak_slabs_number;
         }
-        return told == right && peak >= peak_ && peak < peak_ + 64;
+        return told == right && peak >= peak_ && peak < peak_ + 128;
     }
 
 private:

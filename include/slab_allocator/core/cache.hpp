@@ -55,7 +55,8 @@ class Cache {
     static constexpr Layout layout = layout_of<T, Config>;
     static constexpr bool checked = Config.checks != Checks::none;
     using Place = Placement<layout, Backend, checked>;
-    using Recent = RecentObjects<layout.stride, checked, checked && layout.uses_map()>;
+    using Recent = RecentObjects<layout.stride, layout.objects_per_slab, checked,
+                                 checked && layout.uses_map()>;
     using Lists = SlabLists<layout.objects_per_slab>;
 
 public:
@@ -314,9 +315,9 @@ private:
 
     static constexpr std::size_t enough_slabs = 4;  // with room, for one of them to drain [C5]
     static constexpr std::size_t enough_filled = divide_up(Recent::capacity, 4);
-    static constexpr std::size_t most_filled =
-        Recent::capacity > FreeMap::bits_per_word ? Recent::capacity * 3 / 4
-                                                  : divide_up(Recent::capacity, 2);
+    static constexpr std::size_t most_filled = Recent::capacity > FreeMap::bits_per_word
+                                                   ? Recent::capacity * 3 / 4
+                                                   : divide_up(Recent::capacity, 2);
     static constexpr std::size_t word_bytes = FreeMap::bits_per_word * layout.stride;
 
     [[nodiscard]] static T* object_at(std::byte* memory) noexcept {
@@ -395,8 +396,8 @@ private:
             const std::uint64_t covered = Place::covered(slab_info, word);
             const std::uint64_t bits = slab_info.map.word_at(word) & ~covered;
             const std::size_t room = most_filled - recent_.size();
-            const bool all_fit = room >= FreeMap::bits_per_word &&
-                                 (places_for_slab || recent_.empty());
+            const bool all_fit =
+                room >= FreeMap::bits_per_word && (places_for_slab || recent_.empty());
             const std::uint64_t taken = all_fit ? bits : recent_.with_place(start, bits, room);
             recent_.push_slots(start, taken, &slab_info);
             take(slab_info, word, taken, covered);
@@ -449,7 +450,7 @@ private:
         }
         recent_.forget_popped();
         if (recent_.size() == Recent::capacity) {
-            empty_recent(Recent::capacity / 2);
+            if (empty_recent(Recent::capacity / 2)) empty_recent(0);  // [C5]
             if (has_place(memory)) {
                 recent_.push(memory, slab_info);
                 return give_back_surplus();
@@ -460,10 +461,7 @@ private:
         slab_info->map.give_back(slot / FreeMap::bits_per_word,
                                  std::uint64_t{1} << (slot % FreeMap::bits_per_word));
         lists_.gave_back_in_all(1);
-        const std::size_t list = slab_info->list;
-        lists_.gave_back(*slab_info, 1);
-        // Nearly free, and it shall drain: no recent object may hold it back [C5].
-        if (slab_info->list != list && slab_info->list >= draining_from_) empty_recent(0);
+        if (gave_back(*slab_info, 1)) empty_recent(0);  // [C5]
         give_back_surplus();
     }
 
@@ -472,20 +470,21 @@ private:
         return true;
     }
 
-    /// Gives recent objects back to their slabs until `left` are left.
-    void empty_recent(std::size_t left) noexcept {
+    /// Gives recent objects back to their slabs until `left` are left. Returns: as give_back_all.
+    bool empty_recent(std::size_t left) noexcept {
         const std::span<std::byte* const> given = recent_.all().subspan(left);
         recent_.drop_to(left);
-        give_back_all(given, [&](std::size_t index) {
+        return give_back_all(given, [&](std::size_t index) {
             if constexpr (Recent::has_infos) return recent_.info_at(left + index);
             return Place::find(backend_, given[index]);
         });
     }
 
     /// Gives objects back to their slabs, by groups; nulls are passed over. info_at(index) is asked
-    /// for the first object of a group.
+    /// for the first object of a group. Returns: shall one of the slabs drain from now on?
     template <typename Pointer, typename InfoAt>
-    void give_back_all(std::span<Pointer const> objects, InfoAt info_at) noexcept {
+    bool give_back_all(std::span<Pointer const> objects, InfoAt info_at) noexcept {
+        bool one_drains = false;
         std::size_t sum = 0;
         for (std::size_t index = 0; index < objects.size();) {
             if (objects[index] == nullptr) {
@@ -496,11 +495,17 @@ private:
             const Group group = first_group<false>(slab_info, objects.subspan(index));
             slab_info.map.give_back(group.word, group.bits);
             if (group.bits_after != 0) slab_info.map.give_back(group.word + 1, group.bits_after);
-            lists_.gave_back(slab_info, group.number);
+            if (gave_back(slab_info, group.number)) one_drains = true;
             sum += group.number;
             index += group.number;
         }
         lists_.gave_back_in_all(sum);
+        return one_drains;
+    }
+
+    /// Returns: shall the slab drain from now on?
+    bool gave_back(SlabInfo& slab_info, std::size_t number) noexcept {
+        return lists_.gave_back(slab_info, number) && slab_info.list >= draining_from_;
     }
 
     /// Objects that come one after the other and stand side by side, in one word or the next one:
@@ -536,15 +541,15 @@ private:
         const std::size_t word = slot / length;
         const std::uintptr_t start =
             address_of(Place::slab_of(slab_info, memory)) + word * word_bytes;
-        const std::size_t rest = layout.slab_size - word * word_bytes;  // no next slab's slots
-        const std::size_t end = rest < word_bytes ? rest : word_bytes;
+        const std::size_t left = layout.slots_per_slab - word * length;
+        const std::size_t slots = left < length ? left : length;
         std::uint64_t bits = std::uint64_t{1} << (slot % length);
         std::size_t number = 1;
         for (; number < objects.size(); ++number) {
             const std::size_t offset = address_of(objects[number]) - start;
-            if (offset >= end) break;
+            if (offset >= slots * layout.stride) break;
             const std::size_t next = layout.slot_at(offset);
-            if (suspect && (next >= length || ((bits >> next) & 1U) != 0)) break;
+            if (suspect && (next >= slots || ((bits >> next) & 1U) != 0)) break;
             bits |= std::uint64_t{1} << next;
         }
         return {.number = number, .word = word, .bits = bits, .bits_after = 0};
@@ -554,9 +559,8 @@ private:
     template <std::uintptr_t step, typename Pointer>
     [[nodiscard]] static bool are_neighbours(std::span<Pointer const> objects) noexcept {
         const std::uintptr_t first = address_of(objects[0]);
-        return for_all_of_word([&](std::size_t index) {
-            return address_of(objects[index]) == first + index * step;
-        });
+        return for_all_of_word(
+            [&](std::size_t index) { return address_of(objects[index]) == first + index * step; });
     }
 
     void settle_recent() noexcept {
@@ -726,9 +730,9 @@ private:
     [[nodiscard]] std::size_t mark_group(SlabInfo& slab_info,
                                          std::span<T* const> objects) noexcept {
         Group group = first_group<true>(slab_info, objects);
-        bool all_right = slab_info.map.all_taken(group.word, group.bits) &&
-                         (group.bits_after == 0 ||
-                          slab_info.map.all_taken(group.word + 1, group.bits_after));
+        bool all_right =
+            slab_info.map.all_taken(group.word, group.bits) &&
+            (group.bits_after == 0 || slab_info.map.all_taken(group.word + 1, group.bits_after));
         if (!recent_.empty()) {
             for (T* const object : objects.first(group.number))
                 all_right = all_right && !recent_.contains(memory_of(object));

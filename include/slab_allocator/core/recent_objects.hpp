@@ -39,14 +39,19 @@ namespace slab_allocator {
 
 class SlabInfo;
 
-/// As many objects as 128 KiB hold, but a power of two from 1 to 128.
-[[nodiscard]] constexpr std::size_t recent_capacity(std::size_t stride) noexcept {
-    const std::size_t fitting = std::size_t{128} * 1024 / stride;
-    return fitting > 128 ? 128 : fitting < 1 ? 1 : std::bit_floor(fitting);
+/// As many objects as 128 KiB and four slabs hold, but a power of two from 1 to 128.
+[[nodiscard]] constexpr std::size_t recent_capacity(std::size_t stride,
+                                                    std::size_t objects_per_slab) noexcept {
+    std::size_t capacity = 128;
+    while (capacity > 1 &&
+           (capacity * stride > std::size_t{128} * 1024 || capacity > 4 * objects_per_slab)) {
+        capacity /= 2;
+    }
+    return capacity;
 }
 
 /// What free needs to know of objects in the stack; nothing, where misuse is not looked for.
-template <std::size_t stride, bool checked>
+template <std::size_t stride, std::size_t capacity, bool checked>
 class RecentRanks {
 public:
     [[nodiscard]] static constexpr bool has_places_for(std::size_t) noexcept { return true; }
@@ -54,10 +59,10 @@ public:
     static constexpr void put_word(const std::byte*, std::size_t) noexcept {}
 };
 
-template <std::size_t stride>
-class RecentRanks<stride, true> {
+template <std::size_t stride, std::size_t capacity>
+class RecentRanks<stride, capacity, true> {
 public:
-    static constexpr std::size_t classes = 8 * recent_capacity(stride);
+    static constexpr std::size_t classes = 8 * capacity;
 
     /// 2^shift <= stride, so only slots that are (classes - 1) * 2^shift apart can share a class.
     [[nodiscard]] static constexpr bool has_places_for(std::size_t slots) noexcept {
@@ -103,15 +108,15 @@ private:
 
 /// `with_infos`: the stack remembers each object's SlabInfo, so that a row with a map is asked once
 /// in a free, not again when the object goes back to its slab.
-template <std::size_t stride, bool checked, bool with_infos>
+template <std::size_t stride, std::size_t objects_per_slab, bool checked, bool with_infos>
 class RecentObjects {
 public:
-    static constexpr std::size_t capacity = recent_capacity(stride);
+    static constexpr std::size_t capacity = recent_capacity(stride, objects_per_slab);
     static constexpr bool has_infos = with_infos;
 
     /// Do as many neighbouring slots all have places of their own?
     [[nodiscard]] static constexpr bool has_places_for(std::size_t slots) noexcept {
-        return RecentRanks<stride, checked>::has_places_for(slots);
+        return Ranks::has_places_for(slots);
     }
 
     [[nodiscard]] constexpr std::size_t size() const noexcept {
@@ -217,13 +222,15 @@ public:
         return infos_[rank];
     }
 
-    /// Forgets all objects but the lowest `size`; all() goes on showing them until the next push.
+    /// Forgets all objects but the lowest `size`. They stay where they were until the next push.
     void drop_to(std::size_t size) noexcept {
         top_ = bottom() + size;
         forget_popped();
     }
 
 private:
+    using Ranks = RecentRanks<stride, capacity, checked>;
+
     [[nodiscard]] constexpr std::byte** bottom() noexcept { return objects_ + 1; }
     [[nodiscard]] constexpr std::byte* const* bottom() const noexcept { return objects_ + 1; }
 
@@ -250,22 +257,24 @@ private:
         forget_popped();
     }
 
-    struct Nothing {};
+    struct NoPopped {};
+    struct NoInfos {};
 
     [[nodiscard]] constexpr auto first_popped_end() noexcept {
         if constexpr (checked) {
             return bottom();
         } else {
-            return Nothing{};
+            return NoPopped{};
         }
     }
 
     std::byte** top_ = objects_ + 1;
     std::byte** limit_ = objects_ + 1 + capacity;
-    [[no_unique_address]] std::conditional_t<checked, std::byte**, Nothing> popped_end_ = first_popped_end();
-    [[no_unique_address]] RecentRanks<stride, checked> ranks_;
+    [[no_unique_address]] std::conditional_t<checked, std::byte**, NoPopped> popped_end_ =
+        first_popped_end();
+    [[no_unique_address]] Ranks ranks_;
     std::byte* objects_[1 + capacity] = {};
-    [[no_unique_address]] std::conditional_t<with_infos, SlabInfo* [capacity], Nothing> infos_ = {};
+    [[no_unique_address]] std::conditional_t<with_infos, SlabInfo* [capacity], NoInfos> infos_ = {};
 };
 
 }  // namespace slab_allocator

@@ -101,13 +101,15 @@ public:
         --slabs_number_;
     }
 
-    /// `number` slots of a slab became free: moves it where it now belongs. The caller counts them
-    /// for all slabs together, by gave_back_in_all() [B3].
-    void gave_back(SlabInfo& slab_info, std::size_t number) noexcept {
+    /// `number` slots of a slab became free: moves it where it now belongs. Returns: was that
+    /// elsewhere? The caller counts them for all slabs together, by gave_back_in_all() [B3].
+    [[nodiscard]] bool gave_back(SlabInfo& slab_info, std::size_t number) noexcept {
         const std::size_t free_number = slab_info.free_number + number;
         slab_info.free_number = static_cast<std::uint16_t>(free_number);
-        if (free_number > slab_info.list_most) [[unlikely]]
-            move(slab_info);
+        if (free_number <= slab_info.list_most) [[likely]]
+            return false;
+        move(slab_info);
+        return true;
     }
     void gave_back_in_all(std::size_t number) noexcept { free_objects_number_ += number; }
 
