@@ -4,9 +4,9 @@
     count.py PROGRAM [--write FILE] [--check FILE]
 
 One line for each row and level: an inlined pair, an alloc, a free, in instructions without the
-loop around them, and the calls of functions that a pair, alloc and free make (0: all inlined).
---check compares with a table that --write wrote, and fails where a number differs. With --check
-or --write, functions of the program that divide are a failure, too. Only the standard library.
+loop around them, and the functions that each of them calls (0: all inlined). --check compares with
+a table that --write wrote, and fails where a number differs, or a line is missing. With --check or
+--write, functions of the program that divide are a failure, too. Only the standard library.
 """
 
 import argparse
@@ -56,12 +56,12 @@ def table(program):
             subjects.append(subject)
     order = {"limit": 0, "none": 1, "misuse": 2}
     subjects.sort(key=lambda s: (order.get(s.split("-")[0], 9), s))
-    lines = [f"{'':20}" + "".join(f"{probe:>8}" for probe in PROBES) + f"{'calls':>8}"]
+    lines = [f"{'':20}" + "".join(f"{probe:>8}" for probe in PROBES) + "   functions called"]
     for subject in subjects:
         instructions = [per_call(subject, p, 0) - per_call("nothing", p, 0) for p in PROBES]
-        calls = sum(per_call(subject, probe, 1) for probe in PROBES)
+        calls = [per_call(subject, probe, 1) for probe in PROBES]
         lines.append(f"{subject:20}" + "".join(f"{exact(i):>8}" for i in instructions) +
-                     f"{exact(calls):>8}")
+                     "   " + " ".join(exact(c) for c in calls))
     return "\n".join(lines) + "\n"
 
 
@@ -93,9 +93,9 @@ def main():
         failures += [f"divides: {function}" for function in dividing(arguments.program)]
     if arguments.check:
         known = pathlib.Path(arguments.check).read_text().splitlines()
-        for line in result.splitlines():
-            if line not in known:
-                failures.append(f"not in {arguments.check}: {line}")
+        counted = result.splitlines()
+        failures += [f"counted: {line}" for line in counted if line not in known]
+        failures += [f"known:   {line}" for line in known if line not in counted]
     print("\n".join(failures), end="\n" if failures else "", file=sys.stderr)
     return 1 if failures else 0
 
