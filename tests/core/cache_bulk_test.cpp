@@ -115,6 +115,36 @@ TEST_CASE("free_bulk takes objects in any order, with null pointers between them
         });
 }
 
+TEST_CASE("free_bulk takes runs of neighbours, up and down, wherever they begin", "[cache][bulk]") {
+    in_every_configuration(
+        [](const Configuration& configuration, TestMemory& memory, AnyCache& cache) {
+            Random random;
+            Model model(configuration, memory);
+            for (std::size_t round = 0; round < 12; ++round) {
+                grow(cache, model, configuration.slabs(2) + 200 + random.below(70));
+                model.sort();
+                std::vector<std::byte*> run;
+                const std::size_t left = random.below(100);
+                while (model.size() > left) {
+                    std::byte* const object = model.remove(model.size() - 1);
+                    if (random.one_in(150)) run.push_back(nullptr);
+                    if (random.one_in(150)) {
+                        cache.free(object);  // a gap
+                    } else {
+                        run.push_back(object);
+                    }
+                }
+                if (round % 2 == 1) std::reverse(run.begin(), run.end());
+                cache.free_bulk(run);
+                REQUIRE(model.agrees(cache));
+                REQUIRE(model.all_intact());
+                REQUIRE(cache.validate().defect == Defect::None);
+            }
+            shrink(cache, model);
+            REQUIRE(model.agrees(cache));
+        });
+}
+
 TEST_CASE("the peak counts objects of alloc_bulk", "[cache][bulk][statistics]") {
     in_every_configuration([](const Configuration& configuration, TestMemory&, AnyCache& cache) {
         std::vector<std::byte*> objects(configuration.slabs(2) + 1);

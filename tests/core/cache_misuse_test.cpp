@@ -264,6 +264,36 @@ TEST_CASE("an object twice in one bulk is refused with all of it", "[cache][misu
     });
 }
 
+TEST_CASE("one wrong object in a bulk of neighbours is refused with all of it", "[cache][misuse]") {
+    in_a_scene([](const Configuration& configuration, Scene& scene) {
+        std::byte* const freed = scene.freed();
+        const Defect freed_twice = double_free(scene, freed);
+        std::vector<std::byte*> run = scene.live;
+        std::sort(run.begin(), run.end());
+        if (run.size() > 200) run.resize(200);
+        for (const bool down : {false, true}) {
+            for (const std::size_t where : {0, 1, 62, 63, 64, 65, 130, 199}) {
+                if (where >= run.size()) break;
+                std::vector<std::byte*> wrong = run;
+                wrong[where] = freed;
+                scene.refuses_call(freed, freed_twice, [&] { scene.cache->free_bulk(wrong); });
+                wrong[where] = run.front();
+                if (where > 0) {
+                    scene.refuses_call(run.front(), Defect::DoubleFree,
+                                       [&] { scene.cache->free_bulk(wrong); });
+                }
+                if (configuration.layout.stride == 1) continue;
+                wrong[where] = run[where] + 1;
+                scene.refuses_call(run[where] + 1, Defect::InteriorPointer,
+                                   [&] { scene.cache->free_bulk(wrong); });
+            }
+            std::reverse(run.begin(), run.end());
+            CAPTURE(down);
+        }
+        scene.refuses("besides", foreign + 65536, Defect::ForeignPointer);
+    });
+}
+
 TEST_CASE("an address inside of an object is refused", "[cache][misuse]") {
     in_a_scene([](const Configuration& configuration, Scene& scene) {
         const std::size_t stride = configuration.layout.stride;

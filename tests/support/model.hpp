@@ -32,6 +32,8 @@ public:
         return all;
     }
     void shuffle(Random& random) noexcept { random.shuffle(live_); }
+    /// By address.
+    void sort() noexcept { std::ranges::sort(live_, {}, &Live::object); }
 
     /// A new object: aligned and in a slab. Contents that two of them share would not survive.
     [[nodiscard]] bool add(std::byte* object) {

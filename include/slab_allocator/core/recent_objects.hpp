@@ -143,8 +143,9 @@ public:
 
     /// Requires: !full(), and checked: !occupied(object). Not checked.
     void push(std::byte* object, SlabInfo* slab_info) noexcept {
-        put(object, top_, slab_info);
-        ++top_;
+        std::byte** const place = top_;  // what is stored there does not move it
+        put(object, place, slab_info);
+        top_ = place + 1;
         forget_popped();
     }
 
@@ -163,7 +164,9 @@ public:
         requires checked
     {
         const std::byte* const* const place = bottom() + ranks_.rank_of(object);
-        return ranks_.same_class(*place, object) && place < top_;  // the second is hard to foresee
+        if (!ranks_.same_class(*place, object)) [[likely]]
+            return false;
+        return place < top_;  // hard to foresee: the last thing to ask
     }
 
     /// Costs: one comparison where checked, one an object else.
