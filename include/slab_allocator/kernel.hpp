@@ -16,6 +16,7 @@
 #include <slab_allocator/core/config_check.hpp>
 #include <slab_allocator/core/defect.hpp>
 #include <slab_allocator/core/free_map.hpp>
+#include <slab_allocator/core/guards.hpp>
 #include <slab_allocator/core/handle.hpp>
 #include <slab_allocator/core/intrusive_list.hpp>
 #include <slab_allocator/core/layout.hpp>

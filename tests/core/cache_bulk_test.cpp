@@ -150,6 +150,8 @@ TEST_CASE("the peak counts objects of alloc_bulk", "[cache][bulk][statistics]") 
         std::vector<std::byte*> objects(configuration.slabs(2) + 1);
         REQUIRE(cache.alloc_bulk(objects));
         cache.free_bulk(objects);
-        REQUIRE(cache.statistics().peak_allocated_objects_number == objects.size());
+        const std::size_t peak = cache.statistics().peak_allocated_objects_number;
+        REQUIRE(peak >= objects.size());
+        REQUIRE(peak < objects.size() + (configuration.guarded() ? 128 : 1));
     });
 }

@@ -110,10 +110,12 @@ TEST_CASE("a dying cache gives back every slab, live objects or not", "[cache][s
             shrink(*cache, model, configuration.slabs(1) + 1);
             cache.reset();
             REQUIRE(memory.live_slabs() == 0);
-            REQUIRE(catcher.number() == (configuration.checked() ? 1U : 0U));
             if (configuration.checked()) {
-                REQUIRE(catcher.only().defect == Defect::Leak);
-                REQUIRE(catcher.only().objects_number == configuration.slabs(1) + 1);
+                REQUIRE(catcher.number() > 0);
+                REQUIRE(catcher.reports().front().defect == Defect::Leak);
+                REQUIRE(catcher.reports().front().objects_number == configuration.slabs(1) + 1);
+            } else {
+                REQUIRE(catcher.number() == 0);
             }
         }
     }

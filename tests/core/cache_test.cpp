@@ -108,7 +108,8 @@ TEST_CASE("free of a null pointer does nothing", "[cache]") {
 }
 
 TEST_CASE("a freed object is the next one allocated", "[cache]") {
-    in_every_configuration([](const Configuration&, TestMemory&, AnyCache& cache) {
+    in_every_configuration([](const Configuration& configuration, TestMemory&, AnyCache& cache) {
+        if (configuration.guarded()) return;  // the contrary, see below
         std::byte* const first = cache.alloc();
         std::byte* const second = cache.alloc();
         cache.free(first);
@@ -212,6 +213,7 @@ TEST_CASE("churn at the border of a slab does not call the backend", "[cache]") 
 TEST_CASE("a new slab is not written through", "[cache]") {
     in_every_configuration([](const Configuration& configuration, TestMemory& memory,
                               AnyCache& cache) {
+        if (configuration.guarded()) return;  // slots that are taken out are, by words
         std::byte* const object = cache.alloc();
         std::byte* const slab = memory.slab_of(object);
         const std::size_t info_size =

@@ -21,19 +21,22 @@ const std::vector<Configuration>& support::every_configuration() {
         add_checked_rows_of_many(result);
         add_checked_oddities(result);
         add_unchecked(result);
+        add_guarded_rows(result);
         return result;
     }();
     return all;
 }
 
-TEST_CASE("every row is tested at both levels", "[configurations]") {
+TEST_CASE("every row is tested at every level", "[configurations]") {
     for (const Row row :
          {Row::SmallByMask, Row::SmallByMap, Row::LargeByMap, Row::LargeByPageFrames}) {
-        for (const bool checked : {false, true}) {
+        for (const Checks checks :
+             {Checks::none, Checks::misuse, Checks::hardened, Checks::debug}) {
             std::size_t one_page = 0;
             std::size_t several_pages = 0;
             for (const Configuration& configuration : every_configuration()) {
-                if (configuration.layout.row != row || configuration.checked() != checked) continue;
+                if (configuration.layout.row != row || configuration.config.checks != checks)
+                    continue;
                 ++(configuration.layout.pages_per_slab() == 1 ? one_page : several_pages);
             }
             REQUIRE(several_pages > 0);

@@ -81,6 +81,8 @@ struct Configuration {
     std::unique_ptr<AnyCache> (*make)(TestMemory& memory);
 
     [[nodiscard]] bool checked() const noexcept { return config.checks != Checks::none; }
+    /// Is more than the object in its slot?
+    [[nodiscard]] bool guarded() const noexcept { return config.checks > Checks::misuse; }
     [[nodiscard]] std::size_t objects_per_slab() const noexcept { return layout.objects_per_slab; }
     /// As many objects as fill `slabs` slabs.
     [[nodiscard]] std::size_t slabs(std::size_t slabs) const noexcept {
@@ -160,10 +162,10 @@ template <typename T, CacheConfig config>
 using CacheOf =
     slab_allocator::Cache<T, BackendOf<slab_allocator::layout_of<T, config>.row>, config>;
 
-/// Levels none and misuse, every row, every interesting number of objects in a slab.
+/// Every level, every row, every interesting number of objects in a slab.
 [[nodiscard]] const std::vector<Configuration>& every_configuration();
 
-/// Those of level misuse.
+/// Those of level misuse and above.
 [[nodiscard]] inline std::vector<Configuration> every_checked_configuration() {
     std::vector<Configuration> checked;
     for (const Configuration& configuration : every_configuration()) {

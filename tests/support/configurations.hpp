@@ -30,7 +30,8 @@ consteval std::size_t object_size_for(CacheConfig config, std::size_t objects_nu
 template <typename T, CacheConfig config>
 [[nodiscard]] Configuration configuration_of(const std::string& name) {
     using Backend = BackendOf<slab_allocator::layout_of<T, config>.row>;
-    const char* const level = config.checks == Checks::none ? ", unchecked" : "";
+    constexpr const char* levels[] = {", unchecked", "", ", hardened", ", debug"};
+    const char* const level = levels[static_cast<std::size_t>(config.checks)];
     return {name + level, slab_allocator::layout_of<T, config>, config, alignof(T),
             [](TestMemory& memory) -> std::unique_ptr<AnyCache> {
                 return std::make_unique<AdaptedCache<T, Backend, config>>(memory);
@@ -78,7 +79,7 @@ constexpr CacheConfig retaining(CacheConfig config, std::size_t retained_free_sl
     return config;
 }
 
-/// Both levels, where each number of objects in a slab is worth its time.
+/// All levels, where each number of objects in a slab is worth its time.
 template <Checks checks, std::size_t... objects_numbers>
 void add_rows(std::vector<Configuration>& all) {
     add_counts<small_page<checks>, objects_numbers...>(all, "Small by mask, one page");
@@ -95,5 +96,6 @@ void add_checked_rows(std::vector<Configuration>& all);
 void add_checked_rows_of_many(std::vector<Configuration>& all);
 void add_checked_oddities(std::vector<Configuration>& all);
 void add_unchecked(std::vector<Configuration>& all);
+void add_guarded_rows(std::vector<Configuration>& all);
 
 }  // namespace support

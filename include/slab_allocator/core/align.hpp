@@ -45,4 +45,9 @@ template <typename Number>
     return reinterpret_cast<std::byte*>(align_down(address_of(pointer), alignment));
 }
 
+/// An address for comparisons only, which leads back to `pointer` with the same key.
+[[nodiscard]] inline const void* disguised(const void* pointer, std::uint64_t key) noexcept {
+    return reinterpret_cast<const void*>(address_of(pointer) ^ static_cast<std::uintptr_t>(key));
+}
+
 }  // namespace slab_allocator

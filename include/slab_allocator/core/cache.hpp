@@ -39,6 +39,7 @@
 #include <slab_allocator/core/config_check.hpp>
 #include <slab_allocator/core/defect.hpp>
 #include <slab_allocator/core/free_map.hpp>
+#include <slab_allocator/core/guards.hpp>
 #include <slab_allocator/core/handle.hpp>
 #include <slab_allocator/core/layout.hpp>
 #include <slab_allocator/core/memory_backend.hpp>
@@ -55,6 +56,8 @@ class Cache {
     static constexpr Layout layout = layout_of<T, Config>;
     static constexpr bool checked = Config.checks != Checks::none;
     using Place = Placement<layout, Backend, checked>;
+    using Guard = Guards<layout, Config.checks>;
+    static constexpr bool guarded = Guard::active;
     using Recent = RecentObjects<layout.stride, layout.objects_per_slab, checked,
                                  checked && layout.uses_map()>;
     using Lists = SlabLists<layout.objects_per_slab>;
@@ -89,6 +92,7 @@ public:
     /// Returns: uninitialised memory for one T, or nullptr where the backend refuses; everything is
     /// then as before. Costs: O(1); a new slab is not written through.
     [[nodiscard]] T* alloc() noexcept {
+        if constexpr (guarded) return alloc_guarded();
         if (std::byte* const memory = recent_.pop(); memory != nullptr) [[likely]]
             return object_at(memory);
         return alloc_from_slabs();
@@ -98,7 +102,9 @@ public:
     /// question to the map, where there is one.
     void free(T* object) noexcept {
         std::byte* const memory = memory_of(object);
-        if constexpr (checked) {
+        if constexpr (guarded) {
+            free_guarded(memory);
+        } else if constexpr (checked) {
             if (recent_.push_again(memory)) [[likely]]
                 return;
             free_checked(memory);
@@ -155,6 +161,7 @@ public:
     /// before.
     [[nodiscard]] bool alloc_bulk(std::span<T*> objects) noexcept {
         if (!take_slabs_for(objects.size())) return false;
+        if constexpr (guarded) return alloc_each(objects);
         std::size_t done = 0;
         while (done < objects.size() && !recent_.empty())
             objects[done++] = object_at(recent_.pop());
@@ -169,6 +176,12 @@ public:
     void free_bulk(std::span<T* const> objects) noexcept {
         if constexpr (checked) {
             if (!mark_all(objects)) return;
+        }
+        if constexpr (guarded) {
+            unmark_all(objects);
+            for (T* const object : objects)
+                free(object);
+            return;
         }
         recent_.forget_popped();
         give_back_all(objects, [&](std::size_t index) {
@@ -270,6 +283,14 @@ public:
     [[nodiscard]] constexpr Backend& backend() noexcept { return backend_; }
     [[nodiscard]] constexpr const Backend& backend() const noexcept { return backend_; }
 
+    /// Level debug: who allocates and frees from now on, for its reports; nullptr: the return
+    /// address of each call.
+    void set_tag(const void* tag) noexcept
+        requires(Config.checks == Checks::debug)
+    {
+        tag_ = tag;
+    }
+
     /// Walks everything. Returns: the first inconsistency, or Defect::None; tells no handler and
     /// changes nothing. Costs: O(slots).
     [[nodiscard]] DefectReport validate() noexcept {
@@ -301,6 +322,7 @@ public:
                 if (other == memory) return corrupted(memory);
             }
         }
+        if constexpr (guarded) return wrong_anywhere();
         return {};
     }
 
@@ -328,7 +350,7 @@ private:
     }
     [[nodiscard]] static std::byte* memory_of(std::byte* object) noexcept { return object; }
     [[nodiscard]] static std::byte* word_start(SlabInfo& slab_info, std::size_t word) noexcept {
-        return slab_info.slab + word * word_bytes;
+        return slab_info.slab + word * word_bytes + layout.front;
     }
 
     // ---- The way of an object: slow paths -------------------------------------------------------
@@ -338,7 +360,7 @@ private:
         if constexpr (layout.row != Row::SmallByMask) {
             if (slab_info == nullptr) return false;
         }
-        if (slab_info->owner != this) return false;
+        if (slab_info->owner != guards_.identity(this, slab_info)) return false;
         const std::size_t slot = Place::slot_of(*slab_info, memory);
         return slot < layout.slots_per_slab && !slab_info->map.is_free(slot);
     }
@@ -380,6 +402,7 @@ private:
             lists_.took(*slab_info, recent_.size() - before);
             slab_info = lists_.fullest_partial();  // a Free slab is opened for an empty hand only
         } while (more && slab_info != nullptr);
+        if constexpr (guarded) recent_.shuffle(guards_.secret());
         note_peak();
         settle_limit();
         return true;
@@ -434,12 +457,15 @@ private:
     }
 
     /// Takes bits out of a map; the caller tells lists_.
-    static void take(SlabInfo& slab_info, std::size_t word, std::uint64_t bits,
-                     std::uint64_t covered) noexcept {
+    void take(SlabInfo& slab_info, std::size_t word, std::uint64_t bits,
+              std::uint64_t covered) noexcept {
         if (bits == 0) return;
         slab_info.map.take(word, bits, covered);
         const std::size_t end = word * FreeMap::bits_per_word + highest_bit(bits) + 1;
-        if (end > slab_info.untouched) slab_info.untouched = static_cast<std::uint16_t>(end);
+        if (end > slab_info.untouched) {
+            if constexpr (guarded) prepare(slab_info, slab_info.untouched, end);
+            slab_info.untouched = static_cast<std::uint16_t>(end);
+        }
     }
 
     /// free, where the recent objects are full, or another has the object's place (or the object
@@ -452,7 +478,7 @@ private:
         if (recent_.size() == Recent::capacity) {
             if (empty_recent(Recent::capacity / 2)) empty_recent(0);  // [C5]
             if (has_place(memory)) {
-                recent_.push(memory, slab_info);
+                keep(memory, slab_info);
                 return give_back_surplus();
             }
         }
@@ -463,6 +489,15 @@ private:
         lists_.gave_back_in_all(1);
         if (gave_back(*slab_info, 1)) empty_recent(0);  // [C5]
         give_back_surplus();
+    }
+
+    /// Takes an object into the recent ones.
+    void keep(std::byte* memory, SlabInfo* slab_info) noexcept {
+        if constexpr (guarded) {
+            recent_.bury(memory, slab_info, guards_.secret());
+        } else {
+            recent_.push(memory, slab_info);
+        }
     }
 
     [[nodiscard]] bool has_place(const std::byte* memory) const noexcept {
@@ -540,7 +575,7 @@ private:
         }
         const std::size_t word = slot / length;
         const std::uintptr_t start =
-            address_of(Place::slab_of(slab_info, memory)) + word * word_bytes;
+            address_of(Place::slab_of(slab_info, memory)) + word * word_bytes + layout.front;
         const std::size_t left = layout.slots_per_slab - word * length;
         const std::size_t slots = left < length ? left : length;
         std::uint64_t bits = std::uint64_t{1} << (slot % length);
@@ -623,12 +658,13 @@ private:
                 return false;
             }
         }
+        if constexpr (guarded) guards_.secret().seed(entropy(slab));
         SlabInfo* const slab_info = Place::enter(backend_, slab, this);
         if (slab_info == nullptr) {
             backend_.free_slab(slab, layout.slab_size, layout.slab_alignment);
             return false;
         }
-        slab_info->owner = this;
+        slab_info->owner = guards_.identity(this, slab_info);
         lists_.add(*slab_info);
         if (lists_.slabs_number() > peak_slabs_number_) peak_slabs_number_ = lists_.slabs_number();
         settle_limit();
@@ -638,6 +674,12 @@ private:
     /// It dies in this order: off its list, nobody's, unknown to the map, its SlabInfo, its pages.
     void remove_slab(SlabInfo& slab_info) noexcept {
         std::byte* const slab = slab_info.slab;
+        if constexpr (Config.checks == Checks::debug) {
+            if (slab_info.free_number == layout.objects_per_slab) {
+                const DefectReport wrong = wrong_in(slab_info);
+                if (wrong.defect != Defect::None) report(wrong);  // written to, never used again
+            }
+        }
         lists_.remove(slab_info);
         settle_limit();
         Place::leave(backend_, slab_info);
@@ -663,12 +705,26 @@ private:
         settle_recent();
         const std::size_t live = lists_.taken_objects_number();
         if constexpr (checked) {
-            if (live != 0) {
-                report({.defect = Defect::Leak, .cache = this, .objects_number = live});
-            }
+            if (live != 0) report_leaks(live);
         }
         while (SlabInfo* const slab_info = lists_.any())
             remove_slab(*slab_info);
+    }
+
+    /// Level debug: one by one.
+    void report_leaks(std::size_t live) noexcept {
+        if constexpr (Config.checks == Checks::debug) {
+            for_each([&](T* object) {
+                DefectReport leak{.defect = Defect::Leak,
+                                  .pointer = object,
+                                  .cache = this,
+                                  .objects_number = live--};
+                say_who(leak, memory_of(object));
+                report(leak);
+            });
+        } else {
+            report({.defect = Defect::Leak, .cache = this, .objects_number = live});
+        }
     }
 
     // ---- Defects --------------------------------------------------------------------------------
@@ -678,7 +734,7 @@ private:
         DefectReport result{.defect = Defect::ForeignPointer, .pointer = memory, .cache = this};
         SlabInfo* const slab_info = Place::find(backend_, memory);
         if (slab_info == nullptr || slab_info->owner == nullptr) return result;
-        if (slab_info->owner != this) {
+        if (slab_info->owner != guards_.identity(this, slab_info)) {
             // The mask row may be looking at anything: a SlabInfo at least knows its own slab.
             const bool is_slab_info = layout.row != Row::SmallByMask ||
                                       slab_info->slab == block_of(memory, layout.slab_size);
@@ -696,6 +752,7 @@ private:
         } else {
             result.defect =
                 result.slot >= slab_info->untouched ? Defect::NeverAllocated : Defect::DoubleFree;
+            if (result.defect == Defect::DoubleFree) say_who(result, memory);
         }
         return result;
     }
@@ -721,7 +778,16 @@ private:
                 report(wrong);
                 return false;
             }
-            done += mark_group(*slab_info, objects.subspan(done));
+            if constexpr (guarded) {
+                const Wrong wrong = guards_.wrong_of_live(memory);
+                if (wrong.defect != Defect::None) {
+                    unmark_all(objects.first(done));
+                    report(report_of(wrong, *slab_info, memory));
+                    return false;
+                }
+            }
+            const std::size_t at_once = guarded ? 1 : objects.size() - done;
+            done += mark_group(*slab_info, objects.subspan(done, at_once));
         }
         return true;
     }
@@ -752,6 +818,131 @@ private:
         }
     }
 
+    // ---- Objects with guards: levels hardened and debug -----------------------------------------
+
+    /// Objects that stay at the cache's hand as long as there are others: what was freed comes back
+    /// late, and nobody knows when.
+    static constexpr std::size_t delay = enough_filled / 2;
+
+    [[nodiscard, gnu::noinline]] T* alloc_guarded() noexcept {
+        const void* const by = who(__builtin_return_address(0));
+        for (;;) {
+            if (recent_.size() <= delay) static_cast<void>(fill_recent());
+            while (recent_.empty()) {
+                if (!fill_recent() && !add_slab()) {
+                    ++failures_number_;
+                    return nullptr;
+                }
+            }
+            std::byte* const memory = recent_.pop();
+            const Wrong wrong = guards_.wrong_of_free(memory);
+            if (wrong.defect == Defect::None) [[likely]] {
+                guards_.make_live(memory, by);
+                return object_at(memory);
+            }
+            SlabInfo* const slab_info = Place::find(backend_, memory);
+            report(report_of(wrong, *slab_info, memory));
+            guards_.make_free(memory, by);  // it goes on as a free object, and another is tried
+            free_to_slab(memory, slab_info);
+        }
+    }
+
+    [[gnu::noinline]] void free_guarded(std::byte* memory) noexcept {
+        if (memory == nullptr) return;
+        SlabInfo* const slab_info = Place::find(backend_, memory);
+        if (!is_taken(slab_info, memory) || recent_.contains(memory)) [[unlikely]]
+            return refuse(memory);
+        const Wrong wrong = guards_.wrong_of_live(memory);
+        if (wrong.defect != Defect::None) [[unlikely]]
+            return report(report_of(wrong, *slab_info, memory));
+        guards_.make_free(memory, who(__builtin_return_address(0)));
+        const bool drains = slab_info->list >= draining_from_;
+        if (recent_.full() || drains || recent_.occupied(memory)) {
+            return free_to_slab(memory, slab_info);
+        }
+        keep(memory, slab_info);
+    }
+
+    /// alloc_bulk, where there are as many objects as are wanted. Returns: whether.
+    [[nodiscard]] bool alloc_each(std::span<T*> objects) noexcept {
+        for (std::size_t done = 0; done < objects.size(); ++done) {
+            objects[done] = alloc_guarded();
+            if (objects[done] != nullptr) continue;
+            while (done-- > 0) {
+                free(objects[done]);
+                objects[done] = nullptr;
+            }
+            return false;
+        }
+        return true;
+    }
+
+    [[nodiscard]] const void* who(const void* address) const noexcept {
+        if constexpr (Config.checks == Checks::debug) return tag_ != nullptr ? tag_ : address;
+        return address;
+    }
+
+    /// What the secret is made of.
+    [[nodiscard]] std::uint64_t entropy(const std::byte* slab) noexcept {
+        if constexpr (requires { std::uint64_t{backend_.secret()}; }) {
+            return backend_.secret();
+        } else {
+            return detail::mixed(address_of(slab)) ^ address_of(this);
+        }
+    }
+
+    /// Slots `first` .. `end - 1` are handed out for the first time [G1].
+    void prepare(const SlabInfo& slab_info, std::size_t first, std::size_t end) noexcept {
+        for (std::size_t slot = first; slot < end; ++slot) {
+            if (slot - Place::info_slot(slab_info) < layout.info_slots) continue;
+            std::byte* const object = slab_info.slab + layout.offset_of(slot) + layout.front;
+            guards_.make_free(object, nullptr);
+            if constexpr (Guard::knows_who) guards_.forget_who(object);
+        }
+    }
+
+    [[nodiscard]] DefectReport report_of(const Wrong& wrong, const SlabInfo& slab_info,
+                                         const std::byte* memory) const noexcept {
+        DefectReport result{.defect = wrong.defect,
+                            .pointer = memory,
+                            .cache = this,
+                            .slab = slab_info.slab,
+                            .slot = Place::slot_of(slab_info, memory),
+                            .offset = wrong.offset};
+        say_who(result, memory);
+        return result;
+    }
+    static void say_who([[maybe_unused]] DefectReport& report,
+                        [[maybe_unused]] const std::byte* memory) noexcept {
+        if constexpr (Config.checks == Checks::debug) {
+            report.allocated_by = Guard::allocated_by(memory);
+            report.freed_by = Guard::freed_by(memory);
+        }
+    }
+
+    /// The first object of a slab that is not as it must be [G1] [G2].
+    [[nodiscard]] DefectReport wrong_in(const SlabInfo& slab_info) const noexcept {
+        for (std::size_t slot = 0; slot < slab_info.untouched; ++slot) {
+            if (slot - Place::info_slot(slab_info) < layout.info_slots) continue;
+            const std::byte* const object = slab_info.slab + layout.offset_of(slot) + layout.front;
+            const bool is_free = slab_info.map.is_free(slot) || recent_.contains(object);
+            const Wrong wrong =
+                is_free ? guards_.wrong_of_free(object) : guards_.wrong_of_live(object);
+            if (wrong.defect != Defect::None) return report_of(wrong, slab_info, object);
+        }
+        return {};
+    }
+
+    [[nodiscard]] DefectReport wrong_anywhere() noexcept {
+        for (std::size_t number = 0; number < Lists::lists_number; ++number) {
+            for (const SlabInfo& slab_info : lists_.list(number)) {
+                const DefectReport wrong = wrong_in(slab_info);
+                if (wrong.defect != Defect::None) return wrong;
+            }
+        }
+        return {};
+    }
+
     // ---- Walks ----------------------------------------------------------------------------------
 
     template <typename F>
@@ -773,7 +964,7 @@ private:
 
     [[nodiscard]] Defect defect_of(SlabInfo& slab_info, std::size_t number) noexcept {
         const bool sound =
-            slab_info.owner == this && slab_info.list == number &&
+            slab_info.owner == guards_.identity(this, &slab_info) && slab_info.list == number &&
             slab_info.list_most == Lists::most_on(number) &&
             number == Lists::list_for(slab_info.free_number) &&
             slab_info.map.consistent(layout.slots_per_slab, Place::info_slot(slab_info),
@@ -789,8 +980,13 @@ private:
         return Defect::None;
     }
 
+    struct NoTag {};
+
     Recent recent_;
     [[no_unique_address]] Backend backend_{};
+    [[no_unique_address]] Guard guards_;
+    [[no_unique_address]] std::conditional_t<Config.checks == Checks::debug, const void*, NoTag>
+        tag_{};
     Lists lists_;
     std::size_t draining_from_ = Lists::lists_number;  // [C5]
     std::size_t kept_free_slabs_ = Config.retained_free_slabs;

@@ -22,8 +22,10 @@ enum class ObjectSizeType : std::uint8_t {
 
 /// What is looked for in each call. A level that is off costs no byte and no instruction.
 enum class Checks : std::uint8_t {
-    none,    ///< nothing: for measuring, and for callers that are proven
-    misuse,  ///< every invalid free, every misaligned answer of the backend, leaks
+    none,      ///< nothing: for measuring, and for callers that are proven
+    misuse,    ///< every invalid free, every misaligned answer of the backend, leaks
+    hardened,  ///< and writes after free and overflows; slots in random order, reused late
+    debug,     ///< and zones on both sides, who allocated and who freed, the list of leaks
 };
 
 /// Who answers "which SlabInfo?" where the object's own address does not.

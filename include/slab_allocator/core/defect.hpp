@@ -34,6 +34,8 @@ enum class Defect : std::uint8_t {
     MisalignedSlabInfo,  ///< the backend placed a SlabInfo at a misaligned address
     BackendLostSlab,     ///< the backend's map no longer leads to a slab that was saved in it
     CorruptedSlabInfo,   ///< a SlabInfo, a list or a counter was overwritten
+    WriteAfterFree,      ///< a free object was written to (levels hardened, debug)
+    Overflow,            ///< the bytes before or behind an object were (levels hardened, debug)
     Leak,                ///< live objects at the destruction of their cache
 };
 
@@ -60,14 +62,20 @@ enum class Defect : std::uint8_t {
             return "BackendLostSlab";
         case Defect::CorruptedSlabInfo:
             return "CorruptedSlabInfo";
+        case Defect::WriteAfterFree:
+            return "WriteAfterFree";
+        case Defect::Overflow:
+            return "Overflow";
         case Defect::Leak:
             return "Leak";
     }
     return "?";
 }
 
-/// What is known of a defect. `slab` and `slot` are null and 0 where the pointer leads to no slab;
-/// `objects_number` is the number of live objects of a Leak, 1 otherwise.
+/// What is known of a defect. `slab` and `slot` are null and 0 where the pointer leads to no slab.
+/// `objects_number` is the number of live objects of a Leak, 1 otherwise; level debug reports each
+/// of them, with how many there are from it on. Who allocated and freed last is known at level
+/// debug: a return address, or the cache's tag.
 struct DefectReport {
     Defect defect = Defect::None;
     const void* pointer = nullptr;  ///< what the caller or the backend gave
@@ -75,19 +83,29 @@ struct DefectReport {
     const void* slab = nullptr;
     std::size_t slot = 0;
     std::size_t objects_number = 1;
+    std::ptrdiff_t offset = 0;  ///< of the first wrong byte, from the start of the object
+    const void* allocated_by = nullptr;
+    const void* freed_by = nullptr;
 };
 
 using DefectHandler = void (*)(const DefectReport&) noexcept;
 
-/// The handler until another is set: prints one line where there is a stderr, then traps.
+/// The handler until another is set: prints one line where there is a stderr, then traps; of leaks
+/// that are reported one by one, after the last.
 inline void print_and_trap([[maybe_unused]] const DefectReport& report) noexcept {
 #if __STDC_HOSTED__
-    std::fprintf(stderr,
-                 "slab_allocator: %s: pointer %p, cache %p, slab %p, slot %zu, objects %zu\n",
+    std::fprintf(stderr, "slab_allocator: %s: pointer %p, cache %p, slab %p, slot %zu, objects %zu",
                  name_of(report.defect), report.pointer, report.cache, report.slab, report.slot,
                  report.objects_number);
+    if (report.defect == Defect::WriteAfterFree || report.defect == Defect::Overflow)
+        std::fprintf(stderr, ", byte %td", report.offset);
+    if (report.allocated_by != nullptr)
+        std::fprintf(stderr, ", allocated by %p", report.allocated_by);
+    if (report.freed_by != nullptr) std::fprintf(stderr, ", freed by %p", report.freed_by);
+    std::fprintf(stderr, "\n");
 #endif
-    __builtin_trap();
+    const bool more = report.defect == Defect::Leak && report.pointer != nullptr;
+    if (!more || report.objects_number == 1) __builtin_trap();
 }
 
 namespace detail {

@@ -7,6 +7,8 @@
 //
 //      Large   | slot 0 | slot 1 | ...                      | rest |      SlabInfo: elsewhere
 //
+//      slot    | front | object | behind |      front and behind: of the levels that guard objects
+//
 // Slots are numbered from the start of the slab, whatever the SlabInfo covers: those it covers are
 // never free. Where it fits into the rest, it lies there and covers none. Its place is the slab's
 // colour, a function of its address, so that the SlabInfos of thousands of slabs do not fall into
@@ -60,7 +62,9 @@ struct Layout {
     ConfigError error = ConfigError::None;
     Row row = Row::SmallByMask;
     std::size_t object_size = 0;
-    std::size_t stride = 0;   ///< from slot to slot: the object, rounded up to its alignment
+    std::size_t front = 0;    ///< bytes of a slot before its object: a multiple of the alignment
+    std::size_t behind = 0;   ///< at least as many bytes behind it
+    std::size_t stride = 0;   ///< from slot to slot: all three, rounded up to the alignment
     std::size_t inverse = 0;  ///< of the odd part of stride, modulo 2^64: see slot_at
     std::size_t page_size = 0;
     std::size_t slab_size = 0;
@@ -106,11 +110,11 @@ struct Layout {
         return slot * stride;
     }
 
-    /// The slot that starts `offset` bytes into the slab; no number below slots_per_slab where none
-    /// does [Y3]. With stride = 2^k m, m odd, multiplying by the inverse of m modulo 2^64
-    /// takes the multiples of m, and only those, to their quotients, and rotating by k sends what
-    /// is no multiple of 2^k beyond the range: stride check, range check and division in one
-    /// multiply, no divide. (Warren, Hacker's Delight, 10-17.)
+    /// The slot whose object starts `offset` bytes behind that of slot 0; no number below
+    /// slots_per_slab where none does [Y3]. With stride = 2^k m, m odd, multiplying by the inverse
+    /// of m modulo 2^64 takes the multiples of m, and only those, to their quotients, and rotating
+    /// by k sends what is no multiple of 2^k beyond the range: stride check, range check and
+    /// division in one multiply, no divide. (Warren, Hacker's Delight, 10-17.)
     [[nodiscard]] constexpr std::size_t slot_at(std::size_t offset) const noexcept {
         return std::rotr(offset * inverse, std::countr_zero(stride));
     }
@@ -126,6 +130,18 @@ constexpr std::size_t inverse_of_odd_part(std::size_t value) noexcept {
         inverse *= 2 - odd * inverse;
     }
     return inverse;
+}
+
+/// What stands before an object: nothing, or a zone as wide as 16 bytes or the alignment.
+constexpr std::size_t front_of(Checks checks, std::size_t alignment) noexcept {
+    if (checks != Checks::debug) return 0;
+    return alignment > 16 ? alignment : 16;
+}
+
+/// What stands behind it: nothing; a canary; a zone and two addresses (guards.hpp).
+constexpr std::size_t behind_of(Checks checks) noexcept {
+    if (checks == Checks::hardened) return sizeof(std::uint64_t);
+    return checks == Checks::debug ? 16 + 2 * sizeof(void*) : 0;
 }
 
 /// The least common multiple of a number and a power of two.
@@ -229,7 +245,9 @@ constexpr ConfigError first_error(const CacheConfig& config) noexcept {
                                           const CacheConfig& config) noexcept {
     Layout given;
     given.object_size = size;
-    given.stride = align_up(size, alignment);
+    given.front = detail::front_of(config.checks, alignment);
+    given.behind = detail::behind_of(config.checks);
+    given.stride = align_up(given.front + size + given.behind, alignment);
     given.inverse = detail::inverse_of_odd_part(given.stride);
     given.page_size = config.page_size;
     given.slab_size = config.slab_size;

@@ -58,7 +58,8 @@ public:
     /// does, whatever the address.
     [[nodiscard]] static std::size_t slot_of(const SlabInfo& slab_info,
                                              const std::byte* object) noexcept {
-        return layout.slot_at(address_of(object) - address_of(slab_of(slab_info, object)));
+        const std::byte* const slab = slab_of(slab_info, object);
+        return layout.slot_at(address_of(object) - address_of(slab) - layout.front);
     }
 
     /// The first of the info_slots slots that the SlabInfo itself covers.
