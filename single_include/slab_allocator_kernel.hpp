@@ -1,0 +1,4146 @@
+#pragma once
+
+// slab_allocator_kernel.hpp -- everything that needs no operating system.
+//
+// slab_allocator 0.1.0 in one file, made by tools/amalgamate.py
+// from the headers in include/slab_allocator/, which are the ones to change.
+//
+// SPDX-License-Identifier: MIT
+//
+// MIT License
+//
+// Copyright (c) 2026 the slab_allocator contributors
+//
+// Permission is hereby granted, free of charge, to any person obtaining a copy
+// of this software and associated documentation files (the "Software"), to deal
+// in the Software without restriction, including without limitation the rights
+// to use, copy, modify, merge, publish, distribute, sublicense, and/or sell
+// copies of the Software, and to permit persons to whom the Software is
+// furnished to do so, subject to the following conditions:
+//
+// The above copyright notice and this permission notice shall be included in all
+// copies or substantial portions of the Software.
+//
+// THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+// IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY,
+// FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
+// AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER
+// LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
+// OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE
+// SOFTWARE.
+
+#include <bit>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <new>
+#include <span>
+#include <type_traits>
+#include <utility>
+
+#if __STDC_HOSTED__
+#include <cstdio>
+#endif
+
+#ifdef SLAB_ALLOCATOR_VERSION_MAJOR
+#error "slab_allocator is here already: include one single header, or those of the folder"
+#else
+
+// version.hpp -- the version, for the preprocessor. The build reads it from here.
+
+#define SLAB_ALLOCATOR_VERSION_MAJOR 0
+#define SLAB_ALLOCATOR_VERSION_MINOR 1
+#define SLAB_ALLOCATOR_VERSION_PATCH 0
+
+// align.hpp -- arithmetic on addresses: the only place that turns a pointer into a number.
+//
+//      align_down(a, 4096)        a        align_up(a, 4096)
+//      |--------------------------+-----------------|
+//
+// Every alignment is a power of two, not checked: the configuration is, at compile time.
+
+namespace slab_allocator {
+
+[[nodiscard]] constexpr bool is_power_of_two(std::size_t value) noexcept {
+    return std::has_single_bit(value);
+}
+
+template <typename Number>
+[[nodiscard]] constexpr Number align_down(Number value, std::size_t alignment) noexcept {
+    return value & ~static_cast<Number>(alignment - 1);
+}
+
+template <typename Number>
+[[nodiscard]] constexpr Number align_up(Number value, std::size_t alignment) noexcept {
+    return align_down(static_cast<Number>(value + alignment - 1), alignment);
+}
+
+[[nodiscard]] constexpr std::size_t divide_up(std::size_t value, std::size_t by) noexcept {
+    return (value + by - 1) / by;
+}
+
+[[nodiscard]] inline std::uintptr_t address_of(const void* pointer) noexcept {
+    return reinterpret_cast<std::uintptr_t>(pointer);
+}
+
+[[nodiscard]] inline bool is_aligned(const void* pointer, std::size_t alignment) noexcept {
+    return (address_of(pointer) & (alignment - 1)) == 0;
+}
+
+/// The start of the aligned block that `pointer` lies in. Pointer arithmetic, so that compilers
+/// and sanitizers still know where the result came from.
+[[nodiscard]] inline std::byte* block_of(const std::byte* pointer, std::size_t alignment) noexcept {
+    return reinterpret_cast<std::byte*>(align_down(address_of(pointer), alignment));
+}
+
+}  // namespace slab_allocator
+
+// defect.hpp -- what can be wrong, and who is told.
+//
+// A defect is a caller's mistake, a backend's mistake, or overwritten memory that the library
+// noticed. Every check runs before the first store:
+//
+//      check --defect--> report() --> handler --returns--> the call is refused, not a byte changed
+//                                        '----traps------> the default: print, then trap
+//
+// The handler is one word in the image, for all caches; it may be called on any thread, under the
+// caller's lock, and must not call the cache that reports.
+//
+// Invariants
+//   [D1] the handler is never null.
+//   [D2] nothing here allocates, throws, or keeps the report.
+
+namespace slab_allocator {
+
+enum class Defect : std::uint8_t {
+    None,
+    DoubleFree,          ///< free of a slot that is free already
+    NeverAllocated,      ///< free of a slot that was never handed out
+    InteriorPointer,     ///< free of an address in a slab that is not the start of a slot
+    ForeignPointer,      ///< free of an address that lies in no slab of this cache
+    OtherCache,          ///< free of an object of another cache
+    MisalignedSlab,      ///< alloc_slab() answered an address without the promised alignment
+    MisalignedSlabInfo,  ///< the backend placed a SlabInfo at a misaligned address
+    BackendLostSlab,     ///< the backend's map no longer leads to a slab that was saved in it
+    CorruptedSlabInfo,   ///< a SlabInfo, a list or a counter was overwritten
+    Leak,                ///< live objects at the destruction of their cache
+};
+
+/// The name of a defect, for a log.
+[[nodiscard]] constexpr const char* name_of(Defect defect) noexcept {
+    switch (defect) {
+        case Defect::None:
+            return "None";
+        case Defect::DoubleFree:
+            return "DoubleFree";
+        case Defect::NeverAllocated:
+            return "NeverAllocated";
+        case Defect::InteriorPointer:
+            return "InteriorPointer";
+        case Defect::ForeignPointer:
+            return "ForeignPointer";
+        case Defect::OtherCache:
+            return "OtherCache";
+        case Defect::MisalignedSlab:
+            return "MisalignedSlab";
+        case Defect::MisalignedSlabInfo:
+            return "MisalignedSlabInfo";
+        case Defect::BackendLostSlab:
+            return "BackendLostSlab";
+        case Defect::CorruptedSlabInfo:
+            return "CorruptedSlabInfo";
+        case Defect::Leak:
+            return "Leak";
+    }
+    return "?";
+}
+
+/// What is known of a defect. `slab` and `slot` are null and 0 where the pointer leads to no slab;
+/// `objects_number` is the number of live objects of a Leak, 1 otherwise.
+struct DefectReport {
+    Defect defect = Defect::None;
+    const void* pointer = nullptr;  ///< what the caller or the backend gave
+    const void* cache = nullptr;
+    const void* slab = nullptr;
+    std::size_t slot = 0;
+    std::size_t objects_number = 1;
+};
+
+using DefectHandler = void (*)(const DefectReport&) noexcept;
+
+/// The handler until another is set: prints one line where there is a stderr, then traps.
+inline void print_and_trap([[maybe_unused]] const DefectReport& report) noexcept {
+#if __STDC_HOSTED__
+    std::fprintf(stderr,
+                 "slab_allocator: %s: pointer %p, cache %p, slab %p, slot %zu, objects %zu\n",
+                 name_of(report.defect), report.pointer, report.cache, report.slab, report.slot,
+                 report.objects_number);
+#endif
+    __builtin_trap();
+}
+
+namespace detail {
+inline constinit DefectHandler defect_handler = print_and_trap;
+}
+
+/// Sets who is told of defects and returns who was told before; null stands for print_and_trap.
+/// Costs: one atomic exchange. May be called at any time on any thread.
+inline DefectHandler set_defect_handler(DefectHandler handler) noexcept {
+    if (handler == nullptr) handler = print_and_trap;  // [D1]
+    return __atomic_exchange_n(&detail::defect_handler, handler, __ATOMIC_ACQ_REL);
+}
+
+/// Tells the handler. Where it returns, the caller of report() refuses what it was asked to do.
+[[gnu::cold, gnu::noinline]] inline void report(const DefectReport& report) noexcept {
+    __atomic_load_n(&detail::defect_handler, __ATOMIC_ACQUIRE)(report);
+}
+
+/// For overwritten metadata: where the handler returns there is nothing safe to do, so this traps.
+[[noreturn, gnu::cold, gnu::noinline]] inline void report_and_trap(
+    const DefectReport& defect_report) noexcept {
+    report(defect_report);
+    __builtin_trap();
+}
+
+}  // namespace slab_allocator
+
+// free_map.hpp -- which slots of a slab are free: one bit a slot, with a summary word.
+//
+//      nonempty   ...0 1 1     bit w: word w has a free slot
+//                      | |
+//      words[0]   11..0110     bit s % 64 of word s / 64: slot s is free
+//      words[1]   00..1000
+//
+// The next free slot is two bit scans away, and nothing is ever written in a free object: a write
+// after free cannot reach the allocator, a cold object stays cold, and exact double free detection
+// is one bit test. (hardened_malloc and XNU's zalloc keep their slots so, too.)
+//
+// Slots that no object can have (those under the SlabInfo) are covered: their bits are set, so that
+// a free of one is refused as that of a free slot is, but they do not count in the summary. Who
+// takes and counts says which they are.
+//
+// Invariants
+//   [F1] nonempty has bit w  <=>  words[w] has a set bit that is not covered
+//   [F2] covered bits are always set, bits beyond the last slot never
+
+// The map is the last member of a SlabInfo. In a Small slab the record is cut to the words that its
+// slots need, or goes on behind sizeof(SlabInfo): only words() of existing slots are touched.
+
+namespace slab_allocator {
+
+/// Index of the lowest set bit. Requires: bits != 0, not checked.
+[[nodiscard]] constexpr std::size_t lowest_bit(std::uint64_t bits) noexcept {
+    return static_cast<std::size_t>(__builtin_ctzll(bits));
+}
+
+/// Index of the highest set bit. Requires: bits != 0, not checked.
+[[nodiscard]] constexpr std::size_t highest_bit(std::uint64_t bits) noexcept {
+    return 63U - static_cast<std::size_t>(__builtin_clzll(bits));
+}
+
+/// The number of set bits. Spelt out because std::popcount is a call into libgcc on targets without
+/// the instruction, and a kernel has no libgcc.
+[[nodiscard]] constexpr std::size_t bits_number(std::uint64_t bits) noexcept {
+    bits -= (bits >> 1) & 0x5555'5555'5555'5555U;
+    bits = (bits & 0x3333'3333'3333'3333U) + ((bits >> 2) & 0x3333'3333'3333'3333U);
+    bits = (bits + (bits >> 4)) & 0x0f0f'0f0f'0f0f'0f0fU;
+    return static_cast<std::size_t>((bits * 0x0101'0101'0101'0101U) >> 56);
+}
+
+/// f(0) && f(1) && ... && f(63): eight to a round, because a processor does not foresee the end of
+/// a loop of 64. (Batches in LIFO order, 64 bytes: 0.86 to 1.23 ns an operation, else 1.08 to 1.49.)
+template <typename F>
+constexpr bool for_all_of_word(F f) noexcept {
+    for (std::size_t slot = 0; slot < 64; slot += 8) {
+        if (!(f(slot) && f(slot + 1) && f(slot + 2) && f(slot + 3) && f(slot + 4) && f(slot + 5) &&
+              f(slot + 6) && f(slot + 7))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+class FreeMap {
+public:
+    static constexpr std::size_t bits_per_word = 64;
+    static constexpr std::size_t max_words = 64;  // as many as the summary has bits
+    static constexpr std::size_t max_slots = bits_per_word * max_words;
+
+    [[nodiscard]] static constexpr std::size_t words_for(std::size_t slots) noexcept {
+        return divide_up(slots, bits_per_word);
+    }
+
+    /// The bits of slots `first` .. `first + number - 1` that lie in word `word`.
+    [[nodiscard]] static constexpr std::uint64_t bits_of(std::size_t first, std::size_t number,
+                                                         std::size_t word) noexcept {
+        const std::size_t start = word * bits_per_word;
+        return below(first + number, start) & ~below(first, start);
+    }
+
+    /// Makes all of `slots` slots free but the covered ones. Costs: one store a word.
+    void fill(std::size_t slots, std::size_t covered, std::size_t covered_number) noexcept {
+        nonempty_ = 0;
+        for (std::size_t word = 0; word < words_for(slots); ++word) {
+            words()[word] = bits_of(0, slots, word);  // [F2]
+            const std::uint64_t usable = words()[word] & ~bits_of(covered, covered_number, word);
+            if (usable != 0) nonempty_ |= std::uint64_t{1} << word;  // [F1]
+        }
+    }
+
+    [[nodiscard]] bool empty() const noexcept { return nonempty_ == 0; }
+
+    [[nodiscard]] bool is_free(std::size_t slot) const noexcept {
+        return ((word_at(slot / bits_per_word) >> (slot % bits_per_word)) & 1U) != 0;
+    }
+
+    [[nodiscard]] std::uint64_t word_at(std::size_t word) const noexcept { return words()[word]; }
+    [[nodiscard]] std::uint64_t nonempty_words() const noexcept { return nonempty_; }
+
+    /// The first word with a free slot. Requires: !empty(), not checked.
+    [[nodiscard]] std::size_t first_word() const noexcept { return lowest_bit(nonempty_); }
+
+    /// Takes `bits`, which are all free, out of `word`, of which `covered` are covered.
+    void take(std::size_t word, std::uint64_t bits, std::uint64_t covered) noexcept {
+        words()[word] &= ~bits;
+        if (words()[word] == covered) nonempty_ &= ~(std::uint64_t{1} << word);  // [F1]
+    }
+
+    /// Makes `bits` of `word`, none of which is free, free.
+    void give_back(std::size_t word, std::uint64_t bits) noexcept {
+        words()[word] |= bits;
+        nonempty_ |= std::uint64_t{1} << word;  // [F1]
+    }
+
+    [[nodiscard]] bool all_taken(std::size_t word, std::uint64_t bits) const noexcept {
+        return (word_at(word) & bits) == 0;
+    }
+
+    /// Bits without the summary, which is behind until give_back().
+    void mark(std::size_t word, std::uint64_t bits) noexcept { words()[word] |= bits; }
+    void unmark(std::size_t word, std::uint64_t bits) noexcept { words()[word] &= ~bits; }
+
+    /// One beyond the last of `slots` slots that is not free; 0: all are.
+    [[nodiscard]] std::size_t end_of_taken(std::size_t slots) const noexcept {
+        for (std::size_t word = words_for(slots); word-- > 0;) {
+            const std::uint64_t taken = bits_of(0, slots, word) & ~word_at(word);
+            if (taken != 0) return word * bits_per_word + highest_bit(taken) + 1;
+        }
+        return 0;
+    }
+
+    /// Do summary, words and `free_number` agree, for these slots?
+    [[nodiscard]] bool consistent(std::size_t slots, std::size_t covered,
+                                  std::size_t covered_number,
+                                  std::size_t free_number) const noexcept {
+        std::uint64_t nonempty = 0;
+        std::size_t sum = 0;
+        for (std::size_t word = 0; word < words_for(slots); ++word) {
+            const std::uint64_t covered_bits = bits_of(covered, covered_number, word);
+            const std::uint64_t allowed = bits_of(0, slots, word);
+            if ((word_at(word) & ~allowed) != 0 || (covered_bits & ~word_at(word)) != 0)
+                return false;
+            const std::uint64_t usable = word_at(word) & ~covered_bits;
+            if (usable != 0) nonempty |= std::uint64_t{1} << word;
+            sum += bits_number(usable);
+        }
+        return nonempty == nonempty_ && sum == free_number;
+    }
+
+private:
+    /// The bits of a word that begins with slot `start`, up to slot `end`.
+    [[nodiscard]] static constexpr std::uint64_t below(std::size_t end,
+                                                       std::size_t start) noexcept {
+        if (end <= start) return 0;
+        const std::size_t number = end - start;
+        return number >= bits_per_word ? ~std::uint64_t{0} : (std::uint64_t{1} << number) - 1;
+    }
+
+    // Through a pointer, because the words of a Small slab do not end where the array does.
+    [[nodiscard]] std::uint64_t* words() noexcept { return static_cast<std::uint64_t*>(words_); }
+    [[nodiscard]] const std::uint64_t* words() const noexcept {
+        return static_cast<const std::uint64_t*>(words_);
+    }
+
+    std::uint64_t nonempty_;
+    std::uint64_t words_[10];
+};
+
+}  // namespace slab_allocator
+
+// arena_backend.hpp -- slabs from memory that is already there: a fixed array, or a given region.
+//
+//      pages    | . | A   A   A   A | . | . | B | C   C | . |      A, B, C: slabs
+//      taken    | 0 | 1   1   1   1 | 0 | 0 | 1 | 1   1 | 0 |      one bit a page
+//      first    | 0 | 1   0   0   0 | 0 | 0 | 1 | 1   0 | 0 |      one bit a page
+//
+// First fit by address: slabs of any size and alignment lie side by side, the region drains from
+// its end, and nothing is asked of anybody else. A slab ends where the next one starts or a free
+// page lies, so a free_slab of anything but a whole slab is found from two bitmaps, and no slab is
+// read or written. Costs: O(pages) bits, 64 at a time, per call.
+//
+// Everything is zero at the start, so that a static ArenaBackend lies in .bss, whatever its size.
+//
+// Invariants
+//   [A1] first has a bit only where taken has it; a taken page that is not first belongs to the
+//        slab of the page before it.
+//   [A2] no page below hint_ is free.
+//   [A3] pages_in_use_ == |bits of taken|
+
+namespace slab_allocator {
+
+namespace detail {
+
+inline constexpr std::size_t region_page_size = 4096;
+
+/// Slabs from the pages of a Region, which says where they and their two bitmaps are.
+template <typename Region>
+class RegionPages {
+public:
+    static constexpr std::size_t page_size = region_page_size;
+
+    constexpr RegionPages() noexcept = default;
+    RegionPages(const RegionPages&) = delete;  // the slabs have one owner
+    RegionPages& operator=(const RegionPages&) = delete;
+
+    [[nodiscard]] void* alloc_slab(std::size_t slab_size, std::size_t slab_alignment) noexcept {
+        const std::size_t pages_number = this->pages_number();
+        if (slab_size == 0 || slab_size > pages_number * page_size) return nullptr;
+        const std::size_t wanted = divide_up(slab_size, page_size);
+        hint_ = next(false, hint_, pages_number);  // [A2]
+        std::size_t page = aligned_page(hint_, slab_alignment);
+        while (page < pages_number && wanted <= pages_number - page) {
+            const std::size_t in_the_way = next(true, page, page + wanted);
+            if (in_the_way == page + wanted) return take(page, wanted);
+            page = aligned_page(next(false, in_the_way, pages_number), slab_alignment);
+        }
+        return nullptr;
+    }
+
+    /// What is no slab of slab_size bytes is a Defect::ForeignPointer, a free page a DoubleFree.
+    void free_slab(void* slab, std::size_t slab_size,
+                   [[maybe_unused]] std::size_t slab_alignment) noexcept {
+        const std::uintptr_t offset = address_of(slab) - address_of(region_.base());
+        const std::size_t page = offset / page_size;
+        if (page >= pages_number() || offset % page_size != 0) {
+            return report({.defect = Defect::ForeignPointer, .pointer = slab});
+        }
+        if (!bit(region_.taken(), page)) {
+            return report({.defect = Defect::DoubleFree, .pointer = slab, .slab = slab});
+        }
+        const std::size_t pages = end_of_slab(page) - page;
+        if (!bit(region_.first(), page) || divide_up(slab_size, page_size) != pages) {
+            return report({.defect = Defect::ForeignPointer, .pointer = slab});
+        }
+        flip_slab(page, pages);
+        pages_in_use_ -= pages;
+        if (page < hint_) hint_ = page;  // [A2]
+    }
+
+    [[nodiscard]] constexpr std::size_t pages_number() const noexcept {
+        return region_.pages_number();
+    }
+    [[nodiscard]] constexpr std::size_t pages_in_use() const noexcept { return pages_in_use_; }
+
+    /// Does `pointer` lie in the region?
+    [[nodiscard]] bool contains(const void* pointer) noexcept {
+        return (address_of(pointer) - address_of(region_.base())) / page_size < pages_number();
+    }
+
+protected:
+    [[nodiscard]] constexpr Region& region() noexcept { return region_; }
+
+private:
+    static constexpr std::size_t bits = 64;
+
+    [[nodiscard]] static bool bit(const std::uint64_t* map, std::size_t page) noexcept {
+        return ((map[page / bits] >> (page % bits)) & 1U) != 0;
+    }
+    static void flip(std::uint64_t* map, std::size_t page) noexcept {
+        map[page / bits] ^= std::uint64_t{1} << (page % bits);
+    }
+
+    /// Takes a slab in both bitmaps, or gives it back [A1].
+    void flip_slab(std::size_t page, std::size_t pages) noexcept {
+        flip(region_.first(), page);
+        for (const std::size_t end = page + pages; page < end; ++page)
+            flip(region_.taken(), page);
+    }
+
+    /// The first page from `page` on that is taken, or free; `end` where none below it is.
+    [[nodiscard]] std::size_t next(bool taken, std::size_t page, std::size_t end) noexcept {
+        while (page < end) {
+            const std::uint64_t word = region_.taken()[page / bits];
+            const std::uint64_t left = (taken ? word : ~word) >> (page % bits);
+            if (left != 0) {
+                const std::size_t found = page + lowest_bit(left);
+                return found < end ? found : end;
+            }
+            page = (page / bits + 1) * bits;
+        }
+        return end;
+    }
+
+    /// The first page from `page` on whose real address is aligned; beyond all where none is.
+    [[nodiscard]] std::size_t aligned_page(std::size_t page, std::size_t alignment) noexcept {
+        if (alignment < page_size) alignment = page_size;
+        const std::uintptr_t base = address_of(region_.base());
+        return (align_up(base + page * page_size, alignment) - base) / page_size;
+    }
+
+    [[nodiscard]] std::size_t end_of_slab(std::size_t page) noexcept {
+        do {
+            ++page;
+        } while (page < pages_number() && bit(region_.taken(), page) &&
+                 !bit(region_.first(), page));
+        return page;
+    }
+
+    [[nodiscard]] void* take(std::size_t page, std::size_t pages) noexcept {
+        flip_slab(page, pages);
+        pages_in_use_ += pages;
+        return region_.base() + page * page_size;
+    }
+
+    Region region_;
+    std::size_t hint_ = 0;
+    std::size_t pages_in_use_ = 0;
+};
+
+/// An array and its bitmaps. The array is no active member: it is storage, and is not initialised.
+template <std::size_t bytes, std::size_t alignment>
+class FixedRegion {
+public:
+    constexpr FixedRegion() noexcept = default;
+    [[nodiscard]] std::byte* base() noexcept {
+        return static_cast<std::byte*>(static_cast<void*>(&memory_));
+    }
+    [[nodiscard]] static constexpr std::size_t pages_number() noexcept {
+        return bytes / region_page_size;
+    }
+    [[nodiscard]] std::uint64_t* taken() noexcept { return taken_; }
+    [[nodiscard]] std::uint64_t* first() noexcept { return first_; }
+
+private:
+    union alignas(alignment) Memory {
+        std::byte nothing{};
+        std::byte array[bytes];
+    };
+    Memory memory_;
+    std::uint64_t taken_[divide_up(pages_number(), 64)]{};
+    std::uint64_t first_[divide_up(pages_number(), 64)]{};
+};
+
+/// A region that is known at run time; the bitmaps lie before its first page that is given away.
+class GivenRegion {
+public:
+    constexpr GivenRegion() noexcept = default;
+    [[nodiscard]] std::byte* base() const noexcept { return base_; }
+    [[nodiscard]] constexpr std::size_t pages_number() const noexcept { return pages_number_; }
+    [[nodiscard]] std::uint64_t* taken() const noexcept { return taken_; }
+    [[nodiscard]] std::uint64_t* first() const noexcept {
+        return taken_ + divide_up(pages_number_, 64);
+    }
+
+    /// Requires: start and bytes are multiples of a page.
+    void reset(std::byte* start, std::size_t bytes) noexcept {
+        const std::size_t pages = bytes / region_page_size;
+        const std::size_t words = 2 * divide_up(pages, 64);
+        const std::size_t bitmap_pages = divide_up(words * sizeof(std::uint64_t), region_page_size);
+        taken_ = static_cast<std::uint64_t*>(static_cast<void*>(start));
+        for (std::size_t word = 0; word < words; ++word)
+            taken_[word] = 0;
+        base_ = start + bitmap_pages * region_page_size;
+        pages_number_ = pages - bitmap_pages;
+    }
+
+private:
+    std::byte* base_ = nullptr;
+    std::size_t pages_number_ = 0;
+    std::uint64_t* taken_ = nullptr;
+};
+
+}  // namespace detail
+
+/// The largest alignment that a program's loader can be trusted with, or less for a small array.
+[[nodiscard]] constexpr std::size_t arena_alignment(std::size_t bytes) noexcept {
+    return bytes < 65536 ? std::bit_floor(bytes) : 65536;
+}
+
+/// A fixed array that serves slabs: provably no heap. Larger alignments than `alignment` are
+/// served, too, from where the array happens to have them. Trivially destructible and all zero.
+template <std::size_t bytes, std::size_t alignment = arena_alignment(bytes)>
+class ArenaBackend : public detail::RegionPages<detail::FixedRegion<bytes, alignment>> {
+    static_assert(bytes > 0 && bytes % 4096 == 0,
+                  "an ArenaBackend consists of pages: bytes must be a multiple of 4096");
+    static_assert(is_power_of_two(alignment) && alignment >= 4096,
+                  "an ArenaBackend consists of pages: alignment must be a power of two from 4096");
+};
+
+/// The same over memory that is known at run time only, as in a kernel that reads its memory map.
+/// It keeps one page of each 64 MiB, or less, for itself. The memory is its caller's to give back.
+class ArenaBackendOver : public detail::RegionPages<detail::GivenRegion> {
+public:
+    /// No memory, so every alloc_slab is refused until adopt().
+    constexpr ArenaBackendOver() noexcept = default;
+    ArenaBackendOver(void* memory, std::size_t bytes) noexcept { adopt(memory, bytes); }
+
+    /// Effects: serves the whole pages of the region. Requires: first call, nobody else uses the
+    /// region (not checked).
+    void adopt(void* memory, std::size_t bytes) noexcept {
+        const std::uintptr_t address = address_of(memory);
+        const std::size_t lead = align_up(address, page_size) - address;
+        if (bytes < lead) return;
+        region().reset(static_cast<std::byte*>(memory) + lead, align_down(bytes - lead, page_size));
+    }
+};
+
+}  // namespace slab_allocator
+
+// intrusive_list.hpp -- the doubly-linked list that slabs stand on.
+//
+// The links are a base class of the element, so the list never allocates, and taking an element off
+// needs the element alone, not its list. The list is a ring closed by a sentinel:
+//
+//      .--> sentinel <--> front <--> ... <--> back <--.
+//      '----------------------------------------------'
+//
+// A ring has no ends, so linking and unlinking have no branches but the checks.
+//
+// Invariants
+//   [L1] on a ring   node.next->previous == &node  and  node.previous->next == &node
+//   [L2] at rest     node.next == node.previous == nullptr
+//   [L3] a node is at rest or on exactly one ring; link_after() and unlink() are the only doors.
+//
+// A slab changes lists rarely (a few times in objects_per_slab operations), so every build checks.
+
+namespace slab_allocator {
+
+template <typename T>
+class IntrusiveList;
+
+/// Base class of everything that can stand on an IntrusiveList.
+class ListNode {
+public:
+    constexpr ListNode() noexcept = default;
+    ListNode(const ListNode&) = delete;  // neighbours know this node by its address
+    ListNode& operator=(const ListNode&) = delete;
+
+    [[nodiscard]] constexpr bool linked() const noexcept { return next_ != nullptr; }
+
+    /// Takes the node off its ring and lays it to rest. Requires: linked().
+    constexpr void unlink() noexcept {
+        check(linked() && consistent());  // [L1]
+        next_->previous_ = previous_;
+        previous_->next_ = next_;
+        next_ = previous_ = nullptr;  // [L2]
+    }
+
+    /// Do both neighbours know this node? Requires: linked().
+    [[nodiscard]] constexpr bool consistent() const noexcept {
+        return next_ != nullptr && previous_ != nullptr && next_->previous_ == this &&
+               previous_->next_ == this;
+    }
+
+private:
+    template <typename T>
+    friend class IntrusiveList;
+
+    struct Sentinel {};
+    constexpr explicit ListNode(Sentinel) noexcept : next_(this), previous_(this) {}
+
+    constexpr void check(bool holds) const noexcept {
+        if (!holds) [[unlikely]] {
+            report_and_trap({.defect = Defect::CorruptedSlabInfo, .pointer = this});
+        }
+    }
+
+    constexpr void link_after(ListNode& position) noexcept {
+        check(!linked() && position.consistent());  // [L3] [L1]
+        previous_ = &position;
+        next_ = position.next_;
+        next_->previous_ = this;
+        position.next_ = this;
+    }
+
+    ListNode* next_ = nullptr;
+    ListNode* previous_ = nullptr;
+};
+
+/// A list of elements that it does not own. It stays where it is: the ring holds its address.
+template <typename T>
+class IntrusiveList {
+public:
+    using value_type = T;
+
+    class Iterator {
+    public:
+        constexpr T& operator*() const noexcept { return static_cast<T&>(*node_); }
+        constexpr Iterator& operator++() noexcept {
+            node_ = node_->next_;
+            return *this;
+        }
+        constexpr bool operator==(const Iterator&) const noexcept = default;
+
+    private:
+        friend class IntrusiveList;
+        constexpr explicit Iterator(ListNode* node) noexcept : node_(node) {}
+        ListNode* node_;
+    };
+
+    [[nodiscard]] constexpr bool empty() const noexcept { return sentinel_.next_ == &sentinel_; }
+
+    /// Requires: !empty(), not checked.
+    [[nodiscard]] constexpr T& front() noexcept { return static_cast<T&>(*sentinel_.next_); }
+
+    /// Requires: element is at rest.
+    constexpr void push_front(T& element) noexcept { element.link_after(sentinel_); }
+
+    [[nodiscard]] constexpr Iterator begin() noexcept { return Iterator(sentinel_.next_); }
+    [[nodiscard]] constexpr Iterator end() noexcept { return Iterator(&sentinel_); }
+
+private:
+    ListNode sentinel_{ListNode::Sentinel{}};
+};
+
+}  // namespace slab_allocator
+
+// buddy_region.hpp -- which pages of one run of memory are free: a binary buddy allocator.
+//
+//      pages    | A   A   A   A | B | . | .   . |      A, B: taken blocks of order 2 and 0
+//      frames   | 2t  -   -   - | 0t| 0f| 1f  - |      a head knows its block, - is inside of one
+//
+// A block of order k is 2^k pages at a multiple of its size. It is split into two buddies, whose
+// addresses differ in one bit, and two free buddies are one block again at once. (Knowlton 1965.)
+//
+// What is known of a page lies in its frame, and frames lie apart from the pages: no page, free or
+// taken, is ever read or written here. The lists of free blocks go through the frames.
+//
+// Invariants
+//   [B1] every page is in one block; the frame of its first page has its order and use, all others
+//        are Inside.
+//   [B2] the free blocks of order k stand on free_[k], and free_blocks_number_[k] is their number;
+//        nonempty_ has bit k where there are any.
+//   [B3] the buddy of a free block is no free block of its order: the free blocks are the largest
+//        aligned runs of free pages, whatever was taken and given back before.
+
+namespace slab_allocator {
+
+/// What is known of one page.
+struct PageFrame : ListNode {
+    enum class Use : std::uint8_t { Inside, Free, Taken };
+
+    Use use = Use::Inside;   // of the block that starts here
+    std::uint8_t order = 0;  // of it
+};
+
+/// A buddy allocator over one run of pages, which are numbered from its start.
+class BuddyRegion {
+public:
+    static constexpr std::size_t page_size = 4096;
+    static constexpr std::size_t orders_number = 32;
+
+    /// All pages are free. Costs: O(pages).
+    BuddyRegion(std::byte* base, std::size_t pages_number, PageFrame* frames) noexcept
+        : base_(base), pages_number_(pages_number), frames_(frames) {
+        for (std::size_t page = 0; page < pages_number; ++page)
+            ::new (static_cast<void*>(frames + page)) PageFrame;
+        for (std::size_t page = 0; page < pages_number;) {
+            const std::size_t order = largest_order(page);
+            enter(page, order);
+            page += pages_of(order);
+        }
+    }
+
+    [[nodiscard]] static constexpr std::size_t pages_of(std::size_t order) noexcept {
+        return std::size_t{1} << order;
+    }
+    [[nodiscard]] std::byte* base() const noexcept { return base_; }
+    [[nodiscard]] std::size_t pages_number() const noexcept { return pages_number_; }
+    [[nodiscard]] std::size_t free_blocks_number(std::size_t order) const noexcept {
+        return free_blocks_number_[order];
+    }
+
+    /// The page that `address` lies in; no number below pages_number() where it lies in none.
+    [[nodiscard]] std::size_t page_at(std::uintptr_t address) const noexcept {
+        return (address - address_of(base_)) / page_size;  // wraps below the region
+    }
+
+    /// The smallest order from `order` on of which a block is free; orders_number where none is.
+    [[nodiscard]] std::size_t free_order_from(std::size_t order) const noexcept {
+        const std::uint64_t large_enough = nonempty_ >> order << order;
+        return large_enough == 0 ? orders_number : lowest_bit(large_enough);
+    }
+
+    /// Takes a block of `order` out of a free one of order `from`. Requires: there is one.
+    [[nodiscard]] std::byte* take(std::size_t order, std::size_t from) noexcept {
+        PageFrame& head = free_[from].front();
+        const auto page = static_cast<std::size_t>(&head - frames_);
+        leave(page);
+        while (from > order) {
+            --from;
+            enter(page + pages_of(from), from);
+        }
+        head.use = PageFrame::Use::Taken;
+        head.order = static_cast<std::uint8_t>(order);
+        return base_ + page * page_size;
+    }
+
+    /// What is wrong with giving back a block of `order` that starts at `page`?
+    [[nodiscard]] Defect defect_of(std::size_t page, std::size_t order) const noexcept {
+        const PageFrame& frame = frames_[page];
+        if (frame.use == PageFrame::Use::Taken && frame.order == order) return Defect::None;
+        return is_free(page) ? Defect::DoubleFree : Defect::ForeignPointer;
+    }
+
+    /// Requires: defect_of(page, order) == Defect::None.
+    void give_back(std::size_t page, std::size_t order) noexcept {
+        frames_[page].use = PageFrame::Use::Inside;
+        for (std::size_t buddy = buddy_of(page, order); is_free_block(buddy, order);
+             buddy = buddy_of(page, order)) {  // [B3]
+            leave(buddy);
+            if (buddy < page) page = buddy;
+            ++order;
+        }
+        enter(page, order);
+    }
+
+private:
+    [[nodiscard]] std::size_t first_number() const noexcept {
+        return address_of(base_) / page_size;
+    }
+
+    /// Of the blocks that can start at `page` and end in the region.
+    [[nodiscard]] std::size_t largest_order(std::size_t page) const noexcept {
+        const auto aligned = static_cast<std::size_t>(std::countr_zero(first_number() + page));
+        const std::size_t fitting = highest_bit(pages_number_ - page);
+        const std::size_t order = aligned < fitting ? aligned : fitting;
+        return order < orders_number ? order : orders_number - 1;
+    }
+
+    [[nodiscard]] std::size_t buddy_of(std::size_t page, std::size_t order) const noexcept {
+        return ((first_number() + page) ^ pages_of(order)) - first_number();  // wraps below
+    }
+    [[nodiscard]] bool is_free_block(std::size_t page, std::size_t order) const noexcept {
+        return page < pages_number_ && order < orders_number - 1 &&
+               frames_[page].use == PageFrame::Use::Free && frames_[page].order == order;
+    }
+
+    /// Does `page` lie in a free block? Where the blocks that it could be in start, from the
+    /// smallest on, only its own has a head [B1].
+    [[nodiscard]] bool is_free(std::size_t page) const noexcept {
+        std::size_t head = page;
+        for (std::size_t order = 0; head < pages_number_ && order < orders_number;) {
+            if (frames_[head].use != PageFrame::Use::Inside) {
+                return frames_[head].use == PageFrame::Use::Free;
+            }
+            head = align_down(first_number() + page, pages_of(++order)) - first_number();
+        }
+        return false;
+    }
+
+    void enter(std::size_t page, std::size_t order) noexcept {  // [B1] [B2]
+        frames_[page].use = PageFrame::Use::Free;
+        frames_[page].order = static_cast<std::uint8_t>(order);
+        free_[order].push_front(frames_[page]);
+        nonempty_ |= std::uint64_t{1} << order;
+        ++free_blocks_number_[order];
+    }
+    void leave(std::size_t page) noexcept {
+        const std::size_t order = frames_[page].order;
+        frames_[page].use = PageFrame::Use::Inside;
+        frames_[page].unlink();
+        if (free_[order].empty()) nonempty_ &= ~(std::uint64_t{1} << order);
+        --free_blocks_number_[order];
+    }
+
+    std::byte* base_;
+    std::size_t pages_number_;
+    PageFrame* frames_;
+    std::uint64_t nonempty_ = 0;
+    IntrusiveList<PageFrame> free_[orders_number];
+    std::size_t free_blocks_number_[orders_number] = {};
+};
+
+}  // namespace slab_allocator
+
+// slab_info.hpp -- the record that manages one slab.
+//
+//      byte 0      16      24     32            34          36          38     40         48
+//      | list node | owner | slab | free_number | list_most | untouched | list | nonempty | words
+//
+// 48 bytes and the words of the free map: 56 for up to 64 slots. In a Small slab it lies in the
+// slab and has as many words as its slots need; outside of it (Large) it is sizeof(SlabInfo) = 128
+// bytes, two cache lines, and room for max_slots slots. A backend that stores SlabInfos needs to
+// know no more of it than its size.
+//
+// Invariants, while the slab lives
+//   [S1] owner is the cache; it is null before the birth of the slab and after its death.
+//   [S2] free_number == |free slots in the map|
+//   [S3] the slots from `untouched` on were never taken out of the slab.
+//   [S4] list is the list that the node stands on, and list_most the most free slots that slabs on
+//        it have, so that giving a slot back costs one comparison.
+
+namespace slab_allocator {
+
+class SlabInfo : public ListNode {
+public:
+    /// As many slots as a SlabInfo outside of its slab can manage.
+    static constexpr std::size_t max_slots = 640;
+
+    /// Writes the first 48 bytes only: the words, if there are that many, are fill()'s to write.
+    SlabInfo() noexcept {}  // NOLINT: the map is left alone, see above
+
+    const void* owner = nullptr;  // [S1]
+    std::byte* slab = nullptr;
+    std::uint16_t free_number = 0;  // [S2]
+    std::uint16_t list_most = 0;    // [S4]
+    std::uint16_t untouched = 0;    // [S3]
+    std::uint8_t list = 0;          // [S4]
+    FreeMap map;
+};
+
+/// The bytes of a SlabInfo that manages `slots` slots in their own slab.
+[[nodiscard]] constexpr std::size_t small_slab_info_size(std::size_t slots) noexcept {
+    return sizeof(SlabInfo) - sizeof(FreeMap) +
+           sizeof(std::uint64_t) * (1 + FreeMap::words_for(slots));
+}
+
+}  // namespace slab_allocator
+
+// buddy_backend.hpp -- slabs from page frames: buddy allocators over what a memory map has.
+//
+//      memory map    |        usable        |  hole  |             usable             |
+//      regions       | frames | pages       |        | frames | pages                 |
+//
+// Slabs are naturally aligned blocks of 2^k pages, as caches that find SlabInfos by masking want
+// them. A frame costs 24 bytes a page. Where SlabInfos lie beside the frames, as in a kernel's
+// `struct page`, a cache asks slab_info_at() and needs no map; that is sizeof(SlabInfo) for each
+// info_grain bytes, and nothing where info_grain is 0.
+//
+// Invariants
+//   [K1] pages_number_ and free_pages_number_ are the sums over all regions.
+//   [K2] regions_ leads to every region, and no page is in two of them (not checked).
+
+namespace slab_allocator {
+
+/// A SlabSource over any number of regions, which are given at run time. With an info_grain, a
+/// power of two from 4096, slab_info_at() serves caches of SlabInfoLookup::PageFrames whose slabs
+/// have at least that size. Trivially destructible; not synchronised.
+template <std::size_t info_grain = 0>
+class BuddyBackend {
+    struct Region : BuddyRegion {
+        Region(std::byte* base, std::size_t pages, PageFrame* frames, SlabInfo* first_info,
+               Region* before) noexcept
+            : BuddyRegion(base, pages, frames), infos(first_info), next(before) {}
+        SlabInfo* infos;  // of the blocks of info_grain bytes that the region touches
+        Region* next;
+    };
+
+public:
+    static constexpr std::size_t page_size = BuddyRegion::page_size;
+    static constexpr std::size_t orders_number = BuddyRegion::orders_number;
+    static_assert(info_grain == 0 || (is_power_of_two(info_grain) && info_grain >= page_size),
+                  "a SlabInfo stands for whole pages: info_grain must be 0 (no SlabInfos) or a "
+                  "power of two from 4096");
+
+    /// No memory, so every alloc_slab is refused until adopt().
+    constexpr BuddyBackend() noexcept = default;
+    BuddyBackend(const BuddyBackend&) = delete;  // the pages have one owner
+    BuddyBackend& operator=(const BuddyBackend&) = delete;
+
+    // ---- Regions --------------------------------------------------------------------------------
+
+    /// As many bytes as the frames of so many pages need.
+    [[nodiscard]] static constexpr std::size_t storage_size(std::size_t pages) noexcept {
+        return storage_fixed + pages * storage_per_page;
+    }
+
+    /// Effects: serves the whole pages of a region, but the first ones, in which the frames lie.
+    /// Returns: how many it serves; 0, and the region is left alone, where it is too small.
+    /// Requires: nobody else uses the region (not checked). Costs: O(pages).
+    std::size_t adopt(void* memory, std::size_t bytes) noexcept {
+        const Pages all = whole_pages(memory, bytes);
+        const std::size_t own =
+            divide_up(storage_fixed + all.number * storage_per_page, page_size + storage_per_page);
+        if (all.number <= own) return 0;
+        return add_region({all.start + own * page_size, all.number - own}, all.start);
+    }
+
+    /// The same with the frames elsewhere, in storage_size(pages) bytes. Requires: so large, and
+    /// both are there for as long as the backend is used (not checked).
+    std::size_t adopt(void* memory, std::size_t bytes, void* storage) noexcept {
+        const Pages all = whole_pages(memory, bytes);
+        return all.number == 0 ? 0 : add_region(all, storage);
+    }
+
+    // ---- Blocks ---------------------------------------------------------------------------------
+
+    /// Returns: 2^order pages at a multiple of their size, or nullptr.
+    /// Costs: O(orders + regions), and no page is touched.
+    [[nodiscard]] void* alloc_order(std::size_t order) noexcept {
+        if (order >= orders_number) return nullptr;
+        Region* best = nullptr;
+        std::size_t best_order = orders_number;
+        for (Region* region = regions_; region != nullptr; region = region->next) {
+            const std::size_t from = region->free_order_from(order);
+            if (from < best_order) {  // the smallest block is split, wherever it is
+                best = region;
+                best_order = from;
+            }
+        }
+        if (best == nullptr) return nullptr;
+        free_pages_number_ -= Region::pages_of(order);  // [K1]
+        return best->take(order, best_order);
+    }
+
+    /// Takes back what alloc_order gave. What is no taken block of this order is reported as a
+    /// Defect::ForeignPointer, a page that is free as a DoubleFree; nothing changes then.
+    void free_order(void* block, std::size_t order) noexcept {
+        Region* const region = region_of(address_of(block));
+        const std::size_t page = region == nullptr ? 0 : region->page_at(address_of(block));
+        const Defect defect = region == nullptr || !is_aligned(block, page_size)
+                                  ? Defect::ForeignPointer
+                                  : region->defect_of(page, order);
+        if (defect != Defect::None) [[unlikely]] {
+            return report({.defect = defect, .pointer = block});
+        }
+        free_pages_number_ += Region::pages_of(order);  // [K1]
+        region->give_back(page, order);
+    }
+
+    /// The same by size: the smallest block that has it, and the alignment.
+    [[nodiscard]] void* alloc_slab(std::size_t slab_size, std::size_t slab_alignment) noexcept {
+        return slab_size == 0 ? nullptr : alloc_order(order_of(slab_size, slab_alignment));
+    }
+    void free_slab(void* slab, std::size_t slab_size, std::size_t slab_alignment) noexcept {
+        free_order(slab, order_of(slab_size, slab_alignment));
+    }
+
+    /// The SlabInfo for a slab at page_addr; nullptr where no such slab can be. Of one that no
+    /// cache has, the owner is null. Costs: O(regions).
+    [[nodiscard]] SlabInfo* slab_info_at(std::uintptr_t page_addr) noexcept
+        requires(info_grain != 0)
+    {
+        const Region* const region = region_of(page_addr);
+        if (region == nullptr || page_addr % info_grain != 0) return nullptr;
+        return region->infos + (page_addr / info_grain - info_number(region->base()));
+    }
+
+    // ---- To look at -----------------------------------------------------------------------------
+
+    [[nodiscard]] constexpr std::size_t pages_number() const noexcept { return pages_number_; }
+    [[nodiscard]] constexpr std::size_t free_pages_number() const noexcept {
+        return free_pages_number_;
+    }
+    [[nodiscard]] constexpr std::size_t pages_in_use() const noexcept {
+        return pages_number_ - free_pages_number_;
+    }
+
+    /// Requires: order < orders_number. Costs: O(regions).
+    [[nodiscard]] std::size_t free_blocks_number(std::size_t order) const noexcept {
+        std::size_t number = 0;
+        for (const Region* region = regions_; region != nullptr; region = region->next)
+            number += region->free_blocks_number(order);
+        return number;
+    }
+
+    /// Does `pointer` lie in a page that is served, taken or not?
+    [[nodiscard]] bool contains(const void* pointer) const noexcept {
+        return region_of(address_of(pointer)) != nullptr;
+    }
+
+private:
+    struct Pages {
+        std::byte* start;
+        std::size_t number;
+    };
+
+    // A region may touch one block of info_grain bytes more than it has bytes for.
+    static constexpr std::size_t storage_fixed =
+        sizeof(Region) + alignof(Region) + (info_grain != 0 ? 2 * sizeof(SlabInfo) : 0);
+    static constexpr std::size_t storage_per_page =
+        sizeof(PageFrame) +
+        (info_grain != 0 ? divide_up(sizeof(SlabInfo) * page_size, info_grain) : 0);
+
+    [[nodiscard]] static Pages whole_pages(void* memory, std::size_t bytes) noexcept {
+        const std::uintptr_t address = address_of(memory);
+        const std::size_t lead = align_up(address, page_size) - address;
+        if (bytes < lead) return {nullptr, 0};
+        return {static_cast<std::byte*>(memory) + lead, (bytes - lead) / page_size};
+    }
+
+    [[nodiscard]] static std::size_t info_number(const std::byte* address) noexcept {
+        return address_of(address) / info_grain;
+    }
+    [[nodiscard]] static std::size_t infos_of([[maybe_unused]] Pages pages) noexcept {
+        if constexpr (info_grain == 0) {
+            return 0;
+        } else {
+            const std::byte* const last = pages.start + (pages.number * page_size - 1);
+            return info_number(last) - info_number(pages.start) + 1;
+        }
+    }
+
+    /// storage: | SlabInfos | region | frames |
+    std::size_t add_region(Pages pages, void* storage) noexcept {
+        const std::uintptr_t address = address_of(storage);
+        std::byte* place =
+            static_cast<std::byte*>(storage) + (align_up(address, alignof(Region)) - address);
+        auto* const infos = static_cast<SlabInfo*>(static_cast<void*>(place));
+        const std::size_t infos_number = infos_of(pages);
+        for (std::size_t info = 0; info < infos_number; ++info)
+            ::new (static_cast<void*>(infos + info)) SlabInfo;
+        place += infos_number * sizeof(SlabInfo);
+        auto* const frames = static_cast<PageFrame*>(static_cast<void*>(place + sizeof(Region)));
+        regions_ = ::new (static_cast<void*>(place))
+            Region(pages.start, pages.number, frames, infos, regions_);
+        pages_number_ += pages.number;  // [K1]
+        free_pages_number_ += pages.number;
+        return pages.number;
+    }
+
+    [[nodiscard]] Region* region_of(std::uintptr_t address) const noexcept {
+        Region* region = regions_;
+        while (region != nullptr && region->page_at(address) >= region->pages_number())
+            region = region->next;
+        return region;
+    }
+
+    /// orders_number and more: no block is so large.
+    [[nodiscard]] static std::size_t order_of(std::size_t size, std::size_t alignment) noexcept {
+        const std::size_t larger = size > alignment ? size : alignment;
+        return larger <= page_size
+                   ? 0
+                   : static_cast<std::size_t>(std::bit_width((larger - 1) / page_size));
+    }
+
+    Region* regions_ = nullptr;
+    std::size_t pages_number_ = 0;
+    std::size_t free_pages_number_ = 0;
+};
+
+}  // namespace slab_allocator
+
+// composed_backend.hpp -- one backend made of three parts, each of which answers one question.
+//
+//                      .-- Slabs   alloc_slab free_slab, slab_info_at where it has that
+//      ComposedBackend +-- Infos   alloc_slab_info free_slab_info
+//                      '-- Map     save_ get_ delete_slab_info_ptr
+//
+//      Pages pages;
+//      ComposedBackend<BackendRef<Pages>, SlabInfoCache<BackendRef<Pages>>,
+//                      HashMap<BackendRef<Pages>>> backend{pages, pages, pages};
+//
+// Parts are held by value and empty ones take no room; a part that several share is a BackendRef. A
+// part that cannot be moved is made in its place from the argument that stands for it.
+//
+// Invariants
+//   [K1] a function is there if its part has it, and answers what the part answers.
+//   [K2] the parts die in the order map, infos, slabs: what takes pages before what gives them.
+
+namespace slab_allocator {
+
+template <typename Slabs, typename Infos, typename Map>
+class ComposedBackend {
+public:
+    constexpr ComposedBackend() noexcept
+        requires std::default_initializable<Slabs> && std::default_initializable<Infos> &&
+                     std::default_initializable<Map>
+    = default;
+
+    /// Each part from one argument, or from a part of its own type.
+    template <typename S = Slabs, typename I = Infos, typename M = Map>
+        requires std::constructible_from<Slabs, S> && std::constructible_from<Infos, I> &&
+                     std::constructible_from<Map, M>
+    constexpr ComposedBackend(S&& slabs, I&& infos, M&& map) noexcept
+        : slabs_(std::forward<S>(slabs)),
+          infos_(std::forward<I>(infos)),
+          map_(std::forward<M>(map)) {}
+
+    [[nodiscard]] constexpr Slabs& slabs() noexcept { return slabs_; }
+    [[nodiscard]] constexpr Infos& infos() noexcept { return infos_; }
+    [[nodiscard]] constexpr Map& map() noexcept { return map_; }
+
+    [[nodiscard]] constexpr decltype(auto) alloc_slab(std::size_t slab_size,
+                                                      std::size_t slab_alignment) noexcept
+        requires requires(Slabs& slabs) { slabs.alloc_slab(slab_size, slab_alignment); }
+    {
+        return slabs_.alloc_slab(slab_size, slab_alignment);
+    }
+
+    constexpr decltype(auto) free_slab(void* slab, std::size_t slab_size,
+                                       std::size_t slab_alignment) noexcept
+        requires requires(Slabs& slabs) { slabs.free_slab(slab, slab_size, slab_alignment); }
+    {
+        return slabs_.free_slab(slab, slab_size, slab_alignment);
+    }
+
+    [[nodiscard]] constexpr decltype(auto) slab_info_at(std::uintptr_t page_addr) noexcept
+        requires requires(Slabs& slabs) { slabs.slab_info_at(page_addr); }
+    {
+        return slabs_.slab_info_at(page_addr);
+    }
+
+    [[nodiscard]] constexpr decltype(auto) alloc_slab_info() noexcept
+        requires requires(Infos& infos) { infos.alloc_slab_info(); }
+    {
+        return infos_.alloc_slab_info();
+    }
+
+    constexpr decltype(auto) free_slab_info(SlabInfo* slab_info) noexcept
+        requires requires(Infos& infos) { infos.free_slab_info(slab_info); }
+    {
+        return infos_.free_slab_info(slab_info);
+    }
+
+    constexpr decltype(auto) save_slab_info_ptr(std::uintptr_t page_addr,
+                                                SlabInfo* slab_info) noexcept
+        requires requires(Map& map) { map.save_slab_info_ptr(page_addr, slab_info); }
+    {
+        return map_.save_slab_info_ptr(page_addr, slab_info);
+    }
+
+    [[nodiscard]] constexpr decltype(auto) get_slab_info_ptr(std::uintptr_t page_addr) noexcept
+        requires requires(Map& map) { map.get_slab_info_ptr(page_addr); }
+    {
+        return map_.get_slab_info_ptr(page_addr);
+    }
+
+    constexpr decltype(auto) delete_slab_info_ptr(std::uintptr_t page_addr) noexcept
+        requires requires(Map& map) { map.delete_slab_info_ptr(page_addr); }
+    {
+        return map_.delete_slab_info_ptr(page_addr);
+    }
+
+private:
+    [[no_unique_address]] Slabs slabs_{};
+    [[no_unique_address]] Infos infos_{};
+    [[no_unique_address]] Map map_{};
+};
+
+template <typename Slabs, typename Infos, typename Map>
+ComposedBackend(Slabs, Infos, Map) -> ComposedBackend<Slabs, Infos, Map>;
+
+}  // namespace slab_allocator
+
+// cache_statistics.hpp -- what a cache tells of itself.
+//
+//      slabs       slabs_number() == free_slabs_number + partial_slabs_number + full_slabs_number
+//      slots       free_objects_number + allocated_objects_number == objects_per_slab * slabs
+//      bytes       bytes_held == the slabs, and the SlabInfos outside of them
+//                  bytes_lost: the part of it that no object can ever use
+
+namespace slab_allocator {
+
+struct CacheStatistics {
+    std::size_t free_slabs_number = 0;     ///< slabs without an allocated object
+    std::size_t partial_slabs_number = 0;  ///< slabs with both
+    std::size_t full_slabs_number = 0;     ///< slabs without a free slot
+    std::size_t free_objects_number = 0;
+    std::size_t allocated_objects_number = 0;
+
+    std::size_t peak_slabs_number = 0;
+    /// At least the largest number of objects that were allocated at one time, and above it by less
+    /// than what the cache keeps at its hand (64 objects, 64 KiB): it is taken where slabs are
+    /// turned to, not in each alloc.
+    std::size_t peak_allocated_objects_number = 0;
+    std::size_t failures_number = 0;  ///< calls that gave nothing because the backend refused
+
+    std::size_t bytes_held = 0;
+    std::size_t bytes_lost = 0;
+
+    [[nodiscard]] constexpr std::size_t slabs_number() const noexcept {
+        return free_slabs_number + partial_slabs_number + full_slabs_number;
+    }
+
+    friend constexpr bool operator==(const CacheStatistics&,
+                                     const CacheStatistics&) noexcept = default;
+};
+
+}  // namespace slab_allocator
+
+// config.hpp -- what the user chose.
+//
+//      Cache<Node, Backend, CacheConfig{.slab_size = 8192, .object_size_type =
+//      ObjectSizeType::Large}>
+//
+// A structural type: it is part of the cache's type, so differently configured caches cannot be
+// mixed. What follows from these numbers, and which of them cannot work, is layout's to say.
+
+namespace slab_allocator {
+
+/// Where the SlabInfo of a slab lies.
+enum class ObjectSizeType : std::uint8_t {
+    Auto,   ///< whichever of the two loses less memory
+    Small,  ///< in the slab, in the place of a few objects or behind them
+    Large,  ///< outside of the slab, so that a power of two of objects fits
+};
+
+/// What is looked for in each call. A level that is off costs no byte and no instruction.
+enum class Checks : std::uint8_t {
+    none,    ///< nothing: for measuring, and for callers that are proven
+    misuse,  ///< every invalid free, every misaligned answer of the backend, leaks
+};
+
+/// Who answers "which SlabInfo?" where the object's own address does not.
+enum class SlabInfoLookup : std::uint8_t {
+    Auto,        ///< the address by itself where it can, else the backend's map
+    PageFrames,  ///< the backend's own array of page frames: slab_info_at(). Large only.
+};
+
+/// Members stand in the order in which designated initialisers must name them. Sizes are in bytes.
+struct CacheConfig {
+    /// A power of two, a multiple of page_size; 0 = the size up to 64 KiB that wastes least.
+    std::size_t slab_size = 0;
+    /// The grain of the SlabInfo map; a power of two.
+    std::size_t page_size = 4096;
+    /// What the backend promises for a slab's address: a power of two from page_size;
+    /// 0 = slab_size, as a buddy allocator gives it.
+    std::size_t slab_alignment = 0;
+    ObjectSizeType object_size_type = ObjectSizeType::Auto;
+    /// How many Free slabs are kept before the next is given back.
+    std::size_t retained_free_slabs = 1;
+    Checks checks = Checks::misuse;
+    SlabInfoLookup slab_info_lookup = SlabInfoLookup::Auto;
+    /// For statics that are never torn down: the cache's destructor is trivial, so that no
+    /// destructor call is registered anywhere (a kernel has nobody to register it with).
+    bool never_destroyed = false;
+
+    friend constexpr bool operator==(const CacheConfig&, const CacheConfig&) noexcept = default;
+};
+
+}  // namespace slab_allocator
+
+// layout.hpp -- the numbers that follow from the user's choice, all at compile time.
+//
+//      Small   | slot 0 | slot 1 | SlabInfo | slot b | slot b+1 | ... | rest |
+//              '-- slab          '-- in the place of info_slots slots        '-- slab + slab_size
+//
+//      Large   | slot 0 | slot 1 | ...                      | rest |      SlabInfo: elsewhere
+//
+// Slots are numbered from the start of the slab, whatever the SlabInfo covers: those it covers are
+// never free. Where it fits into the rest, it lies there and covers none. Its place is the slab's
+// colour, a function of its address, so that the SlabInfos of thousands of slabs do not fall into
+// the same cache sets; that costs nothing, because any slots are as good as any others.
+//
+// Where the user leaves slab_size and Small or Large open, every power of two up to 64 KiB is tried
+// with both, and what loses least wins; ties go to the smaller slab, then to Small. (UMA computes
+// both placements, too, at run time.) What is lost is what no object can use: rest, the SlabInfo
+// wherever it lies, and 16 bytes a page for the map where there is one.
+//
+// Invariants
+//   [Y1] the SlabInfo and every slot that it does not cover lie in the slab and do not overlap
+//   [Y2] every slot and every SlabInfo is aligned
+//   [Y3] slot_at(offset) < slots_per_slab  <=>  offset is the start of a slot
+
+namespace slab_allocator {
+
+/// The four rows of the backend table: where a SlabInfo lies, and who knows.
+enum class Row : std::uint8_t { SmallByMask, SmallByMap, LargeByMap, LargeByPageFrames };
+
+/// What cannot work in a configuration, in the order in which it is looked for.
+enum class ConfigError : std::uint8_t {
+    None,
+    PageSizeIsNoPowerOfTwo,
+    SlabSizeIsNoPowerOfTwo,
+    SlabSizeIsLessThanAPage,
+    SlabAlignmentIsNoPowerOfTwo,
+    SlabAlignmentIsLessThanAPage,
+    ObjectAlignmentIsTooLarge,
+    PageFramesAreForLarge,
+    PageFramesNeedNaturalAlignment,
+    NoRoomForAnObject,
+    TooManySlotsForLarge,
+};
+
+struct Layout {
+    static constexpr std::size_t largest_search = std::size_t{64} * 1024;
+    static constexpr std::size_t cache_line = 64;
+    static constexpr std::size_t max_colours = 256;
+    static constexpr std::size_t map_bytes_per_page = 16;
+
+    ConfigError error = ConfigError::None;
+    Row row = Row::SmallByMask;
+    std::size_t object_size = 0;
+    std::size_t stride = 0;   ///< from slot to slot: the object, rounded up to its alignment
+    std::size_t inverse = 0;  ///< of the odd part of stride, modulo 2^64: see slot_at
+    std::size_t page_size = 0;
+    std::size_t slab_size = 0;
+    std::size_t slab_alignment = 0;
+    std::size_t slots_per_slab = 0;    ///< numbered slots, those under the SlabInfo among them
+    std::size_t objects_per_slab = 0;  ///< slots that objects can have
+    std::size_t info_slots = 0;        ///< Small: slots that the SlabInfo covers
+    std::size_t info_offset = 0;       ///< Small: of the SlabInfo in a slab of the first colour
+    std::size_t colours = 1;           ///< a power of two
+    std::size_t colour_step = 0;       ///< in bytes, from colour to colour
+
+    [[nodiscard]] constexpr bool small() const noexcept {
+        return row == Row::SmallByMask || row == Row::SmallByMap;
+    }
+    [[nodiscard]] constexpr bool uses_map() const noexcept {
+        return row == Row::SmallByMap || row == Row::LargeByMap;
+    }
+    [[nodiscard]] constexpr std::size_t pages_per_slab() const noexcept {
+        return slab_size / page_size;
+    }
+
+    /// All that one slab takes: its pages, its SlabInfo, its entries in the map.
+    [[nodiscard]] constexpr std::size_t bytes_per_slab() const noexcept {
+        return slab_size + (small() ? 0 : sizeof(SlabInfo)) +
+               (uses_map() ? pages_per_slab() * map_bytes_per_page : 0);
+    }
+    [[nodiscard]] constexpr std::size_t bytes_lost_per_slab() const noexcept {
+        return bytes_per_slab() - objects_per_slab * object_size;
+    }
+
+    /// Small: where the SlabInfo of the slab at `address` lies in it, in bytes.
+    [[nodiscard]] constexpr std::uintptr_t info_offset_of(std::uintptr_t address) const noexcept {
+        const std::size_t grain = slab_alignment < slab_size ? slab_alignment : slab_size;
+        return info_offset + (address / grain) % colours * colour_step;
+    }
+
+    /// Small, with info_slots: the first slot that the SlabInfo of the slab at `address` covers.
+    [[nodiscard]] constexpr std::size_t info_slot_of(std::uintptr_t address) const noexcept {
+        return info_offset_of(address) / stride;
+    }
+
+    [[nodiscard]] constexpr std::size_t offset_of(std::size_t slot) const noexcept {
+        return slot * stride;
+    }
+
+    /// The slot that starts `offset` bytes into the slab; no number below slots_per_slab where none
+    /// does [Y3]. With stride = 2^k m, m odd, multiplying by the inverse of m modulo 2^64
+    /// takes the multiples of m, and only those, to their quotients, and rotating by k sends what
+    /// is no multiple of 2^k beyond the range: stride check, range check and division in one
+    /// multiply, no divide. (Warren, Hacker's Delight, 10-17.)
+    [[nodiscard]] constexpr std::size_t slot_at(std::size_t offset) const noexcept {
+        return std::rotr(offset * inverse, std::countr_zero(stride));
+    }
+};
+
+namespace detail {
+
+/// What the odd part of `value` must be multiplied with to give 1, modulo 2^64.
+constexpr std::size_t inverse_of_odd_part(std::size_t value) noexcept {
+    const std::size_t odd = value >> std::countr_zero(value);
+    std::size_t inverse = odd;  // right in 3 bits; each step doubles them
+    for (std::size_t bits = 3; bits < 8 * sizeof(std::size_t); bits *= 2) {
+        inverse *= 2 - odd * inverse;
+    }
+    return inverse;
+}
+
+/// The least common multiple of a number and a power of two.
+constexpr std::size_t common_multiple(std::size_t value, std::size_t power) noexcept {
+    const std::size_t shared = value & (~value + 1);  // the power of two in value
+    return shared >= power ? value : value / shared * power;
+}
+
+/// Fills in where the SlabInfo of a Small slab lies; zero objects where none fits.
+constexpr void lay_out_small(Layout& layout) noexcept {
+    if (layout.slots_per_slab > FreeMap::max_slots) layout.slots_per_slab = FreeMap::max_slots;
+    const std::size_t info = small_slab_info_size(layout.slots_per_slab);
+    const std::size_t end_of_slots =
+        align_up(layout.slots_per_slab * layout.stride, alignof(SlabInfo));
+    std::size_t room = layout.slab_size;
+    if (end_of_slots + info <= layout.slab_size) {  // in the rest
+        layout.info_offset = align_up(end_of_slots, Layout::cache_line);
+        if (layout.info_offset + info > layout.slab_size) layout.info_offset = end_of_slots;
+        layout.colour_step = Layout::cache_line;
+    } else {
+        layout.info_slots = divide_up(info, layout.stride);
+        // Colours start at slots that are cache lines, too, and lie apart by whole SlabInfos.
+        std::size_t grain = common_multiple(layout.stride, Layout::cache_line);
+        if (grain + info > layout.slab_size)
+            grain = common_multiple(layout.stride, alignof(SlabInfo));
+        layout.colour_step = divide_up(std::bit_ceil(info), grain) * grain;
+        room = layout.slots_per_slab * layout.stride;
+    }
+    // A SlabInfo that covers slots needs all of them; info_slots * stride may exceed the room.
+    const std::size_t covered = layout.info_slots > 0 ? layout.info_slots * layout.stride : info;
+    if (layout.info_slots >= layout.slots_per_slab || covered > room) return;
+    layout.objects_per_slab = layout.slots_per_slab - layout.info_slots;
+    const std::size_t fitting = (room - covered - layout.info_offset) / layout.colour_step + 1;
+    layout.colours = std::bit_floor(fitting < Layout::max_colours ? fitting : Layout::max_colours);
+}
+
+/// One candidate: all numbers given but Small or Large, which is `type`.
+constexpr Layout lay_out(Layout layout, const CacheConfig& config, ObjectSizeType type,
+                         std::size_t alignment) noexcept {
+    layout.slab_alignment = config.slab_alignment == 0 ? layout.slab_size : config.slab_alignment;
+    const bool natural = layout.slab_alignment >= layout.slab_size;
+    if (type == ObjectSizeType::Small) {
+        layout.row = natural ? Row::SmallByMask : Row::SmallByMap;
+    } else {
+        layout.row = config.slab_info_lookup == SlabInfoLookup::PageFrames ? Row::LargeByPageFrames
+                                                                           : Row::LargeByMap;
+    }
+    layout.slots_per_slab = layout.slab_size / layout.stride;
+    if (alignment > layout.slab_alignment) {
+        layout.error = ConfigError::ObjectAlignmentIsTooLarge;
+    } else if (type == ObjectSizeType::Small) {
+        lay_out_small(layout);
+    } else if (layout.row == Row::LargeByPageFrames && !natural) {
+        layout.error = ConfigError::PageFramesNeedNaturalAlignment;
+    } else {
+        layout.objects_per_slab = layout.slots_per_slab;
+        if (layout.objects_per_slab > SlabInfo::max_slots) {
+            layout.error = ConfigError::TooManySlotsForLarge;
+        }
+    }
+    if (layout.error == ConfigError::None && layout.objects_per_slab == 0) {
+        layout.error = ConfigError::NoRoomForAnObject;
+    }
+    return layout;
+}
+
+/// Does `a` lose less of its memory than `b`? Compared as fractions, without rounding.
+constexpr bool loses_less(const Layout& a, const Layout& b) noexcept {
+    if (b.error != ConfigError::None) return a.error == ConfigError::None;
+    return a.error == ConfigError::None &&
+           std::uint64_t{a.bytes_lost_per_slab()} * b.bytes_per_slab() <
+               std::uint64_t{b.bytes_lost_per_slab()} * a.bytes_per_slab();
+}
+
+constexpr ConfigError first_error(const CacheConfig& config) noexcept {
+    if (!is_power_of_two(config.page_size)) return ConfigError::PageSizeIsNoPowerOfTwo;
+    if (config.slab_size != 0) {
+        if (!is_power_of_two(config.slab_size)) return ConfigError::SlabSizeIsNoPowerOfTwo;
+        if (config.slab_size < config.page_size) return ConfigError::SlabSizeIsLessThanAPage;
+    }
+    if (config.slab_alignment != 0) {
+        if (!is_power_of_two(config.slab_alignment)) {
+            return ConfigError::SlabAlignmentIsNoPowerOfTwo;
+        }
+        if (config.slab_alignment < config.page_size) {
+            return ConfigError::SlabAlignmentIsLessThanAPage;
+        }
+    }
+    if (config.slab_info_lookup == SlabInfoLookup::PageFrames &&
+        config.object_size_type == ObjectSizeType::Small) {
+        return ConfigError::PageFramesAreForLarge;
+    }
+    return ConfigError::None;
+}
+
+}  // namespace detail
+
+/// The layout of objects of `size` bytes, aligned to `alignment`, under `config`; where that cannot
+/// work, `error` says why. Costs: nothing at run time.
+[[nodiscard]] constexpr Layout layout_for(std::size_t size, std::size_t alignment,
+                                          const CacheConfig& config) noexcept {
+    Layout given;
+    given.object_size = size;
+    given.stride = align_up(size, alignment);
+    given.inverse = detail::inverse_of_odd_part(given.stride);
+    given.page_size = config.page_size;
+    given.slab_size = config.slab_size;
+    given.error = detail::first_error(config);
+    if (given.error != ConfigError::None) return given;
+
+    std::size_t smallest = config.slab_size;
+    std::size_t largest = config.slab_size;
+    if (config.slab_size == 0) {
+        const std::size_t one_object = std::bit_ceil(given.stride);
+        smallest = config.page_size;
+        largest = one_object > Layout::largest_search ? one_object : Layout::largest_search;
+        if (largest < smallest) largest = smallest;
+    }
+    Layout best;
+    best.error = ConfigError::NoRoomForAnObject;
+    bool first = true;
+    for (std::size_t slab_size = smallest; slab_size <= largest; slab_size *= 2) {
+        for (const ObjectSizeType type : {ObjectSizeType::Small, ObjectSizeType::Large}) {
+            if (config.object_size_type != ObjectSizeType::Auto &&
+                config.object_size_type != type) {
+                continue;
+            }
+            if (type == ObjectSizeType::Small &&
+                config.slab_info_lookup == SlabInfoLookup::PageFrames) {
+                continue;
+            }
+            given.slab_size = slab_size;
+            const Layout candidate = detail::lay_out(given, config, type, alignment);
+            if (first || detail::loses_less(candidate, best)) best = candidate;
+            first = false;
+        }
+    }
+    return best;
+}
+
+template <typename T, CacheConfig Config>
+inline constexpr Layout layout_of = layout_for(sizeof(T), alignof(T), Config);
+
+}  // namespace slab_allocator
+
+// config_check.hpp -- a sentence for every configuration that cannot work.
+//
+// A static_assert can print no number, but a compiler names the arguments of the template that it
+// stands in: "... slab_size_is_a_power_of_two() [with slab_size = 5000; nearest = 8192]". So each
+// rule is a template of the numbers that it is about, and of what they would have to be.
+
+namespace slab_allocator {
+
+namespace detail {
+
+template <std::size_t page_size, std::size_t would_have_to_be>
+consteval bool page_size_is_a_power_of_two() {
+    static_assert(page_size == would_have_to_be, "page_size must be a power of two");
+    return page_size == would_have_to_be;
+}
+
+template <std::size_t slab_size, std::size_t would_have_to_be>
+consteval bool slab_size_is_a_power_of_two() {
+    static_assert(slab_size == would_have_to_be,
+                  "slab_size must be a power of two and a multiple of page_size, or 0 to have it "
+                  "chosen");
+    return slab_size == would_have_to_be;
+}
+
+template <std::size_t slab_size, std::size_t would_have_to_be_at_least>
+consteval bool slab_size_is_at_least_a_page() {
+    static_assert(slab_size >= would_have_to_be_at_least,
+                  "slab_size must be at least page_size: a slab consists of pages");
+    return slab_size >= would_have_to_be_at_least;
+}
+
+template <std::size_t slab_alignment, std::size_t would_have_to_be>
+consteval bool slab_alignment_is_a_power_of_two() {
+    static_assert(slab_alignment == would_have_to_be,
+                  "slab_alignment must be a power of two, or 0 for slab_size");
+    return slab_alignment == would_have_to_be;
+}
+
+template <std::size_t slab_alignment, std::size_t would_have_to_be_at_least>
+consteval bool slab_alignment_is_at_least_a_page() {
+    static_assert(slab_alignment >= would_have_to_be_at_least,
+                  "slab_alignment must be at least page_size: a slab consists of pages");
+    return slab_alignment >= would_have_to_be_at_least;
+}
+
+template <std::size_t object_alignment, std::size_t can_be_at_most>
+consteval bool object_alignment_fits() {
+    static_assert(
+        object_alignment <= can_be_at_most,
+        "the object's alignment is larger than the slab's: objects can be aligned at most "
+        "as their slab is; raise slab_alignment (or slab_size, where that is 0)");
+    return object_alignment <= can_be_at_most;
+}
+
+template <bool ok>
+consteval bool page_frames_are_for_large() {
+    static_assert(ok,
+                  "slab_info_lookup PageFrames is for object_size_type Large: the SlabInfo of a "
+                  "Small slab lies in the slab, not in the backend's array");
+    return ok;
+}
+
+template <std::size_t slab_alignment, std::size_t would_have_to_be_at_least>
+consteval bool page_frames_have_natural_alignment() {
+    static_assert(slab_alignment >= would_have_to_be_at_least,
+                  "slab_info_lookup PageFrames asks for a slab's first page, which is found by "
+                  "masking: slab_alignment must be at least slab_size, or 0");
+    return slab_alignment >= would_have_to_be_at_least;
+}
+
+template <std::size_t slab_size, std::size_t would_have_to_be_at_least>
+consteval bool slab_has_room_for_an_object() {
+    static_assert(slab_size >= would_have_to_be_at_least,
+                  "no room for an object: slab_size must hold one object and, where it is Small, "
+                  "its SlabInfo, too");
+    return slab_size >= would_have_to_be_at_least;
+}
+
+template <std::size_t slots, std::size_t can_be_at_most>
+consteval bool slab_info_can_hold_the_slots() {
+    static_assert(slots <= can_be_at_most,
+                  "too many slots for object_size_type Large: a SlabInfo outside of its slab "
+                  "manages at most 640; lower slab_size or take Small");
+    return slots <= can_be_at_most;
+}
+
+}  // namespace detail
+
+/// Does not compile where a cache of `T` cannot work under `Config`, and says which number is wrong
+/// and what it would have to be.
+template <typename T, CacheConfig Config>
+consteval bool check_config() {
+    static_assert(std::is_object_v<T> && !std::is_const_v<T> && !std::is_volatile_v<T>,
+                  "a cache serves objects: T must be an object type without const or volatile");
+    constexpr Layout layout = layout_of<T, Config>;
+    constexpr ConfigError error = layout.error;
+    constexpr std::size_t alignment =
+        Config.slab_alignment == 0 ? layout.slab_size : Config.slab_alignment;
+    if constexpr (error == ConfigError::PageSizeIsNoPowerOfTwo) {
+        return detail::page_size_is_a_power_of_two<Config.page_size,
+                                                   std::bit_ceil(Config.page_size)>();
+    } else if constexpr (error == ConfigError::SlabSizeIsNoPowerOfTwo) {
+        return detail::slab_size_is_a_power_of_two<Config.slab_size,
+                                                   std::bit_ceil(Config.slab_size)>();
+    } else if constexpr (error == ConfigError::SlabSizeIsLessThanAPage) {
+        return detail::slab_size_is_at_least_a_page<Config.slab_size, Config.page_size>();
+    } else if constexpr (error == ConfigError::SlabAlignmentIsNoPowerOfTwo) {
+        return detail::slab_alignment_is_a_power_of_two<Config.slab_alignment,
+                                                        std::bit_ceil(Config.slab_alignment)>();
+    } else if constexpr (error == ConfigError::SlabAlignmentIsLessThanAPage) {
+        return detail::slab_alignment_is_at_least_a_page<Config.slab_alignment, Config.page_size>();
+    } else if constexpr (error == ConfigError::ObjectAlignmentIsTooLarge) {
+        return detail::object_alignment_fits<alignof(T), alignment>();
+    } else if constexpr (error == ConfigError::PageFramesAreForLarge) {
+        return detail::page_frames_are_for_large<Config.object_size_type !=
+                                                 ObjectSizeType::Small>();
+    } else if constexpr (error == ConfigError::PageFramesNeedNaturalAlignment) {
+        return detail::page_frames_have_natural_alignment<Config.slab_alignment,
+                                                          layout.slab_size>();
+    } else if constexpr (error == ConfigError::NoRoomForAnObject) {
+        constexpr std::size_t info = layout.small() ? small_slab_info_size(1) : 0;
+        constexpr std::size_t object = info + layout.stride;
+        return detail::slab_has_room_for_an_object<layout.slab_size, std::bit_ceil(object)>();
+    } else if constexpr (error == ConfigError::TooManySlotsForLarge) {
+        return detail::slab_info_can_hold_the_slots<layout.objects_per_slab, SlabInfo::max_slots>();
+    } else {
+        return true;
+    }
+}
+
+}  // namespace slab_allocator
+
+// handle.hpp -- one owner for one object: destroyed and given back when its handle is.
+//
+//      OwnedBy<Cache>         | object | cache |     cache.make_unique(...)
+//      OwnedByStatic<cache>   | object |             make_unique<cache>(...)
+//
+// As std::unique_ptr, without <memory>, which kernels do not have. A handle must not outlive its
+// cache. Freeing through the handle of a static cache with another cache does not compile.
+
+namespace slab_allocator {
+
+/// Remembers the cache.
+template <typename Cache>
+struct OwnedBy {
+    Cache* cache = nullptr;
+    void destroy(typename Cache::value_type* object) const noexcept { cache->destroy(object); }
+};
+
+/// Is told the cache by its type.
+template <auto& cache>
+struct OwnedByStatic {
+    template <typename T>
+    void destroy(T* object) const noexcept {
+        cache.destroy(object);
+    }
+};
+
+template <typename T, typename Owner>
+class [[nodiscard]] Handle {
+public:
+    using element_type = T;
+
+    constexpr Handle() noexcept = default;
+    constexpr Handle(T* object, Owner owner) noexcept : object_(object), owner_(owner) {}
+    Handle(Handle&& other) noexcept : object_(other.release()), owner_(other.owner_) {}
+    Handle& operator=(Handle&& other) noexcept {
+        if (this != &other) {
+            reset();
+            owner_ = other.owner_;
+            object_ = other.release();
+        }
+        return *this;
+    }
+    Handle(const Handle&) = delete;
+    Handle& operator=(const Handle&) = delete;
+    ~Handle() { reset(); }
+
+    [[nodiscard]] T* get() const noexcept { return object_; }
+    [[nodiscard]] T& operator*() const noexcept { return *object_; }
+    [[nodiscard]] T* operator->() const noexcept { return object_; }
+    [[nodiscard]] explicit operator bool() const noexcept { return object_ != nullptr; }
+
+    /// The object, which is the caller's to destroy from now on.
+    [[nodiscard]] T* release() noexcept { return std::exchange(object_, nullptr); }
+    void reset() noexcept {
+        if (object_ != nullptr) owner_.destroy(release());
+    }
+
+    friend bool operator==(const Handle& handle, std::nullptr_t) noexcept {
+        return handle.object_ == nullptr;
+    }
+
+private:
+    T* object_ = nullptr;
+    [[no_unique_address]] Owner owner_;
+};
+
+/// An object of a static cache, in a handle that is one pointer wide; empty where alloc fails.
+template <auto& cache, typename... Arguments>
+[[nodiscard]] auto make_unique(Arguments&&... arguments) {
+    using Object = typename std::remove_reference_t<decltype(cache)>::value_type;
+    return Handle<Object, OwnedByStatic<cache>>(cache.create(std::forward<Arguments>(arguments)...),
+                                                {});
+}
+
+}  // namespace slab_allocator
+
+// memory_backend.hpp -- what the user's backend must do, and the compiler's words where it does
+// not.
+//
+//      SlabInfo is found by            holds when                          the backend must have
+//      masking the object's address    Small, slab_alignment >= slab_size  alloc_slab free_slab
+//      asking the map                  Small, slabs only page-aligned      + the map:
+//      save_slab_info_ptr
+//                                                     get_slab_info_ptr delete_slab_info_ptr
+//      asking the map                  Large                               + alloc_slab_info
+//                                                     free_slab_info and the map
+//      asking the backend's own array  Large, SlabInfoLookup::PageFrames   alloc_slab free_slab
+//                                                     slab_info_at
+//
+// A backend has just the functions of its row. Beside the concept, which answers yes or no, stands
+// check_memory_backend(), which says the same in a sentence per function. Backends do not throw: a
+// cache's members are noexcept, so a backend that throws ends the program.
+
+namespace slab_allocator {
+
+namespace detail {
+template <typename Answer>
+concept SavedOrVoid = std::is_same_v<Answer, bool> || std::is_void_v<Answer>;
+}
+
+/// The functions, each by itself. Sizes and alignments are in bytes; every page_addr is a multiple
+/// of page_size.
+namespace backend_has {
+
+/// Memory for one slab, aligned to slab_alignment; nullptr: out of memory.
+template <typename Backend>
+concept alloc_slab = requires(Backend& backend, std::size_t slab_size, std::size_t slab_alignment) {
+    { backend.alloc_slab(slab_size, slab_alignment) } -> std::same_as<void*>;
+};
+
+/// Takes back what alloc_slab() gave, with the same two numbers.
+template <typename Backend>
+concept free_slab =
+    requires(Backend& backend, void* slab, std::size_t slab_size, std::size_t slab_alignment) {
+        { backend.free_slab(slab, slab_size, slab_alignment) } -> std::same_as<void>;
+    };
+
+/// Memory for one SlabInfo (size, alignment: the type's); nullptr: out of memory.
+template <typename Backend>
+concept alloc_slab_info = requires(Backend& backend) {
+    { backend.alloc_slab_info() } -> std::same_as<SlabInfo*>;
+};
+
+template <typename Backend>
+concept free_slab_info = requires(Backend& backend, SlabInfo* slab_info) {
+    { backend.free_slab_info(slab_info) } -> std::same_as<void>;
+};
+
+/// Remembers which SlabInfo a page belongs to: once for each page when a slab is born. false: out
+/// of memory, nothing remembered; a save that cannot fail may return void.
+template <typename Backend>
+concept save_slab_info_ptr =
+    requires(Backend& backend, std::uintptr_t page_addr, SlabInfo* slab_info) {
+        { backend.save_slab_info_ptr(page_addr, slab_info) } -> detail::SavedOrVoid;
+    };
+
+/// nullptr: no such page. Asked up to once per free, so make the asking fast; for any address.
+template <typename Backend>
+concept get_slab_info_ptr = requires(Backend& backend, std::uintptr_t page_addr) {
+    { backend.get_slab_info_ptr(page_addr) } -> std::same_as<SlabInfo*>;
+};
+
+/// Forgets a page: once for each page when a slab dies.
+template <typename Backend>
+concept delete_slab_info_ptr = requires(Backend& backend, std::uintptr_t page_addr) {
+    { backend.delete_slab_info_ptr(page_addr) } -> std::same_as<void>;
+};
+
+/// The SlabInfo that the backend keeps for the page frame at page_addr, which need not be one of
+/// this cache: always the same for the same frame, zeroed or a SlabInfo{} before its first use;
+/// nullptr: no such frame.
+template <typename Backend>
+concept slab_info_at = requires(Backend& backend, std::uintptr_t page_addr) {
+    { backend.slab_info_at(page_addr) } -> std::same_as<SlabInfo*>;
+};
+
+}  // namespace backend_has
+
+template <typename Backend>
+concept SlabSource = backend_has::alloc_slab<Backend> && backend_has::free_slab<Backend>;
+
+template <typename Backend>
+concept SlabInfoSource =
+    backend_has::alloc_slab_info<Backend> && backend_has::free_slab_info<Backend>;
+
+template <typename Backend>
+concept SlabInfoMap =
+    backend_has::save_slab_info_ptr<Backend> && backend_has::get_slab_info_ptr<Backend> &&
+    backend_has::delete_slab_info_ptr<Backend>;
+
+namespace detail {
+
+constexpr bool needs_map(Row row) noexcept {
+    return row == Row::SmallByMap || row == Row::LargeByMap;
+}
+
+template <typename Backend, Row row>
+inline constexpr bool serves =
+    SlabSource<Backend> && (!needs_map(row) || SlabInfoMap<Backend>) &&
+    (row != Row::LargeByMap || SlabInfoSource<Backend>) &&
+    (row != Row::LargeByPageFrames || backend_has::slab_info_at<Backend>);
+
+/// The row of a configuration. Where Small or Large is left open, the larger set of functions.
+constexpr Row row_of(const CacheConfig& config) noexcept {
+    if (config.slab_info_lookup == SlabInfoLookup::PageFrames) return Row::LargeByPageFrames;
+    if (config.object_size_type != ObjectSizeType::Small) return Row::LargeByMap;
+    const bool natural = config.slab_alignment == 0 ||
+                         (config.slab_size != 0 && config.slab_alignment >= config.slab_size);
+    return natural ? Row::SmallByMask : Row::SmallByMap;
+}
+
+template <typename Backend, bool every, bool map, bool info, bool frames>
+consteval bool check_functions() {
+    static_assert(!every || backend_has::alloc_slab<Backend>,
+                  "the backend needs `void* alloc_slab(std::size_t slab_size, std::size_t "
+                  "slab_alignment)`: every configuration takes its slabs from it");
+    static_assert(
+        !every || backend_has::free_slab<Backend>,
+        "the backend needs `void free_slab(void* slab, std::size_t slab_size, std::size_t "
+        "slab_alignment)`: every configuration gives its slabs back to it");
+    static_assert(
+        !info || backend_has::alloc_slab_info<Backend>,
+        "the backend needs `SlabInfo* alloc_slab_info()`: object_size_type Large (or what "
+        "Auto chose for this object) keeps each SlabInfo outside of its slab");
+    static_assert(!info || backend_has::free_slab_info<Backend>,
+                  "the backend needs `void free_slab_info(SlabInfo* slab_info)`: object_size_type "
+                  "Large (or what Auto chose for this object) keeps each SlabInfo outside of its "
+                  "slab");
+    static_assert(!map || backend_has::save_slab_info_ptr<Backend>,
+                  "the backend needs `bool save_slab_info_ptr(std::uintptr_t page_addr, SlabInfo* "
+                  "slab_info)`: object_size_type Large, or a slab_alignment below slab_size, finds "
+                  "a SlabInfo through the backend's map");
+    static_assert(!map || backend_has::get_slab_info_ptr<Backend>,
+                  "the backend needs `SlabInfo* get_slab_info_ptr(std::uintptr_t page_addr)`: "
+                  "object_size_type Large, or a slab_alignment below slab_size, finds a SlabInfo "
+                  "through the backend's map");
+    static_assert(!map || backend_has::delete_slab_info_ptr<Backend>,
+                  "the backend needs `void delete_slab_info_ptr(std::uintptr_t page_addr)`: "
+                  "object_size_type Large, or a slab_alignment below slab_size, finds a SlabInfo "
+                  "through the backend's map");
+    static_assert(!frames || backend_has::slab_info_at<Backend>,
+                  "the backend needs `SlabInfo* slab_info_at(std::uintptr_t page_addr)`: "
+                  "slab_info_lookup PageFrames asks the backend's own array for each SlabInfo");
+    return (!every || SlabSource<Backend>) && (!info || SlabInfoSource<Backend>) &&
+           (!map || SlabInfoMap<Backend>) && (!frames || backend_has::slab_info_at<Backend>);
+}
+
+}  // namespace detail
+
+/// Can Backend serve a cache under Config?
+template <typename Backend, CacheConfig Config = CacheConfig{}>
+concept MemoryBackend = detail::serves<Backend, detail::row_of(Config)>;
+
+/// Does not compile where Backend lacks a function that `row` needs, and says which and why.
+template <typename Backend, Row row>
+consteval bool check_memory_backend() {
+    return detail::check_functions<Backend, true, detail::needs_map(row), row == Row::LargeByMap,
+                                   row == Row::LargeByPageFrames>();
+}
+
+}  // namespace slab_allocator
+
+// placement.hpp -- where the SlabInfo of a slab is: the only place that branches on the backend's
+// row.
+//
+//      SmallByMask         object --mask--> slab --colour--> SlabInfo
+//      SmallByMap          object --mask--> page --map--> SlabInfo
+//      LargeByMap          object --mask--> page --map--> SlabInfo
+//      LargeByPageFrames   object --mask--> slab --backend's array--> SlabInfo
+//
+// Invariants
+//   [P1] enter() makes a SlabInfo known whole or not at all: what the backend refuses undoes the
+//   rest
+//        in reverse order.
+//   [P2] leave() makes it unknown before its memory can be anybody else's: identity, map, memory.
+//
+// The map and array rows answer for any address. The mask row reads the would-be SlabInfo of the
+// address it is given: a wild pointer into memory that is not mapped faults there.
+
+namespace slab_allocator {
+
+template <Layout layout, typename Backend, bool checked>
+class Placement {
+public:
+    /// The SlabInfo of the slab that `object` lies in, or would lie in. Rows with a map or an
+    /// array: nullptr where there is none.
+    [[nodiscard]] static SlabInfo* find(Backend& backend, const std::byte* object) noexcept {
+        if constexpr (layout.row == Row::SmallByMask) {
+            return in_slab(block_of(object, layout.slab_size));
+        } else if constexpr (layout.row == Row::LargeByPageFrames) {
+            return backend.slab_info_at(align_down(address_of(object), layout.slab_size));
+        } else {
+            return backend.get_slab_info_ptr(align_down(address_of(object), layout.page_size));
+        }
+    }
+
+    /// The slab that `object` lies in, given its SlabInfo.
+    [[nodiscard]] static std::byte* slab_of(const SlabInfo& slab_info,
+                                            const std::byte* object) noexcept {
+        if constexpr (layout.slab_alignment >= layout.slab_size) {
+            return block_of(object, layout.slab_size);
+        } else {
+            return slab_info.slab;
+        }
+    }
+
+    /// The number of the slot that starts at `object`; no number below slots_per_slab where none
+    /// does, whatever the address.
+    [[nodiscard]] static std::size_t slot_of(const SlabInfo& slab_info,
+                                             const std::byte* object) noexcept {
+        return layout.slot_at(address_of(object) - address_of(slab_of(slab_info, object)));
+    }
+
+    /// The first of the info_slots slots that the SlabInfo itself covers.
+    [[nodiscard]] static std::size_t info_slot(const SlabInfo& slab_info) noexcept {
+        if constexpr (layout.info_slots == 0) return 0;
+        return layout.info_slot_of(address_of(slab_info.slab));
+    }
+
+    /// The bits of word `word` that the SlabInfo itself covers.
+    [[nodiscard]] static std::uint64_t covered(const SlabInfo& slab_info,
+                                               std::size_t word) noexcept {
+        if constexpr (layout.info_slots == 0) return 0;
+        return FreeMap::bits_of(info_slot(slab_info), layout.info_slots, word);
+    }
+
+    /// Places the SlabInfo of a new slab, all slots free and nobody's, and tells the map. nullptr:
+    /// the backend refused, or its answer was, and knows nothing of it any more [P1].
+    [[nodiscard]] static SlabInfo* enter(Backend& backend, std::byte* slab,
+                                         const void* cache) noexcept {
+        SlabInfo* const place = take_place(backend, slab);
+        if (place == nullptr) return nullptr;
+        if constexpr (checked && !layout.small()) {
+            if (!is_aligned(place, alignof(SlabInfo))) [[unlikely]] {
+                report({.defect = Defect::MisalignedSlabInfo,
+                        .pointer = place,
+                        .cache = cache,
+                        .slab = slab});
+                give_place(backend, place);
+                return nullptr;
+            }
+        }
+        SlabInfo* const slab_info = ::new (static_cast<void*>(place)) SlabInfo;
+        slab_info->slab = slab;
+        slab_info->free_number = static_cast<std::uint16_t>(layout.objects_per_slab);
+        slab_info->map.fill(layout.slots_per_slab, info_slot(*slab_info), layout.info_slots);
+        if constexpr (layout.uses_map()) {
+            if (!save_pages(backend, *slab_info)) {
+                give_place(backend, slab_info);
+                return nullptr;
+            }
+        }
+        return slab_info;
+    }
+
+    /// Makes a SlabInfo unknown and gives its memory back, but not the slab [P2].
+    static void leave(Backend& backend, SlabInfo& slab_info) noexcept {
+        slab_info.owner = nullptr;
+        if constexpr (layout.uses_map()) {
+            delete_pages(backend, address_of(slab_info.slab), layout.pages_per_slab());
+        }
+        give_place(backend, &slab_info);
+    }
+
+private:
+    [[nodiscard]] static SlabInfo* in_slab(std::byte* slab) noexcept {
+        return reinterpret_cast<SlabInfo*>(slab + layout.info_offset_of(address_of(slab)));
+    }
+
+    [[nodiscard]] static SlabInfo* take_place(Backend& backend,
+                                              [[maybe_unused]] std::byte* slab) noexcept {
+        if constexpr (layout.small()) {
+            return in_slab(slab);
+        } else if constexpr (layout.row == Row::LargeByPageFrames) {
+            return backend.slab_info_at(address_of(slab));
+        } else {
+            return backend.alloc_slab_info();
+        }
+    }
+
+    static void give_place([[maybe_unused]] Backend& backend,
+                           [[maybe_unused]] SlabInfo* slab_info) noexcept {
+        if constexpr (layout.row == Row::LargeByMap) backend.free_slab_info(slab_info);
+    }
+
+    [[nodiscard]] static bool save_pages(Backend& backend, SlabInfo& slab_info) noexcept {
+        const std::uintptr_t slab = address_of(slab_info.slab);
+        for (std::size_t page = 0; page < layout.pages_per_slab(); ++page) {
+            if (!save_page(backend, slab + page * layout.page_size, slab_info)) {
+                delete_pages(backend, slab, page);
+                return false;
+            }
+        }
+        return true;
+    }
+
+    [[nodiscard]] static bool save_page(Backend& backend, std::uintptr_t page,
+                                        SlabInfo& slab_info) noexcept {
+        if constexpr (std::is_void_v<decltype(backend.save_slab_info_ptr(page, &slab_info))>) {
+            backend.save_slab_info_ptr(page, &slab_info);
+            return true;
+        } else {
+            return backend.save_slab_info_ptr(page, &slab_info);
+        }
+    }
+
+    static void delete_pages(Backend& backend, std::uintptr_t slab, std::size_t pages) noexcept {
+        for (std::size_t page = pages; page-- > 0;) {
+            backend.delete_slab_info_ptr(slab + page * layout.page_size);
+        }
+    }
+};
+
+}  // namespace slab_allocator
+
+// recent_objects.hpp -- a short stack of free objects at the cache's hand: the hot path's whole
+// world.
+//
+//      objects   | null | . | . | . |       |      what stands above the null is taken out of its
+//                                   ^top           slab, but nobody's; alloc pops, free pushes
+//
+// A slab's free map gives and takes whole words cheaply and single bits dearly, so the cache fills
+// this stack from words and empties it into words. (A magazine as in Bonwick and Adams 2001, filled
+// by expanding bitmaps.) It is a pointer and not a number that is kept: the two calls of a pair
+// reach memory through the same register, and processors that rename memory make that free (0.57
+// of the time of a pair with a number, Golden Cove).
+//
+// Is an object in the stack? free asks that to find a double free. The answer must be exact and may
+// not chain one operation to the next through memory, so there is a sparse set over it (Briggs and
+// Torczon 1993): rank[class of the address] is where an object of that class was pushed last, and
+// counts only while it is below top and an object of the class is still there. A class has at most
+// one object in the stack; a second one goes to its slab.
+//
+// Invariants
+//   [R1] objects[0] is null, no other below top is: the pop of nothing finds null
+//   [R2] top <= limit <= the end of objects, but where limit was just lowered
+//   [R3] checked: an object in the stack at i has rank[its class] == i
+//   [R4] checked: the objects from top up to popped_end were popped, and nothing came in or went
+//        elsewhere since: they are live, and pushing the one at top again is counting up;
+//        popped_end <= limit
+
+namespace slab_allocator {
+
+class SlabInfo;
+
+/// As many objects as 128 KiB and four slabs hold, but a power of two from 1 to 128.
+[[nodiscard]] constexpr std::size_t recent_capacity(std::size_t stride,
+                                                    std::size_t objects_per_slab) noexcept {
+    std::size_t capacity = 128;
+    while (capacity > 1 &&
+           (capacity * stride > std::size_t{128} * 1024 || capacity > 4 * objects_per_slab)) {
+        capacity /= 2;
+    }
+    return capacity;
+}
+
+/// What free needs to know of objects in the stack; nothing, where misuse is not looked for.
+template <std::size_t stride, std::size_t capacity, bool checked>
+class RecentRanks {
+public:
+    [[nodiscard]] static constexpr bool has_places_for(std::size_t) noexcept { return true; }
+    static constexpr void put(const std::byte*, std::size_t) noexcept {}
+    static constexpr void put_word(const std::byte*, std::size_t) noexcept {}
+};
+
+template <std::size_t stride, std::size_t capacity>
+class RecentRanks<stride, capacity, true> {
+public:
+    static constexpr std::size_t classes = 8 * capacity;
+
+    /// 2^shift <= stride, so only slots that are (classes - 1) * 2^shift apart can share a class.
+    [[nodiscard]] static constexpr bool has_places_for(std::size_t slots) noexcept {
+        return slots * stride <= classes << shift;
+    }
+
+    [[nodiscard]] std::size_t rank_of(const std::byte* object) const noexcept {
+        return ranks_[class_of(address_of(object))];
+    }
+    [[nodiscard]] static bool same_class(const std::byte* a, const std::byte* b) noexcept {
+        return class_of(address_of(a) ^ address_of(b)) == 0;
+    }
+    void put(const std::byte* object, std::size_t rank) noexcept {
+        ranks_[class_of(address_of(object))] = static_cast<std::uint8_t>(rank);  // [R3]
+    }
+    /// put() for the slots of a whole word, the last of which has rank `rank`.
+    void put_word(const std::byte* start, std::size_t rank) noexcept {
+        constexpr std::size_t slots = FreeMap::bits_per_word;
+        const std::size_t first = class_of(address_of(start));
+        if (std::has_single_bit(stride) && first + slots <= classes) {  // neighbours here, too
+            constexpr std::uint64_t ones = 0x0101'0101'0101'0101;
+            constexpr std::uint64_t down = std::endian::native == std::endian::little
+                                               ? 0x0001'0203'0405'0607
+                                               : 0x0706'0504'0302'0100;
+            std::uint64_t eight = down + ones * (rank + slots - 8);
+            for (std::size_t slot = 0; slot < slots; slot += 8, eight -= 8 * ones)
+                __builtin_memcpy(ranks_ + first + slot, &eight, 8);
+        } else {
+            for (std::size_t slot = 0; slot < slots; ++slot)
+                put(start + slot * stride, rank + slots - 1 - slot);
+        }
+    }
+
+private:
+    static constexpr int shift = std::bit_width(stride) - 1;
+
+    [[nodiscard]] static std::size_t class_of(std::uintptr_t address) noexcept {
+        return (address >> shift) % classes;
+    }
+
+    std::uint8_t ranks_[classes] = {};
+};
+
+/// `with_infos`: the stack remembers each object's SlabInfo, so that a row with a map is asked once
+/// in a free, not again when the object goes back to its slab.
+template <std::size_t stride, std::size_t objects_per_slab, bool checked, bool with_infos>
+class RecentObjects {
+public:
+    static constexpr std::size_t capacity = recent_capacity(stride, objects_per_slab);
+    static constexpr bool has_infos = with_infos;
+
+    /// Do as many neighbouring slots all have places of their own?
+    [[nodiscard]] static constexpr bool has_places_for(std::size_t slots) noexcept {
+        return Ranks::has_places_for(slots);
+    }
+
+    [[nodiscard]] constexpr std::size_t size() const noexcept {
+        return static_cast<std::size_t>(top_ - bottom());
+    }
+    [[nodiscard]] constexpr bool empty() const noexcept { return top_ == bottom(); }
+    [[nodiscard]] constexpr bool full() const noexcept { return top_ == limit_; }
+
+    /// From now on, full() at `limit` objects. Requires: limit <= capacity, not checked.
+    constexpr void set_limit(std::size_t limit) noexcept {
+        limit_ = bottom() + limit;
+        if constexpr (checked) {
+            if (popped_end_ > limit_) popped_end_ = limit_;  // [R4]
+        }
+    }
+
+    /// Takes the object that came last. Returns: nullptr where there is none.
+    [[nodiscard]] std::byte* pop() noexcept {
+        std::byte* const object = top_[-1];
+        if (object != nullptr) [[likely]]  // [R1]
+            --top_;
+        return object;
+    }
+
+    /// Requires: !full(), and checked: !occupied(object). Not checked.
+    void push(std::byte* object, SlabInfo* slab_info) noexcept {
+        put(object, top_, slab_info);
+        ++top_;
+        forget_popped();
+    }
+
+    /// Undoes the last pop() that was not undone, if `object` is what it gave and nothing else
+    /// came in since [R4]. Returns: whether.
+    [[nodiscard]] bool push_again(const std::byte* object) noexcept
+        requires checked
+    {
+        if (top_ >= popped_end_ || *top_ != object) return false;
+        ++top_;
+        return true;
+    }
+
+    /// Is the place of the object's class taken, by itself or by another?
+    [[nodiscard]] bool occupied(const std::byte* object) const noexcept
+        requires checked
+    {
+        const std::byte* const* const place = bottom() + ranks_.rank_of(object);
+        return ranks_.same_class(*place, object) && place < top_;  // the second is hard to foresee
+    }
+
+    /// Costs: one comparison where checked, one an object else.
+    [[nodiscard]] bool contains(const std::byte* object) const noexcept {
+        if constexpr (checked) {
+            const std::byte* const* const place = bottom() + ranks_.rank_of(object);
+            return *place == object && place < top_;
+        } else {
+            for (const std::byte* const other : all()) {
+                if (other == object) return true;
+            }
+            return false;
+        }
+    }
+
+    /// An object that pop() gave went elsewhere than here.
+    void forget_popped() noexcept {
+        if constexpr (checked) popped_end_ = top_;
+    }
+
+    /// The lowest `most` of the slots `bits` of a word, whose places are not taken. Slots of one
+    /// word have places of their own.
+    [[nodiscard]] std::uint64_t with_place([[maybe_unused]] std::byte* start, std::uint64_t bits,
+                                           std::size_t most) const noexcept {
+        std::uint64_t result = 0;
+        for (; bits != 0 && most > 0; bits &= bits - 1) {
+            if constexpr (checked) {
+                if (occupied(start + lowest_bit(bits) * stride)) continue;
+            }
+            result |= bits & (~bits + 1);
+            --most;
+        }
+        return result;
+    }
+
+    /// Pushes the slots `bits` of a word that starts at `start`, so that the lowest comes out
+    /// first. Requires: room and places for all of them, not checked.
+    void push_slots(std::byte* start, std::uint64_t bits, SlabInfo* slab_info) noexcept {
+        if constexpr (capacity >= FreeMap::bits_per_word) {
+            if (bits == ~std::uint64_t{0}) return push_word(start, slab_info);
+        }
+        top_ += bits_number(bits);
+        std::byte** place = top_;
+        for (; bits != 0; bits &= bits - 1)
+            put(start + lowest_bit(bits) * stride, --place, slab_info);
+        forget_popped();
+    }
+
+    /// From the bottom to the top.
+    [[nodiscard]] std::span<std::byte* const> all() const noexcept { return {bottom(), top_}; }
+
+    /// The SlabInfo of the object `rank` places from the bottom.
+    [[nodiscard]] SlabInfo* info_at(std::size_t rank) const noexcept
+        requires with_infos
+    {
+        return infos_[rank];
+    }
+
+    /// Forgets all objects but the lowest `size`. They stay where they were until the next push.
+    void drop_to(std::size_t size) noexcept {
+        top_ = bottom() + size;
+        forget_popped();
+    }
+
+private:
+    using Ranks = RecentRanks<stride, capacity, checked>;
+
+    [[nodiscard]] constexpr std::byte** bottom() noexcept { return objects_ + 1; }
+    [[nodiscard]] constexpr std::byte* const* bottom() const noexcept { return objects_ + 1; }
+
+    void put(std::byte* object, std::byte** place, [[maybe_unused]] SlabInfo* slab_info) noexcept {
+        ranks_.put(object, static_cast<std::size_t>(place - bottom()));
+        if constexpr (with_infos) infos_[place - bottom()] = slab_info;
+        *place = object;
+    }
+
+    /// All slots of a word, as of a slab that nobody has churned: known numbers, for the compiler
+    /// to make wide stores of.
+    void push_word(std::byte* start, SlabInfo* slab_info) noexcept {
+        constexpr std::size_t slots = FreeMap::bits_per_word;
+        ranks_.put_word(start, size());
+        for_all_of_word([&](std::size_t slot) {
+            top_[slot] = start + (slots - 1 - slot) * stride;
+            return true;
+        });
+        if constexpr (with_infos) {
+            for (std::size_t slot = 0; slot < slots; ++slot)
+                infos_[size() + slot] = slab_info;
+        }
+        top_ += slots;
+        forget_popped();
+    }
+
+    struct NoPopped {};
+    struct NoInfos {};
+
+    [[nodiscard]] constexpr auto first_popped_end() noexcept {
+        if constexpr (checked) {
+            return bottom();
+        } else {
+            return NoPopped{};
+        }
+    }
+
+    std::byte** top_ = objects_ + 1;
+    std::byte** limit_ = objects_ + 1 + capacity;
+    [[no_unique_address]] std::conditional_t<checked, std::byte**, NoPopped> popped_end_ =
+        first_popped_end();
+    [[no_unique_address]] Ranks ranks_;
+    std::byte* objects_[1 + capacity] = {};
+    [[no_unique_address]] std::conditional_t<with_infos, SlabInfo* [capacity], NoInfos> infos_ = {};
+};
+
+}  // namespace slab_allocator
+
+// slab_lists.hpp -- on which list a slab stands: the only place that moves one.
+//
+//      full        no free slot
+//      partial 0   some, few free: taken from first, so that these become full ...
+//      ...
+//      partial 7   some, most free: ... and these drain, and go back to the backend
+//      free        all free
+//
+// Partial slabs stand in eight classes by their share of free slots; within a class, the slab that
+// came last is taken first. Finding the fullest slab with room is one bit scan.
+//
+// Invariants
+//   [B1] a slab stands on the list of its free_number, and slab_info.list says which; list_most is
+//        the most free slots that a slab on that list has.
+//   [B2] bit i of nonempty  <=>  list i is not empty
+//   [B3] free_objects_number == sum of free_number over all slabs
+//   [B4] slabs_number == |slabs on all lists|; the counts of full and free ones likewise
+
+namespace slab_allocator {
+
+template <std::size_t objects_per_slab>
+class SlabLists {
+public:
+    static constexpr std::size_t full = 0;
+    static constexpr std::size_t partial_classes = 8;
+    static constexpr std::size_t free = 1 + partial_classes;
+    static constexpr std::size_t half_free = 1 + partial_classes / 2;  // and the lists after it
+    static constexpr std::size_t nearly_free = partial_classes;
+    static constexpr std::size_t lists_number = 2 + partial_classes;
+
+    /// The list of a slab with `free_number` free slots [B1].
+    [[nodiscard]] static constexpr std::size_t list_for(std::size_t free_number) noexcept {
+        if (free_number == 0) return full;
+        if (free_number == objects_per_slab) return free;
+        return 1 + free_number * partial_classes / objects_per_slab;
+    }
+
+    /// The most free slots of a slab on list `number`.
+    [[nodiscard]] static constexpr std::size_t most_on(std::size_t number) noexcept {
+        if (number == full) return 0;
+        if (number == free) return objects_per_slab;
+        const std::size_t next = divide_up(number * objects_per_slab, partial_classes);
+        return next - 1;
+    }
+
+    [[nodiscard]] constexpr std::size_t slabs_number() const noexcept { return slabs_number_; }
+    [[nodiscard]] constexpr std::size_t free_slabs_number() const noexcept {
+        return free_slabs_number_;
+    }
+    [[nodiscard]] constexpr std::size_t full_slabs_number() const noexcept {
+        return full_slabs_number_;
+    }
+    [[nodiscard]] constexpr std::size_t free_objects_number() const noexcept {
+        return free_objects_number_;
+    }
+    /// Slots that are not in the hands of their slabs.
+    [[nodiscard]] constexpr std::size_t taken_objects_number() const noexcept {
+        return slabs_number_ * objects_per_slab - free_objects_number_;
+    }
+
+    [[nodiscard]] IntrusiveList<SlabInfo>& list(std::size_t number) noexcept {
+        return lists_[number];
+    }
+
+    /// The fullest partial slab; nullptr where there is none.
+    [[nodiscard]] SlabInfo* fullest_partial() noexcept {
+        return nonempty_partial() == 0 ? nullptr : &lists_[lowest_bit(nonempty_partial())].front();
+    }
+    [[nodiscard]] SlabInfo* any_free() noexcept {
+        return free_slabs_number_ == 0 ? nullptr : &lists_[free].front();
+    }
+    [[nodiscard]] SlabInfo* any() noexcept {
+        return nonempty_ == 0 ? nullptr : &lists_[lowest_bit(nonempty_)].front();
+    }
+
+    /// Do the counts and bits agree with `slabs` slabs standing on list `number`? [B2] [B4]
+    [[nodiscard]] bool agree(std::size_t number, std::size_t slabs) const noexcept {
+        if (number == free && slabs != free_slabs_number_) return false;
+        if (number == full && slabs != full_slabs_number_) return false;
+        return ((nonempty_ >> number) & 1U) == (slabs == 0 ? 0U : 1U);
+    }
+
+    /// Requires: slab_info is at rest.
+    void add(SlabInfo& slab_info) noexcept {
+        ++slabs_number_;
+        free_objects_number_ += slab_info.free_number;
+        link(slab_info, list_for(slab_info.free_number));
+    }
+    void remove(SlabInfo& slab_info) noexcept {
+        unlink(slab_info);
+        free_objects_number_ -= slab_info.free_number;
+        --slabs_number_;
+    }
+
+    /// `number` slots of a slab became free: moves it where it now belongs. Returns: was that
+    /// elsewhere? The caller counts them for all slabs together, by gave_back_in_all() [B3].
+    [[nodiscard]] bool gave_back(SlabInfo& slab_info, std::size_t number) noexcept {
+        const std::size_t free_number = slab_info.free_number + number;
+        slab_info.free_number = static_cast<std::uint16_t>(free_number);
+        if (free_number <= slab_info.list_most) [[likely]]
+            return false;
+        move(slab_info);
+        return true;
+    }
+    void gave_back_in_all(std::size_t number) noexcept { free_objects_number_ += number; }
+
+    /// `number` slots of a slab were taken: moves it where it now belongs.
+    void took(SlabInfo& slab_info, std::size_t number) noexcept {
+        free_objects_number_ -= number;
+        slab_info.free_number = static_cast<std::uint16_t>(slab_info.free_number - number);
+        if (list_for(slab_info.free_number) != slab_info.list) move(slab_info);
+    }
+
+private:
+    [[nodiscard]] std::uint64_t nonempty_partial() const noexcept {
+        constexpr std::uint64_t partial = ((std::uint64_t{1} << partial_classes) - 1) << 1;
+        return nonempty_ & partial;
+    }
+
+    [[gnu::noinline]] void move(SlabInfo& slab_info) noexcept {
+        unlink(slab_info);
+        link(slab_info, list_for(slab_info.free_number));
+    }
+
+    void link(SlabInfo& slab_info, std::size_t number) noexcept {
+        lists_[number].push_front(slab_info);
+        nonempty_ |= std::uint64_t{1} << number;  // [B2]
+        slab_info.list = static_cast<std::uint8_t>(number);
+        slab_info.list_most = static_cast<std::uint16_t>(most_on(number));
+        if (number == free) ++free_slabs_number_;  // [B4]
+        if (number == full) ++full_slabs_number_;
+    }
+    void unlink(SlabInfo& slab_info) noexcept {
+        const std::size_t number = slab_info.list;
+        slab_info.unlink();
+        if (lists_[number].empty()) nonempty_ &= ~(std::uint64_t{1} << number);  // [B2]
+        if (number == free) --free_slabs_number_;                                // [B4]
+        if (number == full) --full_slabs_number_;
+    }
+
+    std::uint64_t nonempty_ = 0;
+    std::size_t slabs_number_ = 0;
+    std::size_t free_slabs_number_ = 0;
+    std::size_t full_slabs_number_ = 0;
+    std::size_t free_objects_number_ = 0;
+    IntrusiveList<SlabInfo> lists_[lists_number];
+};
+
+}  // namespace slab_allocator
+
+// cache.hpp -- the allocator: what happens per object, and when a slab is born and dies.
+//
+//      alloc  <-- recent objects <--half words-- slabs with room, the fullest first <-- backend
+//      free   --> recent objects --words-------> their slabs --------free ones------> backend
+//
+// The hot path is a short stack (recent_objects.hpp). It is filled from the free maps of slabs and
+// emptied into them, so that neither call touches a slab's record more often than it must, and
+// nothing is ever written in a free object.
+//
+// Invariants
+//   [C1] a slot is in one of three hands: free in its slab's map, in the recent objects, or the
+//        caller's. taken_objects_number == |recent objects| + |the caller's|.
+//   [C2] more slabs than kept_free_slabs_ => full() before the last object of all comes back, so a
+//        cache without live objects keeps no more than those.
+//   [C3] before each call of the backend every list, map and counter is in order, and after it they
+//        are looked at again: the backend may call the cache.
+//   [C4] every check of a call stands before its first store.
+//   [C5] where four slabs have room, and free looks at the SlabInfo (it checks), objects of slabs
+//        that are nearly free go to their slabs, not to the recent objects; where half of all slots
+//        are free, those of half free slabs do, too. Allocation takes from the fuller ones: the
+//        emptier drain, and the cache becomes dense again.
+//
+// Not synchronised: one lock, or one thread, for all members. The address of a cache is written in
+// its slabs, so it is neither copied nor moved.
+
+namespace slab_allocator {
+
+template <typename T, typename Backend, CacheConfig Config = CacheConfig{}>
+    requires(check_config<T, Config>() && check_memory_backend<Backend, layout_of<T, Config>.row>())
+class Cache {
+    static constexpr Layout layout = layout_of<T, Config>;
+    static constexpr bool checked = Config.checks != Checks::none;
+    using Place = Placement<layout, Backend, checked>;
+    using Recent = RecentObjects<layout.stride, layout.objects_per_slab, checked,
+                                 checked && layout.uses_map()>;
+    using Lists = SlabLists<layout.objects_per_slab>;
+
+public:
+    using value_type = T;
+    using backend_type = Backend;
+
+    /// Effects: none outside of the cache; the backend is first called by the first alloc.
+    constexpr Cache() noexcept
+        requires std::default_initializable<Backend>
+    = default;
+    constexpr explicit Cache(Backend backend) noexcept
+        requires std::move_constructible<Backend>
+        : backend_(std::move(backend)) {}
+
+    Cache(const Cache&) = delete;
+    Cache& operator=(const Cache&) = delete;
+
+    /// Gives every slab back. Objects that are live then are a Defect::Leak, with their number.
+    constexpr ~Cache()
+        requires(!Config.never_destroyed)
+    {
+        give_back_everything();
+    }
+    constexpr ~Cache()
+        requires(Config.never_destroyed)
+    = default;
+
+    // ---- One object -----------------------------------------------------------------------------
+
+    /// Returns: uninitialised memory for one T, or nullptr where the backend refuses; everything is
+    /// then as before. Costs: O(1); a new slab is not written through.
+    [[nodiscard]] T* alloc() noexcept {
+        if (std::byte* const memory = recent_.pop(); memory != nullptr) [[likely]]
+            return object_at(memory);
+        return alloc_from_slabs();
+    }
+
+    /// Takes back what alloc gave; nullptr does nothing. Costs: O(1), and at level misuse one
+    /// question to the map, where there is one.
+    void free(T* object) noexcept {
+        std::byte* const memory = memory_of(object);
+        if constexpr (checked) {
+            if (recent_.push_again(memory)) [[likely]]
+                return;
+            free_checked(memory);
+        } else {
+            if (memory == nullptr) return;
+            if (recent_.full()) [[unlikely]]
+                return free_to_slab(memory, nullptr);
+            recent_.push(memory, nullptr);
+        }
+    }
+
+    /// alloc, and a T made there. A constructor that throws loses nothing.
+    template <typename... Arguments>
+        requires std::constructible_from<T, Arguments...>
+    [[nodiscard]] T* create(Arguments&&... arguments) noexcept(
+        std::is_nothrow_constructible_v<T, Arguments...>) {
+        T* const memory = alloc();
+        if (memory == nullptr) return nullptr;
+        FreeUnlessDone guard{this, memory};
+        T* const object =
+            ::new (static_cast<void*>(memory)) T(std::forward<Arguments>(arguments)...);
+        guard.cache = nullptr;
+        return object;
+    }
+
+    /// The T is destroyed and its memory taken back; nullptr does nothing. A pointer that free
+    /// would refuse is refused before the destructor runs.
+    void destroy(T* object) noexcept
+        requires std::is_nothrow_destructible_v<T>
+    {
+        if constexpr (!std::is_trivially_destructible_v<T>) {
+            if (object == nullptr) return;
+            if constexpr (checked) {
+                if (!owns(object)) [[unlikely]]
+                    return refuse(memory_of(object));
+            }
+            object->~T();
+        }
+        free(object);
+    }
+
+    /// create, owned by a handle: empty where alloc fails. make_unique<cache>(...) is the same for
+    /// a static cache, one pointer wide.
+    template <typename... Arguments>
+        requires std::constructible_from<T, Arguments...>
+    [[nodiscard]] Handle<T, OwnedBy<Cache>> make_unique(Arguments&&... arguments) noexcept(
+        std::is_nothrow_constructible_v<T, Arguments...>) {
+        return {create(std::forward<Arguments>(arguments)...), {this}};
+    }
+
+    // ---- Many at once ---------------------------------------------------------------------------
+
+    /// Fills `objects`, all or none. Returns: whether; where the backend refuses, everything is as
+    /// before.
+    [[nodiscard]] bool alloc_bulk(std::span<T*> objects) noexcept {
+        if (!take_slabs_for(objects.size())) return false;
+        std::size_t done = 0;
+        while (done < objects.size() && !recent_.empty())
+            objects[done++] = object_at(recent_.pop());
+        while (done < objects.size())
+            done += take_from(*slab_with_room(), objects.subspan(done));
+        note_peak();
+        settle_limit();
+        return true;
+    }
+
+    /// Takes back all of `objects` (nullptr does nothing), or, where one of them is refused, none.
+    void free_bulk(std::span<T* const> objects) noexcept {
+        if constexpr (checked) {
+            if (!mark_all(objects)) return;
+        }
+        recent_.forget_popped();
+        give_back_all(objects, [&](std::size_t index) {
+            return Place::find(backend_, memory_of(objects[index]));
+        });
+        give_back_surplus();
+    }
+
+    // ---- Slabs ----------------------------------------------------------------------------------
+
+    /// Takes slabs ahead, so that `objects_number` objects can be allocated without asking the
+    /// backend, and keeps as many Free slabs as that took until the next shrink.
+    /// Returns: how many objects can be; fewer than asked for only where the backend refused.
+    std::size_t reserve(std::size_t objects_number) noexcept {
+        while (objects_at_hand() < objects_number && add_slab()) {
+        }
+        if (lists_.free_slabs_number() > kept_free_slabs_) {
+            kept_free_slabs_ = lists_.free_slabs_number();
+        }
+        settle_limit();
+        return objects_at_hand();
+    }
+
+    /// Gives all Free slabs back, retained ones too. Returns: how many. Costs: O(slabs given back).
+    std::size_t shrink_to_fit() noexcept { return shrink(~std::size_t{0}); }
+
+    /// Gives at most `most` Free slabs back. Returns: how many.
+    std::size_t shrink(std::size_t most) noexcept {
+        settle_recent();
+        kept_free_slabs_ = Config.retained_free_slabs;
+        std::size_t given = 0;
+        while (given < most && give_back_one())
+            ++given;
+        settle_limit();
+        return given;
+    }
+
+    // ---- To look at -----------------------------------------------------------------------------
+
+    /// Calls f(T*) for every live object. `f` may free the visited one, and else must not call the
+    /// cache. Costs: O(slots).
+    template <typename F>
+        requires std::invocable<F&, T*>
+    void for_each(F&& f) {
+        settle_recent();
+        // From the emptiest slabs to the full ones: what `f` frees moves a slab to where the walk
+        // has been.
+        for (std::size_t number = Lists::free; number-- > Lists::full;) {
+            auto& list = lists_.list(number);
+            for (auto slab = list.begin(); slab != list.end();) {
+                SlabInfo& slab_info = *slab;
+                ++slab;
+                visit(slab_info, f);
+            }
+        }
+    }
+
+    /// Is `pointer` the start of a live object of this cache? Costs: O(1). Faults only where the
+    /// row is found by masking, and `pointer` leads to memory that is not mapped.
+    [[nodiscard]] bool owns(const T* pointer) noexcept {
+        std::byte* const memory = memory_of(const_cast<T*>(pointer));
+        return memory != nullptr && is_taken(Place::find(backend_, memory), memory) &&
+               !recent_.contains(memory);
+    }
+
+    /// Costs: O(1): what lies at the cache's hand goes back to its slabs first, so that the numbers
+    /// are exact, and so may Free slabs to the backend.
+    [[nodiscard]] CacheStatistics statistics() noexcept {
+        settle_recent();
+        give_back_surplus();
+        note_peak();
+        const std::size_t slabs = lists_.slabs_number();
+        const std::size_t infos = layout.row == Row::LargeByMap ? sizeof(SlabInfo) : 0;
+        return {
+            .free_slabs_number = lists_.free_slabs_number(),
+            .partial_slabs_number = slabs - lists_.free_slabs_number() - lists_.full_slabs_number(),
+            .full_slabs_number = lists_.full_slabs_number(),
+            .free_objects_number = lists_.free_objects_number(),
+            .allocated_objects_number = lists_.taken_objects_number(),
+            .peak_slabs_number = peak_slabs_number_,
+            .peak_allocated_objects_number = peak_taken_objects_number_,
+            .failures_number = failures_number_,
+            .bytes_held = slabs * (layout.slab_size + infos),
+            .bytes_lost =
+                slabs * (layout.slab_size + infos - layout.objects_per_slab * layout.object_size),
+        };
+    }
+
+    [[nodiscard]] static constexpr std::size_t object_size() noexcept { return layout.object_size; }
+    [[nodiscard]] static constexpr std::size_t slab_size() noexcept { return layout.slab_size; }
+    [[nodiscard]] static constexpr std::size_t page_size() noexcept { return layout.page_size; }
+    [[nodiscard]] static constexpr ObjectSizeType object_size_type() noexcept {
+        return layout.small() ? ObjectSizeType::Small : ObjectSizeType::Large;
+    }
+    [[nodiscard]] static constexpr std::size_t objects_per_slab() noexcept {
+        return layout.objects_per_slab;
+    }
+
+    [[nodiscard]] constexpr Backend& backend() noexcept { return backend_; }
+    [[nodiscard]] constexpr const Backend& backend() const noexcept { return backend_; }
+
+    /// Walks everything. Returns: the first inconsistency, or Defect::None; tells no handler and
+    /// changes nothing. Costs: O(slots).
+    [[nodiscard]] DefectReport validate() noexcept {
+        std::size_t slabs = 0;
+        std::size_t free_objects = 0;
+        for (std::size_t number = 0; number < Lists::lists_number; ++number) {
+            const std::size_t before = slabs;
+            for (SlabInfo& slab_info : lists_.list(number)) {
+                if (++slabs > lists_.slabs_number() || !slab_info.consistent()) {
+                    return corrupted(&slab_info);
+                }
+                const Defect defect = defect_of(slab_info, number);
+                if (defect != Defect::None) {
+                    return {.defect = defect, .pointer = &slab_info, .cache = this};
+                }
+                free_objects += slab_info.free_number;
+            }
+            if (!lists_.agree(number, slabs - before)) return corrupted(this);
+        }
+        if (slabs != lists_.slabs_number() || free_objects != lists_.free_objects_number() ||
+            recent_.size() > lists_.taken_objects_number()) {
+            return corrupted(this);
+        }
+        const std::span<std::byte* const> recent = recent_.all();
+        for (std::size_t rank = 0; rank < recent.size(); ++rank) {
+            std::byte* const memory = recent[rank];
+            if (!is_taken(Place::find(backend_, memory), memory)) return corrupted(memory);
+            for (std::byte* const other : recent.first(rank)) {
+                if (other == memory) return corrupted(memory);
+            }
+        }
+        return {};
+    }
+
+private:
+    struct FreeUnlessDone {
+        Cache* cache;
+        T* memory;
+        ~FreeUnlessDone() {
+            if (cache != nullptr) cache->free(memory);
+        }
+    };
+
+    static constexpr std::size_t enough_slabs = 4;  // with room, for one of them to drain [C5]
+    static constexpr std::size_t enough_filled = divide_up(Recent::capacity, 4);
+    static constexpr std::size_t most_filled = Recent::capacity > FreeMap::bits_per_word
+                                                   ? Recent::capacity * 3 / 4
+                                                   : divide_up(Recent::capacity, 2);
+    static constexpr std::size_t word_bytes = FreeMap::bits_per_word * layout.stride;
+
+    [[nodiscard]] static T* object_at(std::byte* memory) noexcept {
+        return static_cast<T*>(static_cast<void*>(memory));
+    }
+    [[nodiscard]] static std::byte* memory_of(T* object) noexcept {
+        return static_cast<std::byte*>(static_cast<void*>(object));
+    }
+    [[nodiscard]] static std::byte* memory_of(std::byte* object) noexcept { return object; }
+    [[nodiscard]] static std::byte* word_start(SlabInfo& slab_info, std::size_t word) noexcept {
+        return slab_info.slab + word * word_bytes;
+    }
+
+    // ---- The way of an object: slow paths -------------------------------------------------------
+
+    /// Is `memory` a slot of this cache that is not free in its slab?
+    [[nodiscard]] bool is_taken(SlabInfo* slab_info, const std::byte* memory) const noexcept {
+        if constexpr (layout.row != Row::SmallByMask) {
+            if (slab_info == nullptr) return false;
+        }
+        if (slab_info->owner != this) return false;
+        const std::size_t slot = Place::slot_of(*slab_info, memory);
+        return slot < layout.slots_per_slab && !slab_info->map.is_free(slot);
+    }
+
+    /// free, where it is not the object that alloc gave last.
+    [[gnu::noinline]] void free_checked(std::byte* memory) noexcept
+        requires checked
+    {
+        if (memory == nullptr) return;
+        SlabInfo* const slab_info = Place::find(backend_, memory);
+        if (!is_taken(slab_info, memory)) [[unlikely]]
+            return refuse(memory);
+        const bool drains = slab_info->list >= draining_from_;
+        if (recent_.full() || drains || recent_.occupied(memory)) {
+            return free_to_slab(memory, slab_info);
+        }
+        recent_.push(memory, slab_info);
+    }
+
+    [[nodiscard, gnu::noinline]] T* alloc_from_slabs() noexcept {
+        while (recent_.empty()) {
+            if (!fill_recent() && !add_slab()) {
+                ++failures_number_;
+                return nullptr;
+            }
+        }
+        return object_at(recent_.pop());
+    }
+
+    /// Fills the recent objects, which are empty, with whole words, from one slab after the other.
+    /// Returns: whether it could.
+    [[nodiscard]] bool fill_recent() noexcept {
+        SlabInfo* slab_info = slab_with_room();
+        if (slab_info == nullptr) return false;
+        bool more = true;
+        do {
+            const std::size_t before = recent_.size();
+            more = fill_from(*slab_info);
+            lists_.took(*slab_info, recent_.size() - before);
+            slab_info = lists_.fullest_partial();  // a Free slab is opened for an empty hand only
+        } while (more && slab_info != nullptr);
+        note_peak();
+        settle_limit();
+        return true;
+    }
+
+    /// Takes words of one slab. Returns: whether there should be more, from others.
+    [[nodiscard]] bool fill_from(SlabInfo& slab_info) noexcept {
+        // Slots of one word have places of their own, and those of one slab, if there are as many.
+        const bool places_for_slab =
+            recent_.empty() && Recent::has_places_for(layout.slots_per_slab);
+        for (std::uint64_t words = slab_info.map.nonempty_words(); words != 0; words &= words - 1) {
+            const std::size_t word = lowest_bit(words);
+            std::byte* const start = word_start(slab_info, word);
+            const std::uint64_t covered = Place::covered(slab_info, word);
+            const std::uint64_t bits = slab_info.map.word_at(word) & ~covered;
+            const std::size_t room = most_filled - recent_.size();
+            const bool all_fit =
+                room >= FreeMap::bits_per_word && (places_for_slab || recent_.empty());
+            const std::uint64_t taken = all_fit ? bits : recent_.with_place(start, bits, room);
+            recent_.push_slots(start, taken, &slab_info);
+            take(slab_info, word, taken, covered);
+            if (taken != bits || recent_.size() >= enough_filled) return false;
+        }
+        return true;
+    }
+
+    /// Takes as many objects as a slab has, or as are wanted. Returns: how many.
+    [[nodiscard]] std::size_t take_from(SlabInfo& slab_info, std::span<T*> objects) noexcept {
+        std::size_t done = 0;
+        while (done < objects.size() && !slab_info.map.empty()) {
+            const std::size_t word = slab_info.map.first_word();
+            std::byte* const start = word_start(slab_info, word);
+            const std::uint64_t covered = Place::covered(slab_info, word);
+            const std::uint64_t bits = slab_info.map.word_at(word) & ~covered;
+            std::uint64_t left = bits;
+            const std::span<T*> rest = objects.subspan(done);
+            if (bits == ~std::uint64_t{0} && rest.size() >= FreeMap::bits_per_word) {
+                for_all_of_word([&](std::size_t slot) {
+                    rest[slot] = object_at(start + layout.offset_of(slot));
+                    return true;
+                });
+                left = 0;
+                done += FreeMap::bits_per_word;
+            } else {
+                for (; left != 0 && done < objects.size(); left &= left - 1)
+                    objects[done++] = object_at(start + layout.offset_of(lowest_bit(left)));
+            }
+            take(slab_info, word, bits & ~left, covered);
+        }
+        lists_.took(slab_info, done);
+        return done;
+    }
+
+    /// Takes bits out of a map; the caller tells lists_.
+    static void take(SlabInfo& slab_info, std::size_t word, std::uint64_t bits,
+                     std::uint64_t covered) noexcept {
+        if (bits == 0) return;
+        slab_info.map.take(word, bits, covered);
+        const std::size_t end = word * FreeMap::bits_per_word + highest_bit(bits) + 1;
+        if (end > slab_info.untouched) slab_info.untouched = static_cast<std::uint16_t>(end);
+    }
+
+    /// free, where the recent objects are full, or another has the object's place (or the object
+    /// itself has it, and this is a double free), or its slab shall drain.
+    [[gnu::noinline]] void free_to_slab(std::byte* memory, SlabInfo* slab_info) noexcept {
+        if constexpr (checked) {
+            if (recent_.contains(memory)) return refuse(memory);
+        }
+        recent_.forget_popped();
+        if (recent_.size() == Recent::capacity) {
+            if (empty_recent(Recent::capacity / 2)) empty_recent(0);  // [C5]
+            if (has_place(memory)) {
+                recent_.push(memory, slab_info);
+                return give_back_surplus();
+            }
+        }
+        if (slab_info == nullptr) slab_info = Place::find(backend_, memory);
+        const std::size_t slot = Place::slot_of(*slab_info, memory);
+        slab_info->map.give_back(slot / FreeMap::bits_per_word,
+                                 std::uint64_t{1} << (slot % FreeMap::bits_per_word));
+        lists_.gave_back_in_all(1);
+        if (gave_back(*slab_info, 1)) empty_recent(0);  // [C5]
+        give_back_surplus();
+    }
+
+    [[nodiscard]] bool has_place(const std::byte* memory) const noexcept {
+        if constexpr (checked) return !recent_.occupied(memory);
+        return true;
+    }
+
+    /// Gives recent objects back to their slabs until `left` are left. Returns: as give_back_all.
+    bool empty_recent(std::size_t left) noexcept {
+        const std::span<std::byte* const> given = recent_.all().subspan(left);
+        recent_.drop_to(left);
+        return give_back_all(given, [&](std::size_t index) {
+            if constexpr (Recent::has_infos) return recent_.info_at(left + index);
+            return Place::find(backend_, given[index]);
+        });
+    }
+
+    /// Gives objects back to their slabs, by groups; nulls are passed over. info_at(index) is asked
+    /// for the first object of a group. Returns: shall one of the slabs drain from now on?
+    template <typename Pointer, typename InfoAt>
+    bool give_back_all(std::span<Pointer const> objects, InfoAt info_at) noexcept {
+        bool one_drains = false;
+        std::size_t sum = 0;
+        for (std::size_t index = 0; index < objects.size();) {
+            if (objects[index] == nullptr) {
+                ++index;
+                continue;
+            }
+            SlabInfo& slab_info = *info_at(index);
+            const Group group = first_group<false>(slab_info, objects.subspan(index));
+            slab_info.map.give_back(group.word, group.bits);
+            if (group.bits_after != 0) slab_info.map.give_back(group.word + 1, group.bits_after);
+            if (gave_back(slab_info, group.number)) one_drains = true;
+            sum += group.number;
+            index += group.number;
+        }
+        lists_.gave_back_in_all(sum);
+        return one_drains;
+    }
+
+    /// Returns: shall the slab drain from now on?
+    bool gave_back(SlabInfo& slab_info, std::size_t number) noexcept {
+        return lists_.gave_back(slab_info, number) && slab_info.list >= draining_from_;
+    }
+
+    /// Objects that come one after the other and stand side by side, in one word or the next one:
+    /// what a slab's record costs, it costs once for all of them.
+    struct Group {
+        std::size_t number;
+        std::size_t word;
+        std::uint64_t bits;        // of that word
+        std::uint64_t bits_after;  // of the next one
+    };
+
+    /// The group of the first objects: 64 neighbours, up or down, or those of one word. What comes
+    /// after the first is `suspect` where nobody checked it: no two of a group are the same then,
+    /// and all are starts of slots.
+    template <bool suspect, typename Pointer>
+    [[nodiscard]] static Group first_group(const SlabInfo& slab_info,
+                                           std::span<Pointer const> objects) noexcept {
+        constexpr std::size_t length = FreeMap::bits_per_word;
+        const std::byte* const memory = memory_of(objects[0]);
+        const std::size_t slot = Place::slot_of(slab_info, memory);
+        if (objects.size() >= length) {
+            const bool up = are_neighbours<layout.stride>(objects);
+            const std::size_t low = up ? slot : slot - (length - 1);  // wraps where there are none
+            if (low < layout.slots_per_slab && low + length <= layout.slots_per_slab &&
+                (up || are_neighbours<std::uintptr_t{0} - layout.stride>(objects))) {
+                const std::size_t shift = low % length;
+                return {.number = length,
+                        .word = low / length,
+                        .bits = ~std::uint64_t{0} << shift,
+                        .bits_after = ~(~std::uint64_t{0} << shift)};
+            }
+        }
+        const std::size_t word = slot / length;
+        const std::uintptr_t start =
+            address_of(Place::slab_of(slab_info, memory)) + word * word_bytes;
+        const std::size_t left = layout.slots_per_slab - word * length;
+        const std::size_t slots = left < length ? left : length;
+        std::uint64_t bits = std::uint64_t{1} << (slot % length);
+        std::size_t number = 1;
+        for (; number < objects.size(); ++number) {
+            const std::size_t offset = address_of(objects[number]) - start;
+            if (offset >= slots * layout.stride) break;
+            const std::size_t next = layout.slot_at(offset);
+            if (suspect && (next >= slots || ((bits >> next) & 1U) != 0)) break;
+            bits |= std::uint64_t{1} << next;
+        }
+        return {.number = number, .word = word, .bits = bits, .bits_after = 0};
+    }
+
+    /// Do the first 64 objects stand `step` bytes from one another?
+    template <std::uintptr_t step, typename Pointer>
+    [[nodiscard]] static bool are_neighbours(std::span<Pointer const> objects) noexcept {
+        const std::uintptr_t first = address_of(objects[0]);
+        return for_all_of_word(
+            [&](std::size_t index) { return address_of(objects[index]) == first + index * step; });
+    }
+
+    void settle_recent() noexcept {
+        empty_recent(0);
+        settle_limit();
+    }
+
+    /// [C2]
+    void settle_limit() noexcept {
+        const std::size_t taken = lists_.taken_objects_number();
+        const bool watch = lists_.slabs_number() > kept_free_slabs_ && taken > 0;
+        recent_.set_limit(watch && taken - 1 < Recent::capacity ? taken - 1 : Recent::capacity);
+        if constexpr (checked) draining_from_ = draining_from(taken);
+    }
+
+    /// The first list whose slabs shall drain [C5].
+    [[nodiscard]] std::size_t draining_from(std::size_t taken) const noexcept {
+        const std::size_t slabs = lists_.slabs_number();
+        if (slabs - lists_.full_slabs_number() < enough_slabs) return Lists::lists_number;
+        return 2 * taken < slabs * layout.objects_per_slab ? Lists::half_free : Lists::nearly_free;
+    }
+
+    void note_peak() noexcept {
+        if (lists_.taken_objects_number() > peak_taken_objects_number_) {
+            peak_taken_objects_number_ = lists_.taken_objects_number();
+        }
+    }
+
+    // ---- The life of a slab ---------------------------------------------------------------------
+
+    [[nodiscard]] SlabInfo* slab_with_room() noexcept {
+        SlabInfo* const partial = lists_.fullest_partial();
+        return partial != nullptr ? partial : lists_.any_free();
+    }
+
+    [[nodiscard]] std::size_t objects_at_hand() const noexcept {
+        return recent_.size() + lists_.free_objects_number();
+    }
+
+    [[nodiscard]] bool take_slabs_for(std::size_t objects_number) noexcept {
+        while (objects_at_hand() < objects_number) {
+            if (!add_slab()) {
+                ++failures_number_;
+                give_back_surplus();
+                return false;
+            }
+        }
+        return true;
+    }
+
+    /// A slab is born whole or not at all. Returns: whether.
+    [[nodiscard]] bool add_slab() noexcept {
+        auto* const slab =
+            static_cast<std::byte*>(backend_.alloc_slab(layout.slab_size, layout.slab_alignment));
+        if (slab == nullptr) return false;
+        if constexpr (checked) {
+            if (!is_aligned(slab, layout.slab_alignment)) [[unlikely]] {
+                report({.defect = Defect::MisalignedSlab, .pointer = slab, .cache = this});
+                backend_.free_slab(slab, layout.slab_size, layout.slab_alignment);
+                return false;
+            }
+        }
+        SlabInfo* const slab_info = Place::enter(backend_, slab, this);
+        if (slab_info == nullptr) {
+            backend_.free_slab(slab, layout.slab_size, layout.slab_alignment);
+            return false;
+        }
+        slab_info->owner = this;
+        lists_.add(*slab_info);
+        if (lists_.slabs_number() > peak_slabs_number_) peak_slabs_number_ = lists_.slabs_number();
+        settle_limit();
+        return true;
+    }
+
+    /// It dies in this order: off its list, nobody's, unknown to the map, its SlabInfo, its pages.
+    void remove_slab(SlabInfo& slab_info) noexcept {
+        std::byte* const slab = slab_info.slab;
+        lists_.remove(slab_info);
+        settle_limit();
+        Place::leave(backend_, slab_info);
+        backend_.free_slab(slab, layout.slab_size, layout.slab_alignment);
+    }
+
+    bool give_back_one() noexcept {
+        SlabInfo* const slab_info = lists_.any_free();
+        if (slab_info == nullptr) return false;
+        remove_slab(*slab_info);
+        return true;
+    }
+
+    void give_back_surplus() noexcept {
+        const bool none_live = recent_.size() == lists_.taken_objects_number();
+        if (none_live && lists_.slabs_number() > kept_free_slabs_) empty_recent(0);  // [C2]
+        while (lists_.free_slabs_number() > kept_free_slabs_)
+            give_back_one();
+        settle_limit();
+    }
+
+    constexpr void give_back_everything() noexcept {
+        settle_recent();
+        const std::size_t live = lists_.taken_objects_number();
+        if constexpr (checked) {
+            if (live != 0) {
+                report({.defect = Defect::Leak, .cache = this, .objects_number = live});
+            }
+        }
+        while (SlabInfo* const slab_info = lists_.any())
+            remove_slab(*slab_info);
+    }
+
+    // ---- Defects --------------------------------------------------------------------------------
+
+    /// What is wrong with the free of `memory`, which is known to be wrong.
+    [[nodiscard]] DefectReport what_is_wrong(std::byte* memory) noexcept {
+        DefectReport result{.defect = Defect::ForeignPointer, .pointer = memory, .cache = this};
+        SlabInfo* const slab_info = Place::find(backend_, memory);
+        if (slab_info == nullptr || slab_info->owner == nullptr) return result;
+        if (slab_info->owner != this) {
+            // The mask row may be looking at anything: a SlabInfo at least knows its own slab.
+            const bool is_slab_info = layout.row != Row::SmallByMask ||
+                                      slab_info->slab == block_of(memory, layout.slab_size);
+            if (is_slab_info) result.defect = Defect::OtherCache;
+            return result;
+        }
+        result.slab = slab_info->slab;
+        result.slot = Place::slot_of(*slab_info, memory);
+        const bool is_slot = result.slot < layout.slots_per_slab &&
+                             result.slot - Place::info_slot(*slab_info) >=
+                                 layout.info_slots;  // wraps for slots before it
+        if (!is_slot) {
+            result.defect = Defect::InteriorPointer;
+            result.slot = 0;
+        } else {
+            result.defect =
+                result.slot >= slab_info->untouched ? Defect::NeverAllocated : Defect::DoubleFree;
+        }
+        return result;
+    }
+
+    /// Nothing has been written yet, and nothing is [C4].
+    [[gnu::noinline, gnu::cold]] void refuse(std::byte* memory) noexcept {
+        report(what_is_wrong(memory));
+    }
+
+    /// Checks every object of a bulk and marks it free in its word, so that a second one of the
+    /// same is found, too. Returns: false where one is refused, all marks undone.
+    [[nodiscard]] bool mark_all(std::span<T* const> objects) noexcept {
+        for (std::size_t done = 0; done < objects.size();) {
+            std::byte* const memory = memory_of(objects[done]);
+            if (memory == nullptr) {
+                ++done;
+                continue;
+            }
+            SlabInfo* const slab_info = Place::find(backend_, memory);
+            if (!is_taken(slab_info, memory) || recent_.contains(memory)) [[unlikely]] {
+                const DefectReport wrong = what_is_wrong(memory);
+                unmark_all(objects.first(done));
+                report(wrong);
+                return false;
+            }
+            done += mark_group(*slab_info, objects.subspan(done));
+        }
+        return true;
+    }
+
+    /// Marks the first objects, of which the first is right, as far as all are. Returns: how many.
+    [[nodiscard]] std::size_t mark_group(SlabInfo& slab_info,
+                                         std::span<T* const> objects) noexcept {
+        Group group = first_group<true>(slab_info, objects);
+        bool all_right =
+            slab_info.map.all_taken(group.word, group.bits) &&
+            (group.bits_after == 0 || slab_info.map.all_taken(group.word + 1, group.bits_after));
+        if (!recent_.empty()) {
+            for (T* const object : objects.first(group.number))
+                all_right = all_right && !recent_.contains(memory_of(object));
+        }
+        if (!all_right) group = first_group<true>(slab_info, objects.first(1));
+        slab_info.map.mark(group.word, group.bits);
+        if (group.bits_after != 0) slab_info.map.mark(group.word + 1, group.bits_after);
+        return group.number;
+    }
+
+    void unmark_all(std::span<T* const> objects) noexcept {
+        for (T* const object : objects) {
+            if (object == nullptr) continue;
+            SlabInfo& slab_info = *Place::find(backend_, memory_of(object));
+            const Group group = first_group<true>(slab_info, std::span(&object, 1));
+            slab_info.map.unmark(group.word, group.bits);
+        }
+    }
+
+    // ---- Walks ----------------------------------------------------------------------------------
+
+    template <typename F>
+    static void visit(SlabInfo& slab_info, F& f) {
+        std::size_t live = layout.objects_per_slab - slab_info.free_number;
+        for (std::size_t word = 0; live > 0; ++word) {  // the slab may be gone after its last one
+            std::byte* const start = word_start(slab_info, word);
+            std::uint64_t left =
+                FreeMap::bits_of(0, layout.slots_per_slab, word) & ~slab_info.map.word_at(word);
+            for (; left != 0; left &= left - 1, --live) {
+                f(object_at(start + layout.offset_of(lowest_bit(left))));
+            }
+        }
+    }
+
+    [[nodiscard]] DefectReport corrupted(const void* where) const noexcept {
+        return {.defect = Defect::CorruptedSlabInfo, .pointer = where, .cache = this};
+    }
+
+    [[nodiscard]] Defect defect_of(SlabInfo& slab_info, std::size_t number) noexcept {
+        const bool sound =
+            slab_info.owner == this && slab_info.list == number &&
+            slab_info.list_most == Lists::most_on(number) &&
+            number == Lists::list_for(slab_info.free_number) &&
+            slab_info.map.consistent(layout.slots_per_slab, Place::info_slot(slab_info),
+                                     layout.info_slots, slab_info.free_number) &&
+            slab_info.untouched <= layout.slots_per_slab &&
+            slab_info.untouched >= slab_info.map.end_of_taken(layout.slots_per_slab) &&
+            is_aligned(slab_info.slab, layout.slab_alignment);
+        if (!sound) return Defect::CorruptedSlabInfo;
+        for (std::size_t page = 0; page < layout.pages_per_slab(); ++page) {
+            std::byte* const address = slab_info.slab + page * layout.page_size;
+            if (Place::find(backend_, address) != &slab_info) return Defect::BackendLostSlab;
+        }
+        return Defect::None;
+    }
+
+    Recent recent_;
+    [[no_unique_address]] Backend backend_{};
+    Lists lists_;
+    std::size_t draining_from_ = Lists::lists_number;  // [C5]
+    std::size_t kept_free_slabs_ = Config.retained_free_slabs;
+    std::size_t peak_slabs_number_ = 0;
+    std::size_t peak_taken_objects_number_ = 0;
+    std::size_t failures_number_ = 0;
+};
+
+}  // namespace slab_allocator
+
+// slab_info_cache.hpp -- SlabInfos for Large caches, served by a small cache of SlabInfos.
+//
+//      Cache<T, ComposedBackend<Pages, SlabInfoCache<Pages>, HashMap<Pages>>, Large>
+//                                       '-- Cache<SlabInfo, Pages>, Small, one page: needs no map
+//
+// The recursion ends by construction: the cache of SlabInfos is Small and one page, so it finds its
+// own records by masking and asks nothing but pages.
+
+namespace slab_allocator {
+
+/// Serves alloc_slab_info() and free_slab_info(). Not synchronised: whoever holds the lock of the
+/// caches that use it. Two SlabInfoCaches may share their Pages through BackendRef.
+template <SlabSource Pages, std::size_t page_size = 4096, bool never_destroyed = false>
+class SlabInfoCache {
+public:
+    constexpr SlabInfoCache() noexcept
+        requires std::default_initializable<Pages>
+    = default;
+    constexpr explicit SlabInfoCache(Pages pages) noexcept : cache_(std::move(pages)) {}
+
+    [[nodiscard]] SlabInfo* alloc_slab_info() noexcept { return cache_.alloc(); }
+    void free_slab_info(SlabInfo* slab_info) noexcept { cache_.free(slab_info); }
+
+    [[nodiscard]] constexpr Pages& pages() noexcept { return cache_.backend(); }
+    [[nodiscard]] constexpr auto& cache() noexcept { return cache_; }
+
+private:
+    Cache<SlabInfo, Pages,
+          CacheConfig{.slab_size = page_size,
+                      .page_size = page_size,
+                      .object_size_type = ObjectSizeType::Small,
+                      .never_destroyed = never_destroyed}>
+        cache_;
+};
+
+}  // namespace slab_allocator
+
+// backend_ref.hpp -- a backend that lies elsewhere, held by reference.
+//
+//      Cache<A, BackendRef<Pages>> --.
+//      Cache<B, BackendRef<Pages>> --+--> Pages        one backend, many caches
+//      HashMap<BackendRef<Pages>>  --'
+//
+// A BackendRef has just the functions that its backend has, with the answers that they have there:
+// the backend concept sees through it, and what is missing or misspelt stays so.
+//
+// Invariants
+//   [B1] backend_ is never null, and the backend outlives the reference (not checked).
+
+namespace slab_allocator {
+
+template <typename Backend>
+class BackendRef {
+public:
+    using backend_type = Backend;
+
+    /// Not explicit: a Backend& stands for itself where a BackendRef is asked for.
+    // NOLINTNEXTLINE(google-explicit-constructor)
+    constexpr BackendRef(Backend& backend) noexcept : backend_(&backend) {}
+
+    [[nodiscard]] constexpr Backend& get() const noexcept { return *backend_; }
+
+    [[nodiscard]] constexpr decltype(auto) alloc_slab(std::size_t slab_size,
+                                                      std::size_t slab_alignment) const noexcept
+        requires requires(Backend& backend) { backend.alloc_slab(slab_size, slab_alignment); }
+    {
+        return backend_->alloc_slab(slab_size, slab_alignment);
+    }
+
+    constexpr decltype(auto) free_slab(void* slab, std::size_t slab_size,
+                                       std::size_t slab_alignment) const noexcept
+        requires requires(Backend& backend) { backend.free_slab(slab, slab_size, slab_alignment); }
+    {
+        return backend_->free_slab(slab, slab_size, slab_alignment);
+    }
+
+    [[nodiscard]] constexpr decltype(auto) alloc_slab_info() const noexcept
+        requires requires(Backend& backend) { backend.alloc_slab_info(); }
+    {
+        return backend_->alloc_slab_info();
+    }
+
+    constexpr decltype(auto) free_slab_info(SlabInfo* slab_info) const noexcept
+        requires requires(Backend& backend) { backend.free_slab_info(slab_info); }
+    {
+        return backend_->free_slab_info(slab_info);
+    }
+
+    constexpr decltype(auto) save_slab_info_ptr(std::uintptr_t page_addr,
+                                                SlabInfo* slab_info) const noexcept
+        requires requires(Backend& backend) { backend.save_slab_info_ptr(page_addr, slab_info); }
+    {
+        return backend_->save_slab_info_ptr(page_addr, slab_info);
+    }
+
+    [[nodiscard]] constexpr decltype(auto) get_slab_info_ptr(
+        std::uintptr_t page_addr) const noexcept
+        requires requires(Backend& backend) { backend.get_slab_info_ptr(page_addr); }
+    {
+        return backend_->get_slab_info_ptr(page_addr);
+    }
+
+    constexpr decltype(auto) delete_slab_info_ptr(std::uintptr_t page_addr) const noexcept
+        requires requires(Backend& backend) { backend.delete_slab_info_ptr(page_addr); }
+    {
+        return backend_->delete_slab_info_ptr(page_addr);
+    }
+
+    [[nodiscard]] constexpr decltype(auto) slab_info_at(std::uintptr_t page_addr) const noexcept
+        requires requires(Backend& backend) { backend.slab_info_at(page_addr); }
+    {
+        return backend_->slab_info_at(page_addr);
+    }
+
+private:
+    Backend* backend_;  // [B1]
+};
+
+}  // namespace slab_allocator
+
+// hash_map.hpp -- which SlabInfo a page belongs to, in a hash table: for pages from anywhere.
+//
+//      home(a) == home(b) == 2, home(c) == 3, so c had to move on:
+//
+//        0   1   2   3   4   5   6   7        an entry is {page_addr, SlabInfo*}, and empty if it
+//      |   |   | a | b | c |   |   |   |      has no SlabInfo; after the last one comes the first
+//
+// get costs one multiplication and, since the table is at most half full, mostly one comparison.
+// save and delete cost O(1), and O(saved pages) when the table doubles or halves. A table is a
+// power of two of entries, at least page_size bytes, taken from Pages aligned to page_size. While
+// Pages refuses a larger one, the old one takes pages until only one entry is empty. A map without
+// pages holds no memory.
+//
+// Every call, get too, needs the caller's lock: nobody else may use the map at that time. Pages
+// must not call the map. An address is the one of a page's first byte, a multiple of page_size.
+//
+// Invariants
+//   [H1] at least one entry is empty, so that every search ends.
+//   [H2] no entry from the home of a page to the one that it is in is empty: a search may end at an
+//        empty one. A delete moves pages back to keep this, and leaves no trace.
+//   [H3] |entries that are not empty| == pages_number_, and no page is in two of them.
+//   [H4] pages_number_ == 0  <=>  entries_ == no_entries_, and capacity() == 1
+
+namespace slab_allocator {
+
+/// A SlabInfoMap. never_destroyed is for statics of a kernel: the destructor is trivial, and a
+/// table that is not empty by then is not given back.
+template <SlabSource Pages, std::size_t page_size = 4096, bool never_destroyed = false>
+class HashMap {
+    struct Entry {
+        std::uintptr_t page_addr = 0;
+        SlabInfo* slab_info = nullptr;
+    };
+
+    static_assert(is_power_of_two(page_size), "page_size must be a power of two");
+    static_assert(page_size >= 2 * sizeof(Entry),
+                  "page_size must be at least two entries of the table");
+
+public:
+    constexpr HashMap() noexcept
+        requires std::default_initializable<Pages>
+    = default;
+    constexpr explicit HashMap(Pages pages) noexcept : pages_(static_cast<Pages&&>(pages)) {}
+    HashMap(const HashMap&) = delete;  // entries_ may point into this map
+    HashMap& operator=(const HashMap&) = delete;
+
+    ~HashMap()
+        requires never_destroyed
+    = default;
+    ~HashMap() { give_back(entries_, capacity()); }
+
+    [[nodiscard]] constexpr Pages& pages() noexcept { return pages_; }
+
+    /// Effects: page_addr belongs to slab_info, whatever it belonged to before (nullptr: nothing).
+    /// Returns: false if the table is full and Pages refuses a larger one; nothing changed then.
+    [[nodiscard]] bool save_slab_info_ptr(std::uintptr_t page_addr, SlabInfo* slab_info) noexcept {
+        if (slab_info == nullptr) {
+            delete_slab_info_ptr(page_addr);
+            return true;
+        }
+        std::size_t index = find(page_addr);
+        if (empty(index)) {
+            if (2 * (pages_number_ + 1) > capacity() && move_to(larger())) index = find(page_addr);
+            if (pages_number_ + 1 >= capacity()) return false;  // [H1]
+            ++pages_number_;
+        }
+        entries_[index] = Entry{page_addr, slab_info};
+        return true;
+    }
+
+    [[nodiscard]] SlabInfo* get_slab_info_ptr(std::uintptr_t page_addr) const noexcept {
+        return entries_[find(page_addr)].slab_info;
+    }
+
+    /// Effects: none if the page was not saved.
+    void delete_slab_info_ptr(std::uintptr_t page_addr) noexcept {
+        const std::size_t index = find(page_addr);
+        if (empty(index)) return;
+        entries_[close_up(index)] = Entry{};
+        --pages_number_;
+        if (pages_number_ == 0) {
+            leave_table();
+        } else if (8 * pages_number_ < capacity() && capacity() > first_capacity) {
+            static_cast<void>(move_to(capacity() / 2));  // refused: stays where it is
+        }
+    }
+
+private:
+    static constexpr int address_width = 8 * int{sizeof(std::uintptr_t)};
+    static constexpr int page_bits = std::countr_zero(page_size);
+    static constexpr std::size_t first_capacity = page_size / sizeof(Entry);
+
+    // The golden ratio, shifted so that the page offset of an address needs not be shifted out.
+    // Odd, so that no two pages have the same product.
+    static constexpr std::uintptr_t multiplier =
+        static_cast<std::uintptr_t>(0x9E3779B97F4A7C15 >> (64 - address_width) >> page_bits) | 1;
+
+    [[nodiscard]] constexpr std::size_t capacity() const noexcept { return mask_ + 1; }
+    [[nodiscard]] bool empty(std::size_t index) const noexcept {
+        return entries_[index].slab_info == nullptr;
+    }
+    [[nodiscard]] std::size_t home(std::uintptr_t page_addr) const noexcept {
+        return static_cast<std::size_t>((page_addr * multiplier) >> shift_);
+    }
+    [[nodiscard]] std::size_t after(std::size_t index) const noexcept {
+        return (index + 1) & mask_;
+    }
+    [[nodiscard]] std::size_t larger() const noexcept {
+        return capacity() == 1 ? first_capacity : 2 * capacity();
+    }
+
+    /// Returns: the entry that page_addr is in, or else the empty one in which it would be.
+    [[nodiscard]] std::size_t find(std::uintptr_t page_addr) const noexcept {
+        std::size_t index = home(page_addr);
+        while (entries_[index].page_addr != page_addr && !empty(index)) {
+            index = after(index);
+        }
+        return index;
+    }
+
+    /// Moves pages back over the one at `hole`, so that [H2] holds without it.
+    /// Returns: the entry that is to become empty instead.
+    [[nodiscard]] std::size_t close_up(std::size_t hole) noexcept {
+        for (std::size_t index = after(hole); !empty(index); index = after(index)) {
+            // Distances modulo the width of size_t are in the same order as modulo the capacity.
+            if (index - home(entries_[index].page_addr) < index - hole) continue;  // home is after
+            entries_[hole] = entries_[index];
+            hole = index;
+        }
+        return hole;
+    }
+
+    void enter_table(Entry* entries, std::size_t entries_number) noexcept {
+        entries_ = entries;
+        mask_ = entries_number - 1;
+        shift_ = address_width - (entries_number == 1 ? 1 : std::countr_zero(entries_number));
+    }
+
+    /// Returns: false if Pages refuses; nothing has changed then.
+    [[nodiscard, gnu::noinline]] bool move_to(std::size_t new_capacity) noexcept {
+        void* const memory = pages_.alloc_slab(bytes(new_capacity), page_size);
+        if (memory == nullptr) return false;
+        Entry* const new_entries = static_cast<Entry*>(memory);
+        for (std::size_t index = 0; index < new_capacity; ++index) {
+            ::new (new_entries + index) Entry{};
+        }
+
+        Entry* const old_entries = entries_;
+        const std::size_t old_capacity = capacity();
+        enter_table(new_entries, new_capacity);
+        for (std::size_t index = 0; index < old_capacity; ++index) {
+            const Entry& old = old_entries[index];
+            if (old.slab_info != nullptr) entries_[find(old.page_addr)] = old;
+        }
+        give_back(old_entries, old_capacity);
+        return true;
+    }
+
+    void leave_table() noexcept {
+        Entry* const old_entries = entries_;
+        const std::size_t old_capacity = capacity();
+        enter_table(no_entries_, 1);
+        give_back(old_entries, old_capacity);
+    }
+
+    void give_back(Entry* entries, std::size_t entries_number) noexcept {
+        if (entries_number == 1) return;  // no_entries_
+        pages_.free_slab(entries, bytes(entries_number), page_size);
+    }
+
+    [[nodiscard]] static constexpr std::size_t bytes(std::size_t entries_number) noexcept {
+        return entries_number * sizeof(Entry);
+    }
+
+    Entry* entries_ = no_entries_;
+    std::size_t mask_ = 0;
+    int shift_ = address_width - 1;
+    std::size_t pages_number_ = 0;
+    // The table while there is no other. It counts as one entry, so it is full and never written.
+    // There are two because a home has at least one bit.
+    Entry no_entries_[2]{};
+    [[no_unique_address]] Pages pages_{};
+};
+
+}  // namespace slab_allocator
+
+// slab_runs.hpp -- slabs cut from runs of 2 MiB, for sources of pages that are dear one by one.
+//
+//      run     | slab 0 | slab 1 | slab 2 | ... | slab N-1 |       N slots of one stride
+//              '-- map: start of the run's block --> SlabInfo of the run: which slabs are free
+//
+// A run is to its slabs what a slab is to its objects, so a SlabInfo manages it. Slabs of each
+// power of two have runs of their own; a slab above run_size is a run by itself. A run is aligned
+// to its slabs only, not to run_size: malloc pads a block by its alignment, and where huge pages
+// are on, what is padded becomes resident. So a slab's run starts in the slab's block of run_size
+// bytes or in the one before it: two questions to a map that answers for any address, and no byte
+// of a run is ever read or written here.
+//
+// Invariants
+//   [U1] a run is at least run_size_ bytes long, so at most one run starts in a block.
+//   [U2] Partial runs stand on the list of their stride, all others on others_.
+//   [U3] kept_ is the only run without taken slabs, or null: the second one is given back.
+//   [U4] SlabInfo::list is log2(stride) of the run; owner is this.
+
+namespace slab_allocator {
+
+/// A SlabSource over a SlabSource. Runs, and a few pages for its own records, come from Pages and
+/// go back there. Not synchronised.
+template <SlabSource Pages>
+class SlabRuns {
+public:
+    static constexpr std::size_t page_size = 4096;
+    static constexpr std::size_t largest_run_size = page_size * std::bit_floor(SlabInfo::max_slots);
+
+    constexpr SlabRuns() noexcept
+        requires std::default_initializable<Pages>
+    {}
+    /// run_size is rounded to a power of two from page_size to largest_run_size.
+    constexpr explicit SlabRuns(Pages pages, std::size_t run_size = largest_run_size) noexcept
+        : pages_(std::move(pages)),
+          run_size_(run_size < page_size          ? page_size
+                    : run_size > largest_run_size ? largest_run_size
+                                                  : std::bit_ceil(run_size)) {}
+    SlabRuns(const SlabRuns&) = delete;  // its lists and references know its address
+    SlabRuns& operator=(const SlabRuns&) = delete;
+
+    /// Gives every run back, slabs that are still taken included.
+    ~SlabRuns() {
+        while (!others_.empty())
+            give_back(others_.front());
+        for (auto& runs : partial_) {
+            while (!runs.empty())
+                give_back(runs.front());
+        }
+    }
+
+    /// A slab is aligned to its size rounded up to a power of two, and to slab_alignment.
+    /// Costs: O(1), one call of Pages for each run.
+    [[nodiscard]] void* alloc_slab(std::size_t slab_size, std::size_t slab_alignment) noexcept {
+        const std::size_t stride = stride_of(slab_size, slab_alignment);
+        if (stride == 0) return nullptr;
+        SlabInfo* const run = run_with_room(stride);
+        return run == nullptr ? nullptr : take_from(*run);
+    }
+
+    /// What is no slab of this size is a Defect::ForeignPointer, a free one a DoubleFree.
+    void free_slab(void* slab, std::size_t slab_size, std::size_t slab_alignment) noexcept {
+        const std::size_t stride = stride_of(slab_size, slab_alignment);
+        SlabInfo* const run = stride == 0 ? nullptr : find(slab, stride);
+        const std::size_t offset = run == nullptr ? 0 : address_of(slab) - address_of(run->slab);
+        if (run == nullptr || offset % stride != 0) {
+            return report({.defect = Defect::ForeignPointer, .pointer = slab});
+        }
+        if (run->map.is_free(offset / stride)) {
+            return report({.defect = Defect::DoubleFree, .pointer = slab, .slab = slab});
+        }
+        give_to(*run, offset / stride);
+    }
+
+    /// Gives back what is kept for later. Returns: how many bytes of runs.
+    std::size_t trim() noexcept {
+        const std::size_t before = bytes_held_;
+        if (kept_ != nullptr) give_back(*std::exchange(kept_, nullptr));
+        infos_.cache().shrink_to_fit();
+        return before - bytes_held_;
+    }
+
+    /// The bytes of all runs, taken slabs or not.
+    [[nodiscard]] constexpr std::size_t bytes_held() const noexcept { return bytes_held_; }
+    [[nodiscard]] constexpr std::size_t run_size() const noexcept { return run_size_; }
+    [[nodiscard]] constexpr Pages& pages() noexcept { return pages_; }
+
+private:
+    using Runs = IntrusiveList<SlabInfo>;
+
+    static constexpr int smallest = std::countr_zero(page_size);
+    static constexpr int partial_lists = std::countr_zero(largest_run_size) - smallest;
+
+    /// 0 where there is no such power of two.
+    [[nodiscard]] static constexpr std::size_t stride_of(std::size_t slab_size,
+                                                         std::size_t slab_alignment) noexcept {
+        std::size_t stride = slab_size > slab_alignment ? slab_size : slab_alignment;
+        if (stride < page_size) stride = page_size;
+        return stride > ~std::size_t{0} / 2 ? 0 : std::bit_ceil(stride);
+    }
+
+    [[nodiscard]] static constexpr std::size_t stride_of(const SlabInfo& run) noexcept {
+        return std::size_t{1} << run.list;  // [U4]
+    }
+    [[nodiscard]] constexpr std::size_t bytes_of(std::size_t stride) const noexcept {
+        return stride < run_size_ ? run_size_ : stride;  // [U1]
+    }
+    [[nodiscard]] constexpr std::size_t slabs_number(std::size_t stride) const noexcept {
+        return bytes_of(stride) / stride;
+    }
+    [[nodiscard]] std::uintptr_t block_address(const void* pointer) const noexcept {
+        return align_down(address_of(pointer), run_size_);
+    }
+
+    /// The run of this stride that `slab` lies in; nullptr where none is.
+    [[nodiscard]] SlabInfo* find(const void* slab, std::size_t stride) const noexcept {
+        const std::uintptr_t block = block_address(slab);
+        for (const std::uintptr_t start : {block, block - run_size_}) {  // [U1]
+            SlabInfo* const run = map_.get_slab_info_ptr(start);
+            if (run != nullptr && stride_of(*run) == stride &&
+                address_of(slab) - address_of(run->slab) < bytes_of(stride)) {
+                return run;
+            }
+        }
+        return nullptr;
+    }
+
+    /// The run that was opened or given to last, so that the others drain.
+    [[nodiscard]] SlabInfo* run_with_room(std::size_t stride) noexcept {
+        if (stride < run_size_ && !partial_of(stride).empty()) return &partial_of(stride).front();
+        if (kept_ != nullptr && stride_of(*kept_) == stride) return kept_;
+        SlabInfo* const run = new_run(stride);
+        return run == nullptr && trim() != 0 ? new_run(stride) : run;
+    }
+
+    [[nodiscard]] void* take_from(SlabInfo& run) noexcept {
+        const std::size_t stride = stride_of(run);
+        const std::size_t word = run.map.first_word();
+        const std::size_t bit = lowest_bit(run.map.word_at(word));
+        const bool was_empty = run.free_number == slabs_number(stride);
+        run.map.take(word, std::uint64_t{1} << bit, 0);  // no slab is covered
+        --run.free_number;
+        if (&run == kept_) kept_ = nullptr;
+        if (was_empty || run.free_number == 0) relink(run);
+        return run.slab + (word * FreeMap::bits_per_word + bit) * stride;
+    }
+
+    void give_to(SlabInfo& run, std::size_t slot) noexcept {
+        const std::size_t stride = stride_of(run);
+        run.map.give_back(slot / FreeMap::bits_per_word,
+                          std::uint64_t{1} << (slot % FreeMap::bits_per_word));
+        const bool was_full = run.free_number == 0;
+        ++run.free_number;
+        const bool empty = run.free_number == slabs_number(stride);
+        if (was_full || empty) relink(run);
+        if (!empty) return;
+        if (stride > run_size_) return give_back(run);
+        if (kept_ != nullptr) give_back(*kept_);
+        kept_ = &run;  // [U3]
+    }
+
+    /// Puts a run on the list where it belongs [U2].
+    void relink(SlabInfo& run) noexcept {
+        const std::size_t stride = stride_of(run);
+        const bool partial = run.free_number != 0 && run.free_number != slabs_number(stride);
+        if (run.linked()) run.unlink();
+        (partial ? partial_of(stride) : others_).push_front(run);
+    }
+
+    [[nodiscard]] Runs& partial_of(std::size_t stride) noexcept {
+        return partial_[std::countr_zero(stride) - smallest];
+    }
+
+    /// A run is born whole or not at all.
+    [[nodiscard, gnu::noinline]] SlabInfo* new_run(std::size_t stride) noexcept {
+        const std::size_t bytes = bytes_of(stride);
+        void* const memory = pages_.alloc_slab(bytes, stride);
+        if (memory == nullptr) return nullptr;
+        SlabInfo* const slab_info = infos_.alloc_slab_info();
+        if (slab_info == nullptr || !map_.save_slab_info_ptr(block_address(memory), slab_info)) {
+            infos_.free_slab_info(slab_info);
+            pages_.free_slab(memory, bytes, stride);
+            return nullptr;
+        }
+        SlabInfo& run = *::new (slab_info) SlabInfo;
+        run.owner = this;
+        run.slab = static_cast<std::byte*>(memory);
+        run.free_number = static_cast<std::uint16_t>(slabs_number(stride));
+        run.list = static_cast<std::uint8_t>(std::countr_zero(stride));
+        run.map.fill(slabs_number(stride), 0, 0);
+        relink(run);
+        bytes_held_ += bytes;
+        return &run;
+    }
+
+    /// And dies in this order: off its list, unknown to the map, its SlabInfo, its pages.
+    void give_back(SlabInfo& run) noexcept {
+        std::byte* const memory = run.slab;
+        const std::size_t stride = stride_of(run);
+        run.unlink();
+        run.owner = nullptr;
+        map_.delete_slab_info_ptr(block_address(memory));
+        infos_.free_slab_info(&run);
+        bytes_held_ -= bytes_of(stride);
+        pages_.free_slab(memory, bytes_of(stride), stride);
+    }
+
+    [[no_unique_address]] Pages pages_{};
+    SlabInfoCache<BackendRef<Pages>> infos_{BackendRef<Pages>(pages_)};
+    HashMap<BackendRef<Pages>> map_{BackendRef<Pages>(pages_)};
+    std::size_t run_size_ = largest_run_size;
+    std::size_t bytes_held_ = 0;
+    SlabInfo* kept_ = nullptr;  // [U3]
+    Runs others_;               // [U2]
+    Runs partial_[partial_lists];
+};
+
+}  // namespace slab_allocator
+
+// flat_map.hpp -- which SlabInfo a page belongs to, in one array: for slabs from one known region.
+//
+//      region       base      base + page_size                   base + region_size
+//                   |  page 0  |  page 1  |  page 2  |    ...    |
+//                        |          |          |
+//      slab_infos   [   0    ][   1    ][   2    ]   ...          one SlabInfo* for each page
+//
+// Every call costs O(1): a subtraction, a shift, a comparison and one access. The array is the
+// user's: region_size / page_size pointers, all null when it is handed over, 8 bytes for each page
+// of the region whether it is used or not. Nothing is ever allocated, so a save fails for nothing
+// but an address outside of the region, for which a get answers nullptr and a delete does nothing.
+//
+// No call needs a lock, except that two for the same page must not both write. A get that runs
+// beside a save of its page answers what was there before or after.
+//
+// Invariants
+//   [F1] slab_infos_[i] is what was saved for the page at base + i * page_size, or null.
+//   [F2] an address below base wraps around to an index beyond any region: one comparison does.
+
+namespace slab_allocator {
+
+/// A SlabInfoMap. It looks at an array and does not own it: a copy is the same map once more.
+template <std::size_t page_size = 4096>
+class FlatMap {
+    static_assert(is_power_of_two(page_size), "page_size must be a power of two");
+
+public:
+    /// A map of no region. A kernel that learns its memory map at boot goes on with reset().
+    constexpr FlatMap() noexcept = default;
+
+    /// The region by its address or by a pointer to it, at compile time too; region_size in bytes.
+    /// Requires: slab_infos has region_size / page_size pointers, all null (not checked).
+    constexpr FlatMap(std::uintptr_t base, std::size_t region_size, SlabInfo** slab_infos) noexcept
+        : base_{.address = base}, pages_number_(region_size / page_size), slab_infos_(slab_infos) {}
+    template <typename Memory>
+    constexpr FlatMap(Memory* base, std::size_t region_size, SlabInfo** slab_infos) noexcept
+        : base_{.pointer = base}, pages_number_(region_size / page_size), slab_infos_(slab_infos) {}
+
+    /// Effects: as newly constructed.  Requires: nobody uses the map meanwhile (not checked).
+    constexpr void reset(std::uintptr_t base, std::size_t region_size,
+                         SlabInfo** slab_infos) noexcept {
+        *this = FlatMap(base, region_size, slab_infos);
+    }
+    template <typename Memory>
+    constexpr void reset(Memory* base, std::size_t region_size, SlabInfo** slab_infos) noexcept {
+        *this = FlatMap(base, region_size, slab_infos);
+    }
+
+    /// Returns: false if the page is not in the region.
+    [[nodiscard]] bool save_slab_info_ptr(std::uintptr_t page_addr, SlabInfo* slab_info) noexcept {
+        const std::size_t index = index_of(page_addr);
+        if (index >= pages_number_) return false;
+        __atomic_store_n(&slab_infos_[index], slab_info, __ATOMIC_RELEASE);
+        return true;
+    }
+
+    [[nodiscard]] SlabInfo* get_slab_info_ptr(std::uintptr_t page_addr) const noexcept {
+        const std::size_t index = index_of(page_addr);
+        if (index >= pages_number_) return nullptr;
+        return __atomic_load_n(&slab_infos_[index], __ATOMIC_ACQUIRE);
+    }
+
+    void delete_slab_info_ptr(std::uintptr_t page_addr) noexcept {
+        static_cast<void>(save_slab_info_ptr(page_addr, nullptr));
+    }
+
+private:
+    // A constant expression cannot turn a pointer into a number: that waits until the first call.
+    union Base {
+        std::uintptr_t address;
+        const void* pointer;
+    };
+
+    [[nodiscard]] std::size_t index_of(std::uintptr_t page_addr) const noexcept {
+        const std::uintptr_t offset = page_addr - std::bit_cast<std::uintptr_t>(base_);  // [F2]
+        return static_cast<std::size_t>(offset / page_size);
+    }
+
+    Base base_{.address = 0};
+    std::size_t pages_number_ = 0;
+    SlabInfo** slab_infos_ = nullptr;
+};
+
+/// A FlatMap with the array in it, for a region of pages_number pages.
+template <std::size_t pages_number, std::size_t page_size = 4096>
+class FlatMapOf : public FlatMap<page_size> {
+public:
+    constexpr explicit FlatMapOf(std::uintptr_t base) noexcept
+        : FlatMap<page_size>(base, pages_number * page_size, slab_infos_) {}
+    template <typename Memory>
+    constexpr explicit FlatMapOf(Memory* base) noexcept
+        : FlatMap<page_size>(base, pages_number * page_size, slab_infos_) {}
+    FlatMapOf(const FlatMapOf&) = delete;  // the map knows the array by its address
+    FlatMapOf& operator=(const FlatMapOf&) = delete;
+
+private:
+    SlabInfo* slab_infos_[pages_number]{};
+};
+
+}  // namespace slab_allocator
+
+// radix_map.hpp -- which SlabInfo a page belongs to, in a tree: readers need no lock.
+//
+//      page_addr:     | sign and 12 bits |  12 bits  |  12 bits  | offset in the page |
+//                              |               |           |
+//      root_ --> node level 2: [*] --> level 1: [*] --> level 0: [SlabInfo*]
+//                              null: no page is saved in this part of the addresses
+//
+// get and delete cost O(1), one load for each level; save may take one new node for each. With the
+// defaults that is 128 KiB for the first page, then 32 KiB for each 16 MiB that pages are in. Nodes
+// come from Pages: a power of two of at least page_size bytes, aligned to page_size.
+//
+// get waits for nobody: a node is complete before it is published, and stays until the map dies or
+// shrink() is called. save and delete need the caller's lock. Pages must not call the map.
+//
+// An address is in the lower or in the upper half, as processors with sign-extended addresses have
+// them: from bit address_bits on all bits are 0 or all are 1. For another one save answers false
+// and get nullptr. Where a pointer has no more than address_bits bits, every address is good.
+//
+// Invariants
+//   [R1] an entry of level 0 is a SlabInfo or null, one of level n a node of level n - 1 or null.
+//   [R2] what a reader can reach was written before it could, and is not freed.
+
+namespace slab_allocator {
+
+/// A SlabInfoMap. never_destroyed is for statics of a kernel: the destructor is trivial, and nodes
+/// that are there by then are not given back.
+template <SlabSource Pages, std::size_t page_size = 4096, std::size_t address_bits = 48,
+          bool never_destroyed = false>
+class RadixMap {
+public:
+    constexpr RadixMap() noexcept
+        requires std::default_initializable<Pages>
+    = default;
+    constexpr explicit RadixMap(Pages pages) noexcept : pages_(static_cast<Pages&&>(pages)) {}
+    RadixMap(const RadixMap&) = delete;  // the nodes have one owner
+    RadixMap& operator=(const RadixMap&) = delete;
+
+    ~RadixMap()
+        requires never_destroyed
+    = default;
+    ~RadixMap() { give_back<levels>(root_, Keep::Nothing); }
+
+    [[nodiscard]] constexpr Pages& pages() noexcept { return pages_; }
+
+    /// Effects: page_addr belongs to slab_info, whatever it belonged to before (nullptr: nothing).
+    /// Returns: false if Pages refuses a node; nothing has changed then.
+    [[nodiscard]] bool save_slab_info_ptr(std::uintptr_t page_addr, SlabInfo* slab_info) noexcept {
+        const std::uintptr_t index = index_of(page_addr);
+        if (!in_range(index)) return false;
+        const Place place = find(index);
+        void* below = slab_info;
+        if (place.level != 0 && slab_info != nullptr) {
+            below = path_to(slab_info, index, place.level);
+            if (below == nullptr) return false;
+        }
+        store(*place.entry, below);
+        return true;
+    }
+
+    /// Needs no lock.
+    [[nodiscard]] SlabInfo* get_slab_info_ptr(std::uintptr_t page_addr) const noexcept {
+        const std::uintptr_t index = index_of(page_addr);
+        if (!in_range(index)) return nullptr;
+        return static_cast<SlabInfo*>(descend<levels>(root_, index));
+    }
+
+    /// Effects: none if the page was not saved. No node is freed: a reader may be in it.
+    void delete_slab_info_ptr(std::uintptr_t page_addr) noexcept {
+        static_cast<void>(save_slab_info_ptr(page_addr, nullptr));
+    }
+
+    /// Gives back the nodes that no saved page needs.  Returns: how many.
+    /// Requires: nobody uses the map meanwhile, not even for a get (not checked).
+    /// Costs: O(entries of all nodes).
+    std::size_t shrink() noexcept { return give_back<levels>(root_, Keep::SavedPages); }
+
+private:
+    static constexpr std::size_t address_width = 8 * sizeof(std::uintptr_t);
+    static constexpr std::size_t page_bits = std::countr_zero(page_size);
+    static constexpr std::size_t used_bits =
+        address_bits < address_width ? address_bits + 1 : address_width;  // with the sign
+
+    static_assert(is_power_of_two(page_size), "page_size must be a power of two");
+    static_assert(page_size >= 16, "page_size must be at least 16");
+    static_assert(used_bits >= page_bits + 2, "address_bits must be more than a page has");
+
+    // Nodes of 32 KiB make three levels out of 48 bits. One page for a node, as page tables have
+    // it, makes four.
+    static constexpr std::size_t most_level_bits = 12;
+    static constexpr std::size_t index_bits = used_bits - page_bits;
+    static constexpr std::size_t levels = divide_up(index_bits - 1, most_level_bits);
+    static constexpr std::size_t level_bits = divide_up(index_bits - 1, levels);
+    static constexpr std::size_t root_bits = index_bits - level_bits * (levels - 1);
+
+    struct Entry {
+        void* below = nullptr;  // [R1]
+    };
+    enum class Keep : bool { Nothing, SavedPages };
+
+    /// The entry for a page in the lowest node there is on the way to it. Level 0: the one for its
+    /// SlabInfo. Above: null, and the nodes of all lower levels are missing.
+    struct Place {
+        Entry* entry;
+        std::size_t level;
+    };
+
+    /// The number of the page, counted from the lowest address of the upper half.
+    [[nodiscard]] static std::uintptr_t index_of(std::uintptr_t page_addr) noexcept {
+        return (page_addr + (std::uintptr_t{1} << (used_bits - 1))) >> page_bits;
+    }
+    [[nodiscard]] static bool in_range(std::uintptr_t index) noexcept {
+        return (index >> index_bits) == 0;
+    }
+    [[nodiscard]] static constexpr std::size_t bits_of(std::size_t level) noexcept {
+        return level == levels - 1 ? root_bits : level_bits;
+    }
+    [[nodiscard]] static constexpr std::size_t entries_number(std::size_t level) noexcept {
+        return std::size_t{1} << bits_of(level);
+    }
+    [[nodiscard]] static constexpr std::size_t node_size(std::size_t level) noexcept {
+        return align_up(sizeof(Entry) * entries_number(level), page_size);
+    }
+    [[nodiscard]] static std::size_t position(std::uintptr_t index, std::size_t level) noexcept {
+        return (index >> (level * level_bits)) & (entries_number(level) - 1);
+    }
+    [[nodiscard]] static void* load(const Entry& entry) noexcept {
+        return __atomic_load_n(&entry.below, __ATOMIC_ACQUIRE);  // [R2]
+    }
+    static void store(Entry& entry, void* below) noexcept {
+        __atomic_store_n(&entry.below, below, __ATOMIC_RELEASE);  // [R2]
+    }
+
+    /// The hot path, a step for each level.
+    template <std::size_t level>
+    [[nodiscard]] static void* descend(const Entry& entry, std::uintptr_t index) noexcept {
+        void* const below = load(entry);
+        if constexpr (level == 0) {
+            return below;
+        } else {
+            if (below == nullptr) return nullptr;
+            const Entry* const node = static_cast<const Entry*>(below);
+            return descend<level - 1>(node[position(index, level - 1)], index);
+        }
+    }
+
+    /// For a writer: it holds the lock, so nobody else writes what is read here.
+    [[nodiscard]] Place find(std::uintptr_t index) noexcept {
+        Place place{&root_, levels};
+        while (place.level != 0 && place.entry->below != nullptr) {
+            --place.level;
+            place.entry = static_cast<Entry*>(place.entry->below) + position(index, place.level);
+        }
+        return place;
+    }
+
+    /// Builds the missing nodes of the levels below `level` from the leaf up, so that one store
+    /// publishes them all.  Returns: the uppermost, or null with everything undone.
+    [[nodiscard, gnu::noinline]] void* path_to(SlabInfo* slab_info, std::uintptr_t index,
+                                               std::size_t level) noexcept {
+        void* top = slab_info;
+        for (std::size_t built = 0; built < level; ++built) {
+            Entry* const node = alloc_node(built);
+            if (node == nullptr) {
+                undo_path(top, index, built);
+                return nullptr;
+            }
+            node[position(index, built)].below = top;
+            top = node;
+        }
+        return top;
+    }
+
+    void undo_path(void* top, std::uintptr_t index, std::size_t level) noexcept {
+        while (level-- > 0) {
+            Entry* const node = static_cast<Entry*>(top);
+            top = node[position(index, level)].below;
+            pages_.free_slab(node, node_size(level), page_size);
+        }
+    }
+
+    [[nodiscard]] Entry* alloc_node(std::size_t level) noexcept {
+        void* const memory = pages_.alloc_slab(node_size(level), page_size);
+        if (memory == nullptr) return nullptr;
+        Entry* const node = static_cast<Entry*>(memory);
+        for (std::size_t i = 0; i < entries_number(level); ++i) {
+            ::new (node + i) Entry{};
+        }
+        return node;
+    }
+
+    /// Gives back the node below `entry`, and all below that; or only those without a saved page.
+    /// Returns: how many.
+    template <std::size_t level>
+    std::size_t give_back(Entry& entry, Keep keep) noexcept {
+        if constexpr (level == 0) {
+            return 0;  // below is a SlabInfo
+        } else {
+            if (entry.below == nullptr) return 0;
+            Entry* const node = static_cast<Entry*>(entry.below);
+            std::size_t nodes_number = 0;
+            bool needed = false;
+            for (std::size_t i = 0; i < entries_number(level - 1); ++i) {
+                nodes_number += give_back<level - 1>(node[i], keep);
+                needed |= node[i].below != nullptr;
+            }
+            if (needed && keep == Keep::SavedPages) return nodes_number;
+            pages_.free_slab(node, node_size(level - 1), page_size);
+            entry.below = nullptr;
+            return nodes_number + 1;
+        }
+    }
+
+    Entry root_;
+    [[no_unique_address]] Pages pages_{};
+};
+
+}  // namespace slab_allocator
+
+#endif
