@@ -10,6 +10,7 @@ set(installed ${WORK}/installed)
 set(here ${WORK}/${DOOR})
 include(${CMAKE_CURRENT_LIST_DIR}/steps.cmake)
 
+file(GLOB_RECURSE headers RELATIVE ${ROOT}/include ${ROOT}/include/*.hpp)
 file(REMOVE_RECURSE ${here})
 file(MAKE_DIRECTORY ${here})
 
@@ -18,7 +19,7 @@ if(DOOR STREQUAL "install")
     must_install(${ROOT} ${here}/build ${here}/staged)
     file(RENAME ${here}/staged ${installed})
 
-    file(GLOB_RECURSE headers RELATIVE ${ROOT} ${ROOT}/include/*.hpp)
+    list(TRANSFORM headers PREPEND include/)
     must_hold(
         ${installed}
         ${headers}
@@ -27,6 +28,25 @@ if(DOOR STREQUAL "install")
         share/slab_allocator/slab_allocator-config-version.cmake
         share/slab_allocator/slab_allocator-targets.cmake)
     must_not_name(${installed} ${ROOT} ${here})
+
+    # What a CMake below 3.23 reads of the package, which passes over sets of header files.
+    file(READ ${installed}/share/slab_allocator/slab_allocator-targets.cmake targets)
+    string(FIND "${targets}" [[INTERFACE_INCLUDE_DIRECTORIES "${_IMPORT_PREFIX}/include"]] at)
+    if(at EQUAL -1)
+        message(FATAL_ERROR "the targets name no folder of headers:\n${targets}")
+    endif()
+
+elseif(DOOR STREQUAL "elsewhere")
+    # Folders that are given as absolute ones, outside of the prefix.
+    must_install(${ROOT} ${here}/library ${here}/prefix -D CMAKE_INSTALL_INCLUDEDIR=${here}/headers
+                 -D CMAKE_INSTALL_DATADIR=${here}/data)
+    must_work(find_package -D slab_allocator_DIR=${here}/data/slab_allocator)
+    if(PKG_CONFIG)
+        set(ENV{PKG_CONFIG_PATH} ${here}/data/pkgconfig)
+        run(${PKG_CONFIG} --variable=includedir slab_allocator)
+        string(STRIP "${output}" includedir)
+        must_hold(${includedir} ${headers})
+    endif()
 
 elseif(DOOR STREQUAL "find_package")
     must_work(find_package -D CMAKE_PREFIX_PATH=${installed})

@@ -72,10 +72,11 @@ function(must_work project)
 endfunction()
 
 # Installs the library from its sources, by way of a build folder, into a folder.
+# Further arguments are for its configuration.
 function(must_install source build installed)
     run(${CMAKE_COMMAND} -S ${source} -B ${build} ${with} -D SLAB_ALLOCATOR_BUILD_TESTS=OFF -D
-        SLAB_ALLOCATOR_BUILD_EXAMPLES=OFF -D CMAKE_INSTALL_PREFIX=${here}/configured)
-    run(${CMAKE_COMMAND} --install ${build} --prefix ${installed})
+        SLAB_ALLOCATOR_BUILD_EXAMPLES=OFF -D CMAKE_INSTALL_PREFIX=${installed} ${ARGN})
+    run(${CMAKE_COMMAND} --install ${build})
 endfunction()
 
 # What asks for a version of the library in the folder.
