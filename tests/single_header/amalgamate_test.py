@@ -27,7 +27,6 @@ HEADERS = {
     ],
     "kernel": [
         "",
-        "#include <slab_allocator/core/align.hpp>",
         "#include <slab_allocator/core/list.hpp>",
         "#include <slab_allocator/version.hpp>",
     ],
@@ -155,10 +154,12 @@ class Amalgamate(unittest.TestCase):
         self.header("core/align", *lines)
         self.assertIn("\n".join(lines), self.text())
 
-    def test_blocks_in_blocks_end_where_they_end(self):
-        lines = ["#if A", "#if B", "int b;", "#endif", "int a;", "#endif", "int after;"]
-        self.header("core/align", *lines)
-        self.assertIn("\n".join(lines), self.text())
+    def test_a_block_in_a_block_goes_with_it(self):
+        block = ["#if A", "#if B", "#include <b>", "#endif", "#include <a>", "#endif"]
+        self.header("core/align", *block, "int after;")
+        top, rest = self.text().split("// version.hpp")
+        self.assertIn("\n\n" + "\n".join(block) + "\n\n", top)
+        self.assertIn("\nint after;\n\n", rest)
 
     def test_a_gap_where_includes_stood_is_one_empty_line(self):
         self.assertNotIn("\n\n\n", self.text())
