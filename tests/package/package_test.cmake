@@ -50,7 +50,8 @@ elseif(DOOR STREQUAL "elsewhere")
 
 elseif(DOOR STREQUAL "find_package")
     must_work(find_package -D CMAKE_PREFIX_PATH=${installed})
-    if(NOT configuring MATCHES "found slab_allocator ${VERSION} in ${installed}/share")
+    string(FIND "${configuring}" "found slab_allocator ${VERSION} in ${installed}/share" at)
+    if(at EQUAL -1)
         message(FATAL_ERROR "not the package of ${VERSION} in ${installed}:\n${configuring}")
     endif()
 
