@@ -1,0 +1,64 @@
+// slab_allocator.cppm -- the library as a C++20 module, for clang 19: import slab_allocator;
+//
+//      target_link_libraries(program PRIVATE slab_allocator::slab_allocator)
+//      target_sources(program PRIVATE FILE_SET CXX_MODULES             from CMake 3.28 on
+//                                     BASE_DIRS <slab_allocator>/modules
+//                                     FILES <slab_allocator>/modules/slab_allocator.cppm)
+//
+// What a program names is exported; what the library is made of inside is not. Macros stay behind:
+// the version is in slab_allocator/version.hpp.
+
+module;
+
+#include <slab_allocator/slab_allocator.hpp>
+
+export module slab_allocator;
+
+export namespace slab_allocator {
+
+// The cache, what one chooses of it, and what it says.
+using slab_allocator::Cache;
+using slab_allocator::CacheConfig;
+using slab_allocator::CacheStatistics;
+using slab_allocator::Checks;
+using slab_allocator::make_unique;
+using slab_allocator::ObjectSizeType;
+using slab_allocator::SlabInfoLookup;
+
+// What is wrong, and who is told.
+using slab_allocator::Defect;
+using slab_allocator::DefectHandler;
+using slab_allocator::DefectReport;
+using slab_allocator::name_of;
+using slab_allocator::print_and_trap;
+using slab_allocator::set_defect_handler;
+
+// What a backend is.
+using slab_allocator::MemoryBackend;
+using slab_allocator::SlabInfo;
+using slab_allocator::SlabInfoMap;
+using slab_allocator::SlabInfoSource;
+using slab_allocator::SlabSource;
+
+// Whole backends, and parts of them.
+using slab_allocator::AlignedAllocBackend;
+using slab_allocator::AlignedAllocPages;
+using slab_allocator::arena_alignment;
+using slab_allocator::ArenaBackend;
+using slab_allocator::ArenaBackendOver;
+using slab_allocator::BackendRef;
+using slab_allocator::BuddyBackend;
+using slab_allocator::BuddyRegion;
+using slab_allocator::ComposedBackend;
+using slab_allocator::FlatMap;
+using slab_allocator::FlatMapOf;
+using slab_allocator::HashMap;
+using slab_allocator::MmapBackend;
+using slab_allocator::MmapOptions;
+using slab_allocator::MmapPages;
+using slab_allocator::PageFrame;
+using slab_allocator::RadixMap;
+using slab_allocator::SlabInfoCache;
+using slab_allocator::SlabRuns;
+
+}  // namespace slab_allocator
