@@ -252,6 +252,7 @@ public:
     [[nodiscard]] CacheStatistics statistics() noexcept {
         settle_recent();
         give_back_surplus();
+        settle_recent();  // the backend may have called the cache [C3]
         note_peak();
         const std::size_t slabs = lists_.slabs_number();
         const std::size_t infos = layout.row == Row::LargeByMap ? sizeof(SlabInfo) : 0;
