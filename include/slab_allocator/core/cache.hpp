@@ -247,6 +247,22 @@ public:
                !recent_.contains(memory);
     }
 
+    /// Is `pointer` the start of a slot that is out of its slab: a live object, or one at the
+    /// cache's hand? For a layer that keeps freed objects in front of the cache. It reads nothing
+    /// of the cache but what stays as it is while a live object lives, so of such a one it may be
+    /// asked without the lock that the cache is under, where the backend's look-up may be.
+    /// Costs: O(1).
+    [[nodiscard]] bool is_out(const T* pointer) noexcept {
+        const std::byte* const memory = memory_of(const_cast<T*>(pointer));
+        SlabInfo* const slab_info = Place::find(backend_, memory);
+        if constexpr (layout.row != Row::SmallByMask) {
+            if (slab_info == nullptr) return false;
+        }
+        if (slab_info->owner != this) return false;
+        const std::size_t slot = Place::slot_of(*slab_info, memory);
+        return slot < layout.slots_per_slab && !slab_info->map.is_free_unlocked(slot);
+    }
+
     /// Costs: O(1): what lies at the cache's hand goes back to its slabs first, so that the numbers
     /// are exact, and so may Free slabs to the backend.
     [[nodiscard]] CacheStatistics statistics() noexcept {
