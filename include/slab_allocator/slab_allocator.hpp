@@ -5,3 +5,4 @@
 #include <slab_allocator/backends/aligned_alloc_backend.hpp>
 #include <slab_allocator/backends/mmap_backend.hpp>
 #include <slab_allocator/kernel.hpp>
+#include <slab_allocator/magazine/thread_cpus.hpp>

@@ -1,0 +1,90 @@
+#pragma once
+
+// magazine.hpp -- a stack of free objects that travels as one, and a stack of such magazines.
+//
+//      objects   | null | . | . | . |          |      the lowest `number` after the null
+//                       ^bottom      ^top      ^end
+//
+// After Bonwick and Adams, "Magazines and Vmem" (2001). Every magazine has the same size, a quarter
+// of a page, and holds as many objects as its owner fills in ("rounds"), so that a change of the
+// rounds leaves no magazine of a wrong size behind.
+//
+// Invariants
+//   [M1] objects[0] is null, and no object below top is: the pop of an empty magazine finds null
+//   [M2] at rest, number says where top is; in a CPU's hand, the CPU's slot does
+
+#include <cstddef>
+
+namespace slab_allocator {
+
+template <typename Object>
+class Magazine {
+public:
+    static constexpr std::size_t capacity = 123;  // four of them and a SlabInfo to 4096 bytes
+
+    Magazine() noexcept { objects_[0] = nullptr; }  // [M1] the rest is written when it is filled
+
+    [[nodiscard]] Object** bottom() noexcept { return objects_ + 1; }
+
+    Magazine* next = nullptr;
+    std::size_t number = 0;  // [M2]
+
+private:
+    Object* objects_[1 + capacity];
+};
+
+/// How many objects a magazine takes: few of large ones, so that what a CPU keeps is bounded.
+struct Rounds {
+    std::size_t least;
+    std::size_t first;
+    std::size_t most;
+};
+
+[[nodiscard]] constexpr Rounds rounds_for(std::size_t object_size, std::size_t capacity) noexcept {
+    const auto fitting = [&](std::size_t bytes, std::size_t limit) {
+        const std::size_t number = bytes / object_size < limit ? bytes / object_size : limit;
+        return number == 0 ? 1 : number;
+    };
+    constexpr std::size_t page = 4096;
+    return {.least = fitting(8 * page, 16),
+            .first = fitting(16 * page, 32),
+            .most = fitting(64 * page, capacity)};
+}
+
+/// Magazines, the last one first. It remembers the least it held, for the depot's working set.
+template <typename Object>
+class MagazineStack {
+public:
+    [[nodiscard]] constexpr bool empty() const noexcept { return top_ == nullptr; }
+    [[nodiscard]] constexpr std::size_t number() const noexcept { return number_; }
+
+    void push(Magazine<Object>& magazine) noexcept {
+        magazine.next = top_;
+        top_ = &magazine;
+        ++number_;
+    }
+
+    /// Returns: nullptr where there is none.
+    [[nodiscard]] Magazine<Object>* pop() noexcept {
+        Magazine<Object>* const magazine = top_;
+        if (magazine == nullptr) return nullptr;
+        top_ = magazine->next;
+        --number_;
+        if (number_ < least_) least_ = number_;
+        return magazine;
+    }
+
+    /// How many lay here idle since the last call: that many were never needed.
+    [[nodiscard]] std::size_t close_interval() noexcept {
+        const std::size_t idle = least_;
+        least_ = number_;
+        return idle < number_ ? idle : number_;
+    }
+
+private:
+    Magazine<Object>* top_ = nullptr;
+    std::size_t number_ = 0;
+    std::size_t least_ = 0;
+};
+
+}  // namespace slab_allocator

@@ -1,0 +1,531 @@
+#pragma once
+
+// magazine_cache.hpp -- a Cache for many CPUs: what one frees, it allocates again, without a lock.
+//
+//      CPU 0   loaded, previous  <--.                .--> slabs: a LockedCache --> backend
+//      CPU 1   loaded, previous  <--+--> depot  <----'
+//      CPU 2   loaded, previous  <--'    full, empty magazines
+//              no lock, own line         Lock                Lock, released for the backend
+//
+// After Bonwick and Adams, "Magazines and Vmem" (2001): see magazine.hpp, depot.hpp, cpu_slot.hpp.
+//
+// Who holds what
+//   - alloc and free, while a magazine serves, execute no atomic read-modify-write, and write the
+//     CPU's own slot and the object, no line that CPUs share. At level misuse free reads the
+//     object's SlabInfo, and with a map, asks it.
+//   - The depot's lock is held for a few pointers, the slabs' lock for one bulk of one magazine,
+//     never both. With either, nothing of the user's is called but the Lock, a look-up of the
+//     backend under the slabs' lock, and the defect handler.
+//   - The backend is called with no lock held and no slot entered, so it may sleep and call this
+//     cache; and by several threads at once (LockedBackend helps). Beside what Config's row asks
+//     for, it is asked for slabs of one page, for magazines: by free only.
+//   - Cpus::enter ... leave encloses a few instructions, and at most a visit to the depot.
+//
+// Wrong frees, at level misuse
+//   - Foreign, interior and other caches' pointers, slots that are free in their slab: at the call.
+//   - A second free of an object that lies in a magazine, whichever, or at the depot: at the call,
+//     where its first 8 bytes were left alone since the first free. Where they were written (a
+//     write after free): when the object would be handed out for the second time, or would go to
+//     its slab for the second time. It is dropped from the magazine then, and reported as a
+//     DoubleFree; so is an object of which nothing is wrong but that write, and its slot is lost
+//     until the cache is destroyed.
+//   - Two frees of one object at the same instant by two CPUs may both pass; then as above.
+//   - Objects of fewer than 8 bytes take 8.
+//
+// Invariants
+//   [Z1] an object is in one of four hands: free in its slab's map, in one magazine (its token on),
+//        on its way between these with one caller of a slow path, or the user's
+//   [Z2] the core is called by bulks only, so that nothing lies at its own hand, and what is not
+//        free in a slab's map is in a magazine or the user's
+//   [Z3] a magazine is allocated with no lock held and no slot entered, and by free only
+
+#include <concepts>
+#include <cstddef>
+#include <span>
+#include <type_traits>
+#include <utility>
+
+#include <slab_allocator/core/backend_ref.hpp>
+#include <slab_allocator/core/cache_statistics.hpp>
+#include <slab_allocator/core/config.hpp>
+#include <slab_allocator/core/defect.hpp>
+#include <slab_allocator/magazine/cpu_slot.hpp>
+#include <slab_allocator/magazine/cpus.hpp>
+#include <slab_allocator/magazine/depot.hpp>
+#include <slab_allocator/magazine/lock.hpp>
+#include <slab_allocator/magazine/locked_cache.hpp>
+#include <slab_allocator/magazine/magazine.hpp>
+#include <slab_allocator/magazine/object_calls.hpp>
+#include <slab_allocator/magazine/token.hpp>
+
+namespace slab_allocator {
+
+namespace detail {
+
+/// The memory of a T that has room for a token.
+template <typename T>
+struct alignas(T) WithRoomForToken {
+    std::byte bytes[sizeof(Token::Word)];
+};
+
+template <typename T, bool checked>
+using MagazineObject =
+    std::conditional_t<checked && sizeof(T) < sizeof(Token::Word), WithRoomForToken<T>, T>;
+
+/// Small slabs of a page, or of 4096 bytes, found by masking: every backend can give them.
+constexpr CacheConfig config_of_magazines(const CacheConfig& config) noexcept {
+    const std::size_t page = config.page_size < 4096 ? 4096 : config.page_size;
+    return {.slab_size = page,
+            .page_size = page,
+            .object_size_type = ObjectSizeType::Small,
+            .checks = Checks::none,
+            .never_destroyed = config.never_destroyed};
+}
+
+}  // namespace detail
+
+template <typename T, typename Backend, CpuPolicy Cpus, BasicLockable Lock,
+          CacheConfig Config = CacheConfig{}>
+class MagazineCache : public ObjectCalls<MagazineCache<T, Backend, Cpus, Lock, Config>, T,
+                                         Config.checks != Checks::none> {
+    static constexpr bool checked = Config.checks != Checks::none;
+    static constexpr std::size_t slots_number = Cpus::slots_number;
+    static constexpr std::size_t most_full_magazines = slots_number < 8 ? 16 : 2 * slots_number;
+    static constexpr std::size_t most_at_once = 32;
+
+    using Object = detail::MagazineObject<T, checked>;
+    using Slabs = LockedCache<Object, Backend, Lock, Config>;
+    using Slot = CpuSlot<Object>;
+    using Stack = MagazineStack<Object>;
+    using Magazines = LockedCache<Magazine<Object>, BackendRef<Backend>, Lock,
+                                  detail::config_of_magazines(Config)>;
+
+public:
+    using value_type = T;
+    using backend_type = Backend;
+    using lock_type = Lock;
+    using cpus_type = Cpus;
+
+    /// Effects: none outside of the cache.
+    constexpr MagazineCache() noexcept
+        requires std::default_initializable<Backend> && std::default_initializable<Cpus>
+        : magazines_(BackendRef<Backend>(slabs_.backend())) {
+        slots_[slots_number].close();
+    }
+    constexpr explicit MagazineCache(Backend backend, Cpus cpus = Cpus{}) noexcept
+        requires std::move_constructible<Backend>
+        : slabs_(std::move(backend)),
+          magazines_(BackendRef<Backend>(slabs_.backend())),
+          cpus_(std::move(cpus)) {
+        slots_[slots_number].close();
+    }
+
+    MagazineCache(const MagazineCache&) = delete;
+    MagazineCache& operator=(const MagazineCache&) = delete;
+
+    /// As Cache's. Requires: no other thread is in a call, or will be.
+    constexpr ~MagazineCache()
+        requires(!Config.never_destroyed)
+    {
+        Stack all;
+        for (Slot& slot : slots_)
+            slot.take_all(all);
+        depot_.take_all_full(all);
+        depot_.take_all_empty(all);
+        give_back(all);
+    }
+    constexpr ~MagazineCache()
+        requires(Config.never_destroyed)
+    = default;
+
+    // ---- One object -----------------------------------------------------------------------------
+
+    /// Returns: uninitialised memory for one T, or nullptr: the backend refused, and no magazine
+    /// that can be reached had an object (another CPU may have taken it meanwhile). Costs: O(1), a
+    /// lock once in a magazine; before nullptr, all that is in magazines goes to the slabs.
+    [[nodiscard]] T* alloc() noexcept {
+        auto pin = cpus_.enter();
+        Object* const object = slots_[pin.index].pop();
+        cpus_.leave(pin);
+        if (object == nullptr) [[unlikely]]
+            return alloc_slowly();
+        if constexpr (checked) {
+            if (!token().take_off(object)) [[unlikely]]
+                return drop_and_alloc(object);
+        }
+        return outside(object);
+    }
+
+    /// Takes back what alloc gave, on whichever CPU; nullptr does nothing. Costs: O(1), a lock once
+    /// in a magazine.
+    void free(T* pointer) noexcept {
+        Object* const object = inside(pointer);
+        if constexpr (checked) {
+            if (!is_live(object)) [[unlikely]]
+                return refuse(object);
+            token().put_on(object);
+        } else {
+            if (object == nullptr) return;
+        }
+        auto pin = cpus_.enter();
+        const bool done = slots_[pin.index].push(object);
+        cpus_.leave(pin);
+        if (!done) [[unlikely]]
+            free_slowly(object);
+    }
+
+    // ---- Many at once ---------------------------------------------------------------------------
+
+    /// Fills `objects`, all or none. Returns: whether.
+    [[nodiscard]] bool alloc_bulk(std::span<T*> objects) noexcept {
+        for (std::size_t done = 0; done < objects.size(); ++done) {
+            objects[done] = alloc();
+            if (objects[done] == nullptr) {
+                free_bulk(objects.first(done));
+                return false;
+            }
+        }
+        return true;
+    }
+
+    /// Takes back each of `objects` as free does: one that is refused stops no other.
+    void free_bulk(std::span<T* const> objects) noexcept {
+        for (T* const object : objects)
+            free(object);
+    }
+
+    // ---- Slabs ----------------------------------------------------------------------------------
+
+    /// Takes slabs ahead, as Cache's. Returns: for how many objects there are slots in slabs.
+    std::size_t reserve(std::size_t objects_number) noexcept {
+        return slabs_.reserve(objects_number);
+    }
+
+    /// Gives all back that is not live: what lies in magazines, of every CPU that the policy can
+    /// reach, the magazines, and all Free slabs. Returns: how many slabs of objects. Costs: a
+    /// barrier on all CPUs, O(objects in magazines + slabs given back).
+    std::size_t shrink_to_fit() noexcept { return shrink(~std::size_t{0}); }
+
+    /// The same, but of the retained slabs, only until `most` were given back. Returns: how many.
+    std::size_t shrink(std::size_t most) noexcept {
+        const std::size_t before = slabs_number();
+        collect();
+        const std::size_t given = before - smaller(before, slabs_number());
+        return given + (given < most ? slabs_.shrink(most - given) : 0);
+    }
+
+    /// For a timer, or whenever it suits: gives back the magazines that lay idle at the depot since
+    /// the last tick, and lets magazines shrink where there was no contention. Costs: O(objects
+    /// given back).
+    void tick() noexcept {
+        Stack idle;
+        depot_.tick(idle, idle);
+        give_back(idle);
+    }
+
+    // ---- To look at -----------------------------------------------------------------------------
+
+    /// Calls f(T*) for every live object, under the slabs' lock: `f` must not call the cache.
+    /// Empties the magazines first. Requires: no other thread is in a call.
+    template <typename F>
+        requires std::invocable<F&, T*>
+    void for_each(F&& f) {
+        collect();
+        slabs_.for_each([&](Object* object) { f(outside(object)); });
+    }
+
+    /// Is `pointer` the start of a live object of this cache? At level none, one that lies in a
+    /// magazine counts as live. Costs: as free, no lock.
+    [[nodiscard]] bool owns(const T* pointer) noexcept {
+        return is_live(inside(const_cast<T*>(pointer)));
+    }
+
+    /// Empties the magazines first, so that the numbers are exact where no other thread is in a
+    /// call. The bytes of magazines are not among them. Costs: as shrink.
+    [[nodiscard]] CacheStatistics statistics() noexcept {
+        collect();
+        CacheStatistics statistics = slabs_.statistics();
+        statistics.failures_number = __atomic_load_n(&failures_number_, __ATOMIC_RELAXED);
+        return statistics;
+    }
+
+    /// What the depot saw. Costs: a visit to it.
+    [[nodiscard]] DepotStatistics depot_statistics() noexcept { return depot_.statistics(); }
+
+    /// As Cache's, of the slabs. Costs: O(slots), under the slabs' lock.
+    [[nodiscard]] DefectReport validate() noexcept { return slabs_.validate(); }
+
+    [[nodiscard]] static constexpr std::size_t object_size() noexcept {
+        return Slabs::object_size();
+    }
+    [[nodiscard]] static constexpr std::size_t slab_size() noexcept { return Slabs::slab_size(); }
+    [[nodiscard]] static constexpr std::size_t page_size() noexcept { return Slabs::page_size(); }
+    [[nodiscard]] static constexpr ObjectSizeType object_size_type() noexcept {
+        return Slabs::object_size_type();
+    }
+    [[nodiscard]] static constexpr std::size_t objects_per_slab() noexcept {
+        return Slabs::objects_per_slab();
+    }
+
+    [[nodiscard]] constexpr Backend& backend() noexcept { return slabs_.backend(); }
+    [[nodiscard]] constexpr const Backend& backend() const noexcept { return slabs_.backend(); }
+    [[nodiscard]] constexpr Cpus& cpus() noexcept { return cpus_; }
+
+private:
+    /// The caller's slot, entered and seized, where it has one that is not claimed.
+    class Held {
+    public:
+        explicit Held(MagazineCache& cache) noexcept
+            : cpus_(cache.cpus_),
+              pin_(cpus_.enter()),
+              slot_(cache.slots_[pin_.index]),
+              seized_(slot_.seize()) {}
+        Held(const Held&) = delete;
+        Held& operator=(const Held&) = delete;
+        ~Held() {
+            if (seized_) slot_.release();
+            cpus_.leave(pin_);
+        }
+        [[nodiscard]] bool seized() const noexcept { return seized_; }
+        [[nodiscard]] Slot& slot() const noexcept { return slot_; }
+
+    private:
+        Cpus& cpus_;
+        typename Cpus::Pin pin_;
+        Slot& slot_;
+        bool seized_;
+    };
+
+    [[nodiscard]] static T* outside(Object* object) noexcept {
+        return static_cast<T*>(static_cast<void*>(object));
+    }
+    [[nodiscard]] static Object* inside(T* object) noexcept {
+        return static_cast<Object*>(static_cast<void*>(object));
+    }
+    [[nodiscard]] static constexpr std::size_t smaller(std::size_t a, std::size_t b) noexcept {
+        return a < b ? a : b;
+    }
+    [[nodiscard]] Token token() const noexcept { return Token(this); }
+
+    [[nodiscard]] bool is_live(const Object* object) noexcept {
+        if (object == nullptr || !slabs_.cache().is_out(object)) return false;  // [Z2]
+        if constexpr (checked) return !token().is_on(object);
+        return true;
+    }
+
+    // ---- Slow paths of alloc --------------------------------------------------------------------
+
+    [[nodiscard, gnu::noinline]] T* alloc_slowly() noexcept {
+        cpus_.join();
+        bool stocked = false;
+        if (Object* const object = alloc_from_magazines(stocked)) return outside(object);
+        if (Object* const object = alloc_from_slabs(stocked)) return outside(object);
+        collect();  // the backend refused
+        if (Object* const object = alloc_from_slabs(false)) return outside(object);
+        __atomic_fetch_add(&failures_number_, std::size_t{1}, __ATOMIC_RELAXED);
+        return nullptr;
+    }
+
+    /// `object` came out of a magazine without its token.
+    [[nodiscard, gnu::noinline, gnu::cold]] T* drop_and_alloc(Object* object) noexcept {
+        drop(object);
+        return alloc();
+    }
+
+    /// From the caller's slot, by way of its previous magazine or the depot. `stocked`: the slot
+    /// has a magazine.
+    [[nodiscard]] Object* alloc_from_magazines(bool& stocked) noexcept {
+        for (;;) {
+            Object* const object = pop_from_magazines(stocked);
+            if constexpr (checked) {
+                if (object != nullptr && !token().take_off(object)) [[unlikely]] {
+                    drop(object);
+                    continue;
+                }
+            }
+            return object;
+        }
+    }
+
+    [[nodiscard]] Object* pop_from_magazines(bool& stocked) noexcept {
+        const Held held(*this);
+        if (!held.seized()) return nullptr;
+        Slot& slot = held.slot();
+        stocked = true;
+        if (Object* const object = slot.take()) return object;  // on another CPU by now
+        const std::size_t rounds = depot_.rounds();
+        if (slot.previous_has_objects()) {
+            slot.exchange(rounds);
+        } else if (Magazine<Object>* const full = depot_.trade_empty(slot.previous())) {
+            slot.rotate(full, rounds);
+        } else if (!slot.has_magazine()) {
+            Magazine<Object>* const empty = depot_.take_empty();
+            if (empty != nullptr) slot.rotate(empty, rounds);
+            stocked = empty != nullptr;
+            return nullptr;
+        }
+        return slot.take();
+    }
+
+    /// Where the slot is stocked, takes some more along for it.
+    [[nodiscard]] Object* alloc_from_slabs(bool stocked) noexcept {
+        Object* batch[most_at_once];
+        std::size_t number = stocked ? smaller(most_at_once, depot_.rounds()) : 1;
+        number = smaller(number, objects_per_slab());
+        if (!slabs_.alloc_bulk(std::span<Object*>(batch, number))) {
+            if (number == 1 || !slabs_.alloc_bulk(std::span<Object*>(batch, 1))) return nullptr;
+            number = 1;
+        }
+        if (number > 1) stock(std::span<Object*>(batch + 1, number - 1));
+        if constexpr (checked) Token::clear(batch[0]);  // [K1]
+        return batch[0];
+    }
+
+    /// Puts objects into the caller's slot, the last one first; what finds no room goes back.
+    void stock(std::span<Object*> objects) noexcept {
+        if constexpr (checked) {
+            for (Object* const object : objects)
+                token().put_on(object);
+        }
+        std::size_t left = objects.size();
+        {
+            const Held held(*this);
+            if (held.seized()) {
+                while (left > 0 && held.slot().put(objects[left - 1]))
+                    --left;
+            }
+        }
+        if (left > 0) give_to_slabs(objects.first(left));
+    }
+
+    // ---- Slow paths of free ---------------------------------------------------------------------
+
+    [[gnu::noinline]] void free_slowly(Object* object) noexcept {
+        cpus_.join();
+        for (;;) {
+            Magazine<Object>* surplus = nullptr;
+            if (push_to_magazines(object, surplus)) return;
+            if (surplus != nullptr) {
+                empty(*surplus);
+                depot_.put_empty(*surplus);
+            } else if (!has_slot() || !add_magazine()) {
+                return give_to_slabs(std::span<Object*>(&object, 1));
+            }
+        }
+    }
+
+    /// By way of the slot's previous magazine or the depot. Returns: whether it could. `surplus`: a
+    /// full one that the depot has no room for.
+    [[nodiscard]] bool push_to_magazines(Object* object, Magazine<Object>*& surplus) noexcept {
+        const Held held(*this);
+        if (!held.seized()) return false;
+        Slot& slot = held.slot();
+        if (slot.put(object)) return true;  // on another CPU by now
+        const std::size_t rounds = depot_.rounds();
+        if (slot.previous_has_room(rounds)) {
+            slot.exchange(rounds);
+        } else if (Magazine<Object>* const empty = depot_.trade_full(slot.previous())) {
+            slot.rotate(empty, rounds);
+        } else {
+            if (slot.previous() != nullptr && depot_.crowded()) surplus = slot.take_previous();
+            return false;
+        }
+        return slot.put(object);
+    }
+
+    [[nodiscard]] bool has_slot() noexcept { return Held(*this).seized(); }
+
+    /// [Z3]
+    [[nodiscard]] bool add_magazine() noexcept {
+        Magazine<Object>* const magazine = magazines_.create();
+        if (magazine != nullptr) depot_.put_empty(*magazine);
+        return magazine != nullptr;
+    }
+
+    /// Objects with their tokens go back to their slabs; one without is dropped. `objects` is
+    /// written to.
+    void give_to_slabs(std::span<Object*> objects) noexcept {
+        std::size_t kept = 0;
+        for (Object* const object : objects) {
+            if constexpr (checked) {
+                if (!token().take_off(object)) [[unlikely]] {
+                    drop(object);
+                    continue;
+                }
+            }
+            objects[kept++] = object;
+        }
+        slabs_.free_bulk(objects.first(kept));
+    }
+
+    void empty(Magazine<Object>& magazine) noexcept {
+        give_to_slabs(std::span<Object*>(magazine.bottom(), magazine.number));
+        magazine.number = 0;
+    }
+
+    // ---- All CPUs -------------------------------------------------------------------------------
+
+    /// Everything that lies in a magazine goes to its slab, and the magazines go, too.
+    void collect() noexcept {
+        Stack all;
+        take_all_of_slots(all);
+        depot_.take_all_full(all);
+        depot_.take_all_empty(all);
+        give_back(all);
+        magazines_.shrink_to_fit();
+    }
+
+    void take_all_of_slots(Stack& to) noexcept {
+        {
+            const Held held(*this);
+            if (held.seized()) held.slot().take_all(to);
+        }
+        bool claimed[slots_number];
+        for (std::size_t index = 0; index < slots_number; ++index)
+            claimed[index] = slots_[index].claim();
+        const bool reached = cpus_.synchronise();
+        for (std::size_t index = 0; index < slots_number; ++index) {
+            if (!claimed[index]) continue;  // somebody else empties it
+            Slot& slot = slots_[index];
+            if (reached) {
+                while (slot.busy())
+                    cpus_.wait();
+                slot.take_all(to);
+            }
+            slot.unclaim();
+        }
+    }
+
+    void give_back(Stack& magazines) noexcept {
+        while (Magazine<Object>* const magazine = magazines.pop()) {
+            empty(*magazine);
+            magazines_.destroy(magazine);
+        }
+    }
+
+    [[nodiscard]] std::size_t slabs_number() noexcept { return slabs_.statistics().slabs_number(); }
+
+    // ---- Defects --------------------------------------------------------------------------------
+
+    /// free of what is not live; null is no defect. What is wrong with a slot that is no object of
+    /// this cache, or that is free, the core knows.
+    [[gnu::noinline, gnu::cold]] void refuse(Object* object) noexcept {
+        if (object == nullptr) return;
+        if (slabs_.cache().is_out(object)) return drop(object);
+        slabs_.free_bulk(std::span<Object* const>(&object, 1));
+    }
+
+    /// `object` is in a magazine already, or was.
+    [[gnu::noinline, gnu::cold]] void drop(Object* object) noexcept {
+        report({.defect = Defect::DoubleFree, .pointer = object, .cache = this});
+    }
+
+    Slabs slabs_;  // first, so that the cache has one address in every DefectReport
+    Magazines magazines_;
+    Depot<Object, Lock, most_full_magazines> depot_;
+    [[no_unique_address]] Cpus cpus_{};
+    std::size_t failures_number_ = 0;
+    Slot slots_[slots_number + 1];  // the last one is closed: for callers without a slot
+};
+
+}  // namespace slab_allocator

@@ -1,0 +1,69 @@
+#pragma once
+
+// token.hpp -- the mark on an object that lies in a magazine, so that none lies in two.
+//
+//      free          token on? refused : put it on      --> magazine
+//      alloc         magazine --> take it off           not on? not handed out
+//      to its slab   magazine --> take it off           not on? not given back
+//
+// The token is the object's first 8 bytes: a number that follows from its address and its cache's,
+// which nobody else has a reason to write. It is a right that can be used once: whoever finds an
+// object in a magazine may hand it out if the token is on, and takes it off. An object that lies in
+// two magazines has one token, so the second who finds it gets nothing.
+//
+// A word of the object and not of its slab's record, because that would be a cache line that CPUs
+// share: the object itself is the one line that moves with it anyway.
+//
+// Invariants
+//   [K1] an object is handed out without its token
+//   [K2] nothing follows from what is read here but whether a call is refused or an object dropped
+
+#include <cstddef>
+#include <cstdint>
+
+#include <slab_allocator/core/align.hpp>
+
+namespace slab_allocator {
+
+class Token {
+public:
+    using Word = std::uint64_t;
+
+    explicit Token(const void* cache) noexcept : cache_(address_of(cache)) {}
+
+    [[nodiscard]] bool is_on(const void* object) const noexcept {
+        opaque(object);
+        Word word;
+        __builtin_memcpy(&word, object, sizeof(word));
+        return word == of(object);
+    }
+    void put_on(void* object) const noexcept { write(object, of(object)); }
+    /// Returns: was it on?
+    [[nodiscard]] bool take_off(void* object) const noexcept {
+        const bool on = is_on(object);
+        if (on) [[likely]]
+            clear(object);
+        return on;
+    }
+    static void clear(void* object) noexcept { write(object, 0); }
+
+private:
+    [[nodiscard]] Word of(const void* object) const noexcept {
+        return ((Word{address_of(object)} << 8) ^ Word{cache_}) * 0x9e37'79b9'7f4a'7c15U | 1U;
+    }
+    static void write(void* object, Word word) noexcept {
+        __builtin_memcpy(object, &word, sizeof(word));
+        opaque(object);
+    }
+
+    // A compiler may take what is in an object before its constructor, or after its destructor, for
+    // nothing, and leave out the stores there. An empty instruction that could read and write it
+    // keeps them.
+    static void opaque(const void* object) noexcept {
+        __asm__ volatile("" : : "r"(object) : "memory");
+    }
+
+    std::uintptr_t cache_;
+};
+
+}  // namespace slab_allocator
