@@ -1,0 +1,66 @@
+#pragma once
+
+// sequences.hpp -- walks the trees of many caches and says what was seen.
+//
+//      SLAB_ALLOCATOR_LENGTH=16 exhaustive_test      longer sequences, and a table of what was seen
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <vector>
+
+#include <exhaustive/tree.hpp>
+#include <support/catch.hpp>
+
+namespace exhaustive {
+
+#if defined(__SANITIZE_ADDRESS__)
+inline constexpr std::size_t usual_length = 10;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+inline constexpr std::size_t usual_length = 10;
+#else
+inline constexpr std::size_t usual_length = 14;
+#endif
+#else
+inline constexpr std::size_t usual_length = 14;
+#endif
+
+inline constexpr std::size_t deep_length = 10;
+
+/// All sequences of the length leave each of the caches right, and every invalid free is refused at
+/// every state of the first ten operations.
+inline void walk_all(const std::vector<Subject>& subjects) {
+    const char* const text = std::getenv("SLAB_ALLOCATOR_LENGTH");
+    const std::size_t length =
+        text == nullptr ? usual_length
+                        : std::min<std::size_t>(std::strtoull(text, nullptr, 0), Tree::longest);
+    std::array<std::uint64_t, kinds_number> refused{};
+    for (const Subject& subject : subjects) {
+        CAPTURE(subject.name, length);
+        const Walked walked = Tree(subject).walk(length, std::min(length, deep_length));
+        REQUIRE(walked.wrong == "");
+        REQUIRE(walked.sequences == involutions(length));
+        for (std::size_t kind = 0; kind < kinds_number; ++kind)
+            refused[kind] += walked.refused[kind];
+        if (text == nullptr) continue;
+        std::printf("%-40s %12llu sequences %9llu states %6llu deep\n", subject.name.c_str(),
+                    static_cast<unsigned long long>(walked.sequences),
+                    static_cast<unsigned long long>(walked.states),
+                    static_cast<unsigned long long>(walked.deep_states));
+    }
+    const bool checked = subjects.front().checks != Checks::none;
+    for (std::size_t kind = 0; kind < kinds_number; ++kind) {
+        CAPTURE(kind);
+        REQUIRE((refused[kind] > 0) == checked);
+        if (text != nullptr && checked) {
+            std::printf("invalid frees of kind %2zu refused: %llu\n", kind + 1,
+                        static_cast<unsigned long long>(refused[kind]));
+        }
+    }
+}
+
+}  // namespace exhaustive
