@@ -674,6 +674,11 @@ private:
                 backend_.free_slab(slab, layout.slab_size, layout.slab_alignment);
                 return false;
             }
+            if (Place::in_use(backend_, slab)) [[unlikely]] {
+                // Not given back: another slab lies there.
+                report({.defect = Defect::MemoryInUse, .pointer = slab, .cache = this});
+                return false;
+            }
         }
         if constexpr (guarded) guards_.secret().seed(entropy(slab));
         SlabInfo* const slab_info = Place::enter(backend_, slab, this);

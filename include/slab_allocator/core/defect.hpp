@@ -32,7 +32,8 @@ enum class Defect : std::uint8_t {
     OtherCache,          ///< free of an object of another cache
     MisalignedSlab,      ///< alloc_slab() answered an address without the promised alignment
     MisalignedSlabInfo,  ///< the backend placed a SlabInfo at a misaligned address
-    BackendLostSlab,     ///< the backend's map no longer leads to a slab that was saved in it
+    MemoryInUse,         ///< the backend answered memory that a slab lies in already
+    BackendLostSlab,     ///< the backend's map does not lead to a slab that was saved in it
     CorruptedSlabInfo,   ///< a SlabInfo, a list or a counter was overwritten
     WriteAfterFree,      ///< a free object was written to (levels hardened, debug)
     Overflow,            ///< the bytes before or behind an object were (levels hardened, debug)
@@ -58,6 +59,8 @@ enum class Defect : std::uint8_t {
             return "MisalignedSlab";
         case Defect::MisalignedSlabInfo:
             return "MisalignedSlabInfo";
+        case Defect::MemoryInUse:
+            return "MemoryInUse";
         case Defect::BackendLostSlab:
             return "BackendLostSlab";
         case Defect::CorruptedSlabInfo:

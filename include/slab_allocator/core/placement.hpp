@@ -75,6 +75,23 @@ public:
         return FreeMap::bits_of(info_slot(slab_info), layout.info_slots, word);
     }
 
+    /// Does the map or the array know a page of what is to be a new slab?
+    [[nodiscard]] static bool in_use([[maybe_unused]] Backend& backend,
+                                     [[maybe_unused]] const std::byte* slab) noexcept {
+        if constexpr (layout.uses_map()) {
+            for (std::size_t page = 0; page < layout.pages_per_slab(); ++page) {
+                if (find(backend, slab + page * layout.page_size) != nullptr) return true;
+            }
+            return false;
+        } else if constexpr (layout.row == Row::LargeByPageFrames) {
+            const SlabInfo* const frame = find(backend, slab);
+            return frame != nullptr && is_aligned(frame, alignof(SlabInfo)) &&
+                   frame->owner != nullptr;
+        } else {
+            return false;  // nobody knows: a new slab is not read
+        }
+    }
+
     /// Places the SlabInfo of a new slab, all slots free and nobody's, and tells the map. nullptr:
     /// the backend refused, or its answer was, and knows nothing of it any more [P1].
     [[nodiscard]] static SlabInfo* enter(Backend& backend, std::byte* slab,
@@ -90,13 +107,21 @@ public:
                 give_place(backend, place);
                 return nullptr;
             }
+            if (overlaps(place, slab)) [[unlikely]] {
+                report({.defect = Defect::MemoryInUse,
+                        .pointer = place,
+                        .cache = cache,
+                        .slab = slab});
+                give_place(backend, place);
+                return nullptr;
+            }
         }
         SlabInfo* const slab_info = ::new (static_cast<void*>(place)) SlabInfo;
         slab_info->slab = slab;
         slab_info->free_number = static_cast<std::uint16_t>(layout.objects_per_slab);
         slab_info->map.fill(layout.slots_per_slab, info_slot(*slab_info), layout.info_slots);
         if constexpr (layout.uses_map()) {
-            if (!save_pages(backend, *slab_info)) {
+            if (!save_pages(backend, *slab_info, cache)) {
                 give_place(backend, slab_info);
                 return nullptr;
             }
@@ -134,12 +159,30 @@ private:
         if constexpr (layout.row == Row::LargeByMap) backend.free_slab_info(slab_info);
     }
 
-    [[nodiscard]] static bool save_pages(Backend& backend, SlabInfo& slab_info) noexcept {
+    [[nodiscard]] static bool overlaps(const SlabInfo* place, const std::byte* slab) noexcept {
+        const std::uintptr_t start = address_of(slab);
+        return address_of(place) < start + layout.slab_size &&
+               address_of(place) + sizeof(SlabInfo) > start;
+    }
+
+    [[nodiscard]] static bool save_pages(Backend& backend, SlabInfo& slab_info,
+                                         [[maybe_unused]] const void* cache) noexcept {
         const std::uintptr_t slab = address_of(slab_info.slab);
         for (std::size_t page = 0; page < layout.pages_per_slab(); ++page) {
             if (!save_page(backend, slab + page * layout.page_size, slab_info)) {
                 delete_pages(backend, slab, page);
                 return false;
+            }
+            if constexpr (checked) {
+                std::byte* const start = slab_info.slab + page * layout.page_size;
+                if (find(backend, start) != &slab_info) [[unlikely]] {
+                    report({.defect = Defect::BackendLostSlab,
+                            .pointer = start,
+                            .cache = cache,
+                            .slab = slab_info.slab});
+                    delete_pages(backend, slab, page + 1);
+                    return false;
+                }
             }
         }
         return true;
