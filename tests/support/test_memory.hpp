@@ -88,6 +88,7 @@ public:
 
     void* alloc_slab(std::size_t size, std::size_t alignment) {
         called(Call::alloc_slab);
+        if (slab_instead) return slab_instead();
         if (refuses()) return nullptr;
         if (size < page_size || alignment < page_size) complain("a slab is no whole pages");
         Slab& slab = take_slab(size, alignment);
@@ -129,6 +130,7 @@ public:
 
     SlabInfo* alloc_slab_info() {
         called(Call::alloc_slab_info);
+        if (info_instead) return info_instead();
         if (refuses()) return nullptr;
         std::size_t number = infos_used_;
         if (released_infos_.size() > quarantine) {
@@ -172,6 +174,7 @@ public:
     bool save(std::uintptr_t page_addr, SlabInfo* slab_info) {
         called(Call::save);
         if (refuses()) return false;
+        if (forgets) return true;
         note(Call::save, page_addr, slab_info);
         if (page_addr % page_size != 0 || !contains(page_addr)) {
             complain("save: not a page of a slab");
@@ -195,6 +198,7 @@ public:
     SlabInfo* get(std::uintptr_t page_addr) {
         ++gets;
         if (page_addr % page_size != 0) complain("get: not a page");
+        if (page_instead) return page_instead(page_addr);
         return contains(page_addr) ? pages()[index_of(page_addr)].saved : nullptr;
     }
 
@@ -214,6 +218,7 @@ public:
 
     SlabInfo* frame(std::uintptr_t page_addr) {
         ++gets;
+        if (page_instead) return page_instead(page_addr);
         if (!contains(page_addr)) return nullptr;
         return static_cast<SlabInfo*>(static_cast<void*>(frames_.start())) + index_of(page_addr);
     }
@@ -261,6 +266,14 @@ public:
         }
         return starts;
     }
+    /// From now on it does what it should.
+    void be_honest() {
+        slab_instead = nullptr;
+        info_instead = nullptr;
+        page_instead = nullptr;
+        forgets = false;
+        ++refusals_;  // what it answered was refused
+    }
     /// Memory of the region in which there never is a slab.
     [[nodiscard]] std::byte* no_mans_land() const noexcept {
         return region_.start() + region_size - Pages::alignment;
@@ -273,6 +286,12 @@ public:
         return true;
     }
 
+    /// What was saved for the page of an address.
+    [[nodiscard]] SlabInfo* saved_for(const void* memory) const noexcept {
+        return contains(memory) ? page_of(memory).saved : nullptr;
+    }
+    /// A page whose entry was overwritten was deleted without being counted.
+    void forget_one_saved_page() noexcept { --saved_pages_; }
     /// Overwrites what the map answers for a page, as a broken backend would.
     SlabInfo* exchange_saved(std::uintptr_t page_addr, SlabInfo* slab_info) noexcept {
         return std::exchange(pages()[index_of(page_addr)].saved, slab_info);
@@ -306,6 +325,12 @@ public:
     std::size_t gets = 0;           ///< how often the map or the array was asked
     std::vector<Event> events;
     std::function<void(Call)> on_call;  ///< called first in each call but get and slab_info_at
+
+    // Lies: what is answered without doing anything.
+    std::function<void*()> slab_instead;
+    std::function<SlabInfo*()> info_instead;
+    std::function<SlabInfo*(std::uintptr_t)> page_instead;  ///< by get and slab_info_at
+    bool forgets = false;                                   ///< save remembers nothing
 
 private:
     struct InfoPlace {
