@@ -94,6 +94,11 @@ template <typename Number>
     return reinterpret_cast<std::byte*>(align_down(address_of(pointer), alignment));
 }
 
+/// An address for comparisons only, which leads back to `pointer` with the same key.
+[[nodiscard]] inline const void* disguised(const void* pointer, std::uint64_t key) noexcept {
+    return reinterpret_cast<const void*>(address_of(pointer) ^ static_cast<std::uintptr_t>(key));
+}
+
 }  // namespace slab_allocator
 
 // defect.hpp -- what can be wrong, and who is told.
@@ -122,8 +127,11 @@ enum class Defect : std::uint8_t {
     OtherCache,          ///< free of an object of another cache
     MisalignedSlab,      ///< alloc_slab() answered an address without the promised alignment
     MisalignedSlabInfo,  ///< the backend placed a SlabInfo at a misaligned address
-    BackendLostSlab,     ///< the backend's map no longer leads to a slab that was saved in it
+    MemoryInUse,         ///< the backend answered memory that a slab lies in already
+    BackendLostSlab,     ///< the backend's map does not lead to a slab that was saved in it
     CorruptedSlabInfo,   ///< a SlabInfo, a list or a counter was overwritten
+    WriteAfterFree,      ///< a free object was written to (levels hardened, debug)
+    Overflow,            ///< the bytes before or behind an object were (levels hardened, debug)
     Leak,                ///< live objects at the destruction of their cache
 };
 
@@ -146,18 +154,26 @@ enum class Defect : std::uint8_t {
             return "MisalignedSlab";
         case Defect::MisalignedSlabInfo:
             return "MisalignedSlabInfo";
+        case Defect::MemoryInUse:
+            return "MemoryInUse";
         case Defect::BackendLostSlab:
             return "BackendLostSlab";
         case Defect::CorruptedSlabInfo:
             return "CorruptedSlabInfo";
+        case Defect::WriteAfterFree:
+            return "WriteAfterFree";
+        case Defect::Overflow:
+            return "Overflow";
         case Defect::Leak:
             return "Leak";
     }
     return "?";
 }
 
-/// What is known of a defect. `slab` and `slot` are null and 0 where the pointer leads to no slab;
-/// `objects_number` is the number of live objects of a Leak, 1 otherwise.
+/// What is known of a defect. `slab` and `slot` are null and 0 where the pointer leads to no slab.
+/// `objects_number` is the number of live objects of a Leak, 1 otherwise; level debug reports each
+/// of them, with how many there are from it on. Who allocated and freed last is known at level
+/// debug: a return address, or the cache's tag.
 struct DefectReport {
     Defect defect = Defect::None;
     const void* pointer = nullptr;  ///< what the caller or the backend gave
@@ -165,19 +181,29 @@ struct DefectReport {
     const void* slab = nullptr;
     std::size_t slot = 0;
     std::size_t objects_number = 1;
+    std::ptrdiff_t offset = 0;  ///< of the first wrong byte, from the start of the object
+    const void* allocated_by = nullptr;
+    const void* freed_by = nullptr;
 };
 
 using DefectHandler = void (*)(const DefectReport&) noexcept;
 
-/// The handler until another is set: prints one line where there is a stderr, then traps.
+/// The handler until another is set: prints one line where there is a stderr, then traps; of leaks
+/// that are reported one by one, after the last.
 inline void print_and_trap([[maybe_unused]] const DefectReport& report) noexcept {
 #if __STDC_HOSTED__
-    std::fprintf(stderr,
-                 "slab_allocator: %s: pointer %p, cache %p, slab %p, slot %zu, objects %zu\n",
+    std::fprintf(stderr, "slab_allocator: %s: pointer %p, cache %p, slab %p, slot %zu, objects %zu",
                  name_of(report.defect), report.pointer, report.cache, report.slab, report.slot,
                  report.objects_number);
+    if (report.defect == Defect::WriteAfterFree || report.defect == Defect::Overflow)
+        std::fprintf(stderr, ", byte %td", report.offset);
+    if (report.allocated_by != nullptr)
+        std::fprintf(stderr, ", allocated by %p", report.allocated_by);
+    if (report.freed_by != nullptr) std::fprintf(stderr, ", freed by %p", report.freed_by);
+    std::fprintf(stderr, "\n");
 #endif
-    __builtin_trap();
+    const bool more = report.defect == Defect::Leak && report.pointer != nullptr;
+    if (!more || report.objects_number == 1) __builtin_trap();
 }
 
 namespace detail {
@@ -249,7 +275,8 @@ namespace slab_allocator {
 }
 
 /// f(0) && f(1) && ... && f(63): eight to a round, because a processor does not foresee the end of
-/// a loop of 64. (Batches in LIFO order, 64 bytes: 0.86 to 1.23 ns an operation, else 1.08 to 1.49.)
+/// a loop of 64. (Batches in LIFO order, 64 bytes: 0.86 to 1.23 ns an operation, else 1.08 to
+/// 1.49.)
 template <typename F>
 constexpr bool for_all_of_word(F f) noexcept {
     for (std::size_t slot = 0; slot < 64; slot += 8) {
@@ -292,6 +319,15 @@ public:
 
     [[nodiscard]] bool is_free(std::size_t slot) const noexcept {
         return ((word_at(slot / bits_per_word) >> (slot % bits_per_word)) & 1U) != 0;
+    }
+
+    /// is_free, without the lock under which others take and give back other slots of the word: the
+    /// bit of a slot that is the caller's does not change meanwhile. ThreadSanitizer does not know
+    /// that.
+    [[nodiscard, gnu::no_sanitize_thread]] bool is_free_unlocked(std::size_t slot) const noexcept {
+        const std::uint64_t word =
+            __atomic_load_n(words() + slot / bits_per_word, __ATOMIC_RELAXED);
+        return ((word >> (slot % bits_per_word)) & 1U) != 0;
     }
 
     [[nodiscard]] std::uint64_t word_at(std::size_t word) const noexcept { return words()[word]; }
@@ -1279,8 +1315,10 @@ enum class ObjectSizeType : std::uint8_t {
 
 /// What is looked for in each call. A level that is off costs no byte and no instruction.
 enum class Checks : std::uint8_t {
-    none,    ///< nothing: for measuring, and for callers that are proven
-    misuse,  ///< every invalid free, every misaligned answer of the backend, leaks
+    none,      ///< nothing: for measuring, and for callers that are proven
+    misuse,    ///< every invalid free, every misaligned answer of the backend, leaks
+    hardened,  ///< and writes after free and overflows; slots in random order, reused late
+    debug,     ///< and zones on both sides, who allocated and who freed, the list of leaks
 };
 
 /// Who answers "which SlabInfo?" where the object's own address does not.
@@ -1318,6 +1356,8 @@ struct CacheConfig {
 //              '-- slab          '-- in the place of info_slots slots        '-- slab + slab_size
 //
 //      Large   | slot 0 | slot 1 | ...                      | rest |      SlabInfo: elsewhere
+//
+//      slot    | front | object | behind |      front and behind: of the levels that guard objects
 //
 // Slots are numbered from the start of the slab, whatever the SlabInfo covers: those it covers are
 // never free. Where it fits into the rest, it lies there and covers none. Its place is the slab's
@@ -1363,7 +1403,9 @@ struct Layout {
     ConfigError error = ConfigError::None;
     Row row = Row::SmallByMask;
     std::size_t object_size = 0;
-    std::size_t stride = 0;   ///< from slot to slot: the object, rounded up to its alignment
+    std::size_t front = 0;    ///< bytes of a slot before its object: a multiple of the alignment
+    std::size_t behind = 0;   ///< at least as many bytes behind it
+    std::size_t stride = 0;   ///< from slot to slot: all three, rounded up to the alignment
     std::size_t inverse = 0;  ///< of the odd part of stride, modulo 2^64: see slot_at
     std::size_t page_size = 0;
     std::size_t slab_size = 0;
@@ -1409,11 +1451,11 @@ struct Layout {
         return slot * stride;
     }
 
-    /// The slot that starts `offset` bytes into the slab; no number below slots_per_slab where none
-    /// does [Y3]. With stride = 2^k m, m odd, multiplying by the inverse of m modulo 2^64
-    /// takes the multiples of m, and only those, to their quotients, and rotating by k sends what
-    /// is no multiple of 2^k beyond the range: stride check, range check and division in one
-    /// multiply, no divide. (Warren, Hacker's Delight, 10-17.)
+    /// The slot whose object starts `offset` bytes behind that of slot 0; no number below
+    /// slots_per_slab where none does [Y3]. With stride = 2^k m, m odd, multiplying by the inverse
+    /// of m modulo 2^64 takes the multiples of m, and only those, to their quotients, and rotating
+    /// by k sends what is no multiple of 2^k beyond the range: stride check, range check and
+    /// division in one multiply, no divide. (Warren, Hacker's Delight, 10-17.)
     [[nodiscard]] constexpr std::size_t slot_at(std::size_t offset) const noexcept {
         return std::rotr(offset * inverse, std::countr_zero(stride));
     }
@@ -1429,6 +1471,18 @@ constexpr std::size_t inverse_of_odd_part(std::size_t value) noexcept {
         inverse *= 2 - odd * inverse;
     }
     return inverse;
+}
+
+/// What stands before an object: nothing, or a zone as wide as 16 bytes or the alignment.
+constexpr std::size_t front_of(Checks checks, std::size_t alignment) noexcept {
+    if (checks != Checks::debug) return 0;
+    return alignment > 16 ? alignment : 16;
+}
+
+/// What stands behind it: nothing; a canary; a zone and two addresses (guards.hpp).
+constexpr std::size_t behind_of(Checks checks) noexcept {
+    if (checks == Checks::hardened) return sizeof(std::uint64_t);
+    return checks == Checks::debug ? 16 + 2 * sizeof(void*) : 0;
 }
 
 /// The least common multiple of a number and a power of two.
@@ -1532,7 +1586,9 @@ constexpr ConfigError first_error(const CacheConfig& config) noexcept {
                                           const CacheConfig& config) noexcept {
     Layout given;
     given.object_size = size;
-    given.stride = align_up(size, alignment);
+    given.front = detail::front_of(config.checks, alignment);
+    given.behind = detail::behind_of(config.checks);
+    given.stride = align_up(given.front + size + given.behind, alignment);
     given.inverse = detail::inverse_of_odd_part(given.stride);
     given.page_size = config.page_size;
     given.slab_size = config.slab_size;
@@ -1703,6 +1759,236 @@ consteval bool check_config() {
         return true;
     }
 }
+
+}  // namespace slab_allocator
+
+// guards.hpp -- what stands around an object and in a free one, at the levels that have it.
+//
+//      hardened   slot -> | object ............... | canary |          canary: 8 bytes, keyed
+//      debug      slot -> | front zone | object .. | back zone | allocated by | freed by |
+//
+//                   live                              free
+//      hardened   canary(address, secret)           all zeros, canary inverted
+//      debug      both zones 0xfd                   all 0x5a, both zones 0xfd
+//
+// A free object is made so by its free and looked at before it is handed out again, a live one is
+// looked at by its free: a write after free and an overflow are found then, with the first wrong
+// byte. An overflow that an attacker plans needs the canary, and that needs the secret. (Zero on
+// free, verified, and a canary keyed by the address: hardened_malloc. Red zones, poison, and who
+// allocated and freed: SLUB's debugging.)
+//
+// Slots that were never handed out are made free when they are first taken out of their slab: a new
+// slab is not written through.
+//
+// Invariants
+//   [G1] a slot below SlabInfo::untouched, that is no live object, is as a free one must be
+//   [G2] a live object has the guards of a live one
+//   [G3] levels none and misuse: no byte, no instruction
+
+namespace slab_allocator {
+
+/// The first wrong byte of an object and its guards, counted from the object's first; and what that
+/// means. Defect::None: there is none.
+struct Wrong {
+    Defect defect = Defect::None;
+    std::ptrdiff_t offset = 0;
+};
+
+namespace detail {
+
+inline void fill_bytes(std::byte* to, std::size_t size, std::uint8_t value) noexcept {
+    __builtin_memset(to, value, size);
+}
+
+/// The index of the first byte that is not `value`; `size`: all are.
+[[nodiscard]] inline std::size_t first_other_byte(const std::byte* from, std::size_t size,
+                                                  std::uint8_t value) noexcept {
+    const std::uint64_t eight = std::uint64_t{value} * 0x0101'0101'0101'0101U;
+    std::size_t index = 0;
+    for (; index + sizeof eight <= size; index += sizeof eight) {
+        std::uint64_t found = 0;
+        __builtin_memcpy(&found, from + index, sizeof found);
+        if (found != eight) break;
+    }
+    while (index < size && from[index] == std::byte{value})
+        ++index;
+    return index;
+}
+
+/// A permutation of 64 bits in which each bit of the result depends on all. (Steele, Lea and Flood
+/// 2014, the finaliser of SplitMix.)
+[[nodiscard]] constexpr std::uint64_t mixed(std::uint64_t value) noexcept {
+    value = (value ^ (value >> 30)) * 0xbf58'476d'1ce4'e5b9U;
+    value = (value ^ (value >> 27)) * 0x94d0'49bb'1331'11ebU;
+    return value ^ (value >> 31);
+}
+
+}  // namespace detail
+
+/// A secret and random numbers that follow from it: SplitMix, no secret of cryptography. It comes
+/// from the backend, if that has `std::uint64_t secret()`, else from addresses.
+class Secret {
+public:
+    /// The first call counts.
+    void seed(std::uint64_t entropy) noexcept {
+        if (secret_ != 0) return;
+        secret_ = detail::mixed(entropy) | 1;
+        state_ = detail::mixed(secret_);
+    }
+    [[nodiscard]] std::uint64_t of(std::uintptr_t address) const noexcept {
+        return detail::mixed(address ^ secret_);
+    }
+    [[nodiscard]] std::uint64_t next() noexcept {
+        return detail::mixed(state_ += 0x9e37'79b9'7f4a'7c15U);
+    }
+    /// A number below `bound`, which is less than 2^32.
+    [[nodiscard]] std::size_t below(std::size_t bound) noexcept {
+        return static_cast<std::size_t>(((next() >> 32) * bound) >> 32);
+    }
+
+private:
+    std::uint64_t secret_ = 0;
+    std::uint64_t state_ = 0;
+};
+
+/// Levels none and misuse [G3].
+template <Layout layout, Checks checks>
+class Guards {
+public:
+    static constexpr bool active = false;
+
+    [[nodiscard]] static const void* identity(const void* cache, const void*) noexcept {
+        return cache;
+    }
+};
+
+template <Layout layout>
+class Guards<layout, Checks::hardened> {
+public:
+    static constexpr bool active = true;
+    static constexpr bool knows_who = false;
+
+    [[nodiscard]] Secret& secret() noexcept { return secret_; }
+
+    /// What a SlabInfo of the cache says of its owner: nobody else can know.
+    [[nodiscard]] const void* identity(const void* cache, const void* slab_info) const noexcept {
+        return disguised(cache, secret_.of(address_of(slab_info)));
+    }
+
+    void make_free(std::byte* object, const void*) const noexcept {
+        detail::fill_bytes(object, layout.object_size, 0);
+        put_canary(object, ~canary_of(object));
+    }
+    void make_live(std::byte* object, const void*) const noexcept {
+        put_canary(object, canary_of(object));
+    }
+
+    [[nodiscard]] Wrong wrong_of_free(const std::byte* object) const noexcept {
+        const std::size_t other = detail::first_other_byte(object, layout.object_size, 0);
+        if (other != layout.object_size) [[unlikely]]
+            return {Defect::WriteAfterFree, static_cast<std::ptrdiff_t>(other)};
+        return wrong_canary(object, ~canary_of(object));
+    }
+    [[nodiscard]] Wrong wrong_of_live(const std::byte* object) const noexcept {
+        return wrong_canary(object, canary_of(object));
+    }
+
+private:
+    [[nodiscard]] std::uint64_t canary_of(const std::byte* object) const noexcept {
+        return secret_.of(address_of(object));
+    }
+    static void put_canary(std::byte* object, std::uint64_t canary) noexcept {
+        __builtin_memcpy(object + layout.object_size, &canary, sizeof canary);
+    }
+    [[nodiscard]] static Wrong wrong_canary(const std::byte* object,
+                                            std::uint64_t canary) noexcept {
+        std::uint64_t found = 0;
+        __builtin_memcpy(&found, object + layout.object_size, sizeof found);
+        if (found == canary) [[likely]]
+            return {};
+        std::size_t offset = layout.object_size;
+        std::byte expected[sizeof canary];
+        __builtin_memcpy(expected, &canary, sizeof canary);
+        while (object[offset] == expected[offset - layout.object_size])
+            ++offset;
+        return {Defect::Overflow, static_cast<std::ptrdiff_t>(offset)};
+    }
+
+    Secret secret_;
+};
+
+template <Layout layout>
+class Guards<layout, Checks::debug> {
+public:
+    static constexpr bool active = true;
+    static constexpr bool knows_who = true;
+    static constexpr std::uint8_t zone = 0xfd;
+    static constexpr std::uint8_t fresh = 0xcd;  // allocated, not written
+    static constexpr std::uint8_t poison = 0x5a;
+
+    [[nodiscard]] Secret& secret() noexcept { return secret_; }
+
+    [[nodiscard]] static const void* identity(const void* cache, const void*) noexcept {
+        return cache;
+    }
+
+    void make_free(std::byte* object, const void* by) const noexcept {
+        detail::fill_bytes(object - layout.front, layout.front, zone);
+        detail::fill_bytes(object, layout.object_size, poison);
+        detail::fill_bytes(object + layout.object_size, back_zone, zone);
+        put(object, freed, by);
+    }
+    void make_live(std::byte* object, const void* by) const noexcept {
+        detail::fill_bytes(object, layout.object_size, fresh);
+        put(object, allocated, by);
+    }
+    /// A slot that nobody had yet.
+    void forget_who(std::byte* object) const noexcept { put(object, allocated, nullptr); }
+
+    [[nodiscard]] Wrong wrong_of_free(const std::byte* object) const noexcept {
+        const std::size_t other = detail::first_other_byte(object, layout.object_size, poison);
+        if (other != layout.object_size) [[unlikely]]
+            return {Defect::WriteAfterFree, static_cast<std::ptrdiff_t>(other)};
+        return wrong_of_live(object);
+    }
+    [[nodiscard]] Wrong wrong_of_live(const std::byte* object) const noexcept {
+        const std::size_t back =
+            detail::first_other_byte(object + layout.object_size, back_zone, zone);
+        if (back != back_zone) [[unlikely]]
+            return {Defect::Overflow, static_cast<std::ptrdiff_t>(layout.object_size + back)};
+        const std::size_t front =
+            detail::first_other_byte(object - layout.front, layout.front, zone);
+        if (front != layout.front) [[unlikely]] {
+            return {Defect::Overflow,
+                    static_cast<std::ptrdiff_t>(front) - static_cast<std::ptrdiff_t>(layout.front)};
+        }
+        return {};
+    }
+
+    [[nodiscard]] static const void* allocated_by(const std::byte* object) noexcept {
+        return who(object, allocated);
+    }
+    [[nodiscard]] static const void* freed_by(const std::byte* object) noexcept {
+        return who(object, freed);
+    }
+
+private:
+    static constexpr std::size_t marks = 2 * sizeof(void*);
+    static constexpr std::size_t back_zone = layout.behind - marks;
+    static constexpr std::size_t allocated = layout.object_size + back_zone;
+    static constexpr std::size_t freed = allocated + sizeof(void*);
+
+    static void put(std::byte* object, std::size_t mark, const void* by) noexcept {
+        __builtin_memcpy(object + mark, &by, sizeof by);
+    }
+    [[nodiscard]] static const void* who(const std::byte* object, std::size_t mark) noexcept {
+        const void* by = nullptr;
+        __builtin_memcpy(&by, object + mark, sizeof by);
+        return by;
+    }
+
+    Secret secret_;
+};
 
 }  // namespace slab_allocator
 
@@ -1996,7 +2282,8 @@ public:
     /// does, whatever the address.
     [[nodiscard]] static std::size_t slot_of(const SlabInfo& slab_info,
                                              const std::byte* object) noexcept {
-        return layout.slot_at(address_of(object) - address_of(slab_of(slab_info, object)));
+        const std::byte* const slab = slab_of(slab_info, object);
+        return layout.slot_at(address_of(object) - address_of(slab) - layout.front);
     }
 
     /// The first of the info_slots slots that the SlabInfo itself covers.
@@ -2010,6 +2297,23 @@ public:
                                                std::size_t word) noexcept {
         if constexpr (layout.info_slots == 0) return 0;
         return FreeMap::bits_of(info_slot(slab_info), layout.info_slots, word);
+    }
+
+    /// Does the map or the array know a page of what is to be a new slab?
+    [[nodiscard]] static bool in_use([[maybe_unused]] Backend& backend,
+                                     [[maybe_unused]] const std::byte* slab) noexcept {
+        if constexpr (layout.uses_map()) {
+            for (std::size_t page = 0; page < layout.pages_per_slab(); ++page) {
+                if (find(backend, slab + page * layout.page_size) != nullptr) return true;
+            }
+            return false;
+        } else if constexpr (layout.row == Row::LargeByPageFrames) {
+            const SlabInfo* const frame = find(backend, slab);
+            return frame != nullptr && is_aligned(frame, alignof(SlabInfo)) &&
+                   frame->owner != nullptr;
+        } else {
+            return false;  // nobody knows: a new slab is not read
+        }
     }
 
     /// Places the SlabInfo of a new slab, all slots free and nobody's, and tells the map. nullptr:
@@ -2027,13 +2331,21 @@ public:
                 give_place(backend, place);
                 return nullptr;
             }
+            if (overlaps(place, slab)) [[unlikely]] {
+                report({.defect = Defect::MemoryInUse,
+                        .pointer = place,
+                        .cache = cache,
+                        .slab = slab});
+                give_place(backend, place);
+                return nullptr;
+            }
         }
         SlabInfo* const slab_info = ::new (static_cast<void*>(place)) SlabInfo;
         slab_info->slab = slab;
         slab_info->free_number = static_cast<std::uint16_t>(layout.objects_per_slab);
         slab_info->map.fill(layout.slots_per_slab, info_slot(*slab_info), layout.info_slots);
         if constexpr (layout.uses_map()) {
-            if (!save_pages(backend, *slab_info)) {
+            if (!save_pages(backend, *slab_info, cache)) {
                 give_place(backend, slab_info);
                 return nullptr;
             }
@@ -2071,12 +2383,30 @@ private:
         if constexpr (layout.row == Row::LargeByMap) backend.free_slab_info(slab_info);
     }
 
-    [[nodiscard]] static bool save_pages(Backend& backend, SlabInfo& slab_info) noexcept {
+    [[nodiscard]] static bool overlaps(const SlabInfo* place, const std::byte* slab) noexcept {
+        const std::uintptr_t start = address_of(slab);
+        return address_of(place) < start + layout.slab_size &&
+               address_of(place) + sizeof(SlabInfo) > start;
+    }
+
+    [[nodiscard]] static bool save_pages(Backend& backend, SlabInfo& slab_info,
+                                         [[maybe_unused]] const void* cache) noexcept {
         const std::uintptr_t slab = address_of(slab_info.slab);
         for (std::size_t page = 0; page < layout.pages_per_slab(); ++page) {
             if (!save_page(backend, slab + page * layout.page_size, slab_info)) {
                 delete_pages(backend, slab, page);
                 return false;
+            }
+            if constexpr (checked) {
+                std::byte* const start = slab_info.slab + page * layout.page_size;
+                if (find(backend, start) != &slab_info) [[unlikely]] {
+                    report({.defect = Defect::BackendLostSlab,
+                            .pointer = start,
+                            .cache = cache,
+                            .slab = slab_info.slab});
+                    delete_pages(backend, slab, page + 1);
+                    return false;
+                }
             }
         }
         return true;
@@ -2235,8 +2565,24 @@ public:
 
     /// Requires: !full(), and checked: !occupied(object). Not checked.
     void push(std::byte* object, SlabInfo* slab_info) noexcept {
-        put(object, top_, slab_info);
-        ++top_;
+        std::byte** const place = top_;  // what is stored there does not move it
+        put(object, place, slab_info);
+        top_ = place + 1;
+        forget_popped();
+    }
+
+    /// push, but to a random place: what stood there comes out first. Costs: O(1).
+    template <typename Random>
+    void bury(std::byte* object, SlabInfo* slab_info, Random& random) noexcept {
+        push(object, slab_info);
+        swap(size() - 1, random.below(size()));
+    }
+
+    /// Brings all into random order.
+    template <typename Random>
+    void shuffle(Random& random) noexcept {
+        for (std::size_t rank = size(); rank > 1; --rank)
+            swap(rank - 1, random.below(rank));
         forget_popped();
     }
 
@@ -2255,7 +2601,9 @@ public:
         requires checked
     {
         const std::byte* const* const place = bottom() + ranks_.rank_of(object);
-        return ranks_.same_class(*place, object) && place < top_;  // the second is hard to foresee
+        if (!ranks_.same_class(*place, object)) [[likely]]
+            return false;
+        return place < top_;  // hard to foresee: the last thing to ask
     }
 
     /// Costs: one comparison where checked, one an object else.
@@ -2330,6 +2678,18 @@ private:
         ranks_.put(object, static_cast<std::size_t>(place - bottom()));
         if constexpr (with_infos) infos_[place - bottom()] = slab_info;
         *place = object;
+    }
+
+    void swap(std::size_t one, std::size_t other) noexcept {
+        std::byte* const first = bottom()[one];
+        SlabInfo* first_info = nullptr;
+        SlabInfo* other_info = nullptr;
+        if constexpr (with_infos) {
+            first_info = infos_[one];
+            other_info = infos_[other];
+        }
+        put(bottom()[other], bottom() + one, other_info);
+        put(first, bottom() + other, first_info);
     }
 
     /// All slots of a word, as of a slab that nobody has churned: known numbers, for the compiler
@@ -2554,6 +2914,8 @@ class Cache {
     static constexpr Layout layout = layout_of<T, Config>;
     static constexpr bool checked = Config.checks != Checks::none;
     using Place = Placement<layout, Backend, checked>;
+    using Guard = Guards<layout, Config.checks>;
+    static constexpr bool guarded = Guard::active;
     using Recent = RecentObjects<layout.stride, layout.objects_per_slab, checked,
                                  checked && layout.uses_map()>;
     using Lists = SlabLists<layout.objects_per_slab>;
@@ -2588,6 +2950,7 @@ public:
     /// Returns: uninitialised memory for one T, or nullptr where the backend refuses; everything is
     /// then as before. Costs: O(1); a new slab is not written through.
     [[nodiscard]] T* alloc() noexcept {
+        if constexpr (guarded) return alloc_guarded();
         if (std::byte* const memory = recent_.pop(); memory != nullptr) [[likely]]
             return object_at(memory);
         return alloc_from_slabs();
@@ -2597,7 +2960,9 @@ public:
     /// question to the map, where there is one.
     void free(T* object) noexcept {
         std::byte* const memory = memory_of(object);
-        if constexpr (checked) {
+        if constexpr (guarded) {
+            free_guarded(memory);
+        } else if constexpr (checked) {
             if (recent_.push_again(memory)) [[likely]]
                 return;
             free_checked(memory);
@@ -2654,6 +3019,7 @@ public:
     /// before.
     [[nodiscard]] bool alloc_bulk(std::span<T*> objects) noexcept {
         if (!take_slabs_for(objects.size())) return false;
+        if constexpr (guarded) return alloc_each(objects);
         std::size_t done = 0;
         while (done < objects.size() && !recent_.empty())
             objects[done++] = object_at(recent_.pop());
@@ -2668,6 +3034,12 @@ public:
     void free_bulk(std::span<T* const> objects) noexcept {
         if constexpr (checked) {
             if (!mark_all(objects)) return;
+        }
+        if constexpr (guarded) {
+            unmark_all(objects);
+            for (T* const object : objects)
+                free(object);
+            return;
         }
         recent_.forget_popped();
         give_back_all(objects, [&](std::size_t index) {
@@ -2733,11 +3105,28 @@ public:
                !recent_.contains(memory);
     }
 
+    /// Is `pointer` the start of a slot that is out of its slab: a live object, or one at the
+    /// cache's hand? For a layer that keeps freed objects in front of the cache. It reads nothing
+    /// of the cache but what stays as it is while a live object lives, so of such a one it may be
+    /// asked without the lock that the cache is under, where the backend's look-up may be.
+    /// Costs: O(1).
+    [[nodiscard]] bool is_out(const T* pointer) noexcept {
+        const std::byte* const memory = memory_of(const_cast<T*>(pointer));
+        SlabInfo* const slab_info = Place::find(backend_, memory);
+        if constexpr (layout.row != Row::SmallByMask) {
+            if (slab_info == nullptr) return false;
+        }
+        if (slab_info->owner != guards_.identity(this, slab_info)) return false;
+        const std::size_t slot = Place::slot_of(*slab_info, memory);
+        return slot < layout.slots_per_slab && !slab_info->map.is_free_unlocked(slot);
+    }
+
     /// Costs: O(1): what lies at the cache's hand goes back to its slabs first, so that the numbers
     /// are exact, and so may Free slabs to the backend.
     [[nodiscard]] CacheStatistics statistics() noexcept {
         settle_recent();
         give_back_surplus();
+        settle_recent();  // the backend may have called the cache [C3]
         note_peak();
         const std::size_t slabs = lists_.slabs_number();
         const std::size_t infos = layout.row == Row::LargeByMap ? sizeof(SlabInfo) : 0;
@@ -2768,6 +3157,14 @@ public:
 
     [[nodiscard]] constexpr Backend& backend() noexcept { return backend_; }
     [[nodiscard]] constexpr const Backend& backend() const noexcept { return backend_; }
+
+    /// Level debug: who allocates and frees from now on, for its reports; nullptr: the return
+    /// address of each call.
+    void set_tag(const void* tag) noexcept
+        requires(Config.checks == Checks::debug)
+    {
+        tag_ = tag;
+    }
 
     /// Walks everything. Returns: the first inconsistency, or Defect::None; tells no handler and
     /// changes nothing. Costs: O(slots).
@@ -2800,6 +3197,7 @@ public:
                 if (other == memory) return corrupted(memory);
             }
         }
+        if constexpr (guarded) return wrong_anywhere();
         return {};
     }
 
@@ -2827,7 +3225,7 @@ private:
     }
     [[nodiscard]] static std::byte* memory_of(std::byte* object) noexcept { return object; }
     [[nodiscard]] static std::byte* word_start(SlabInfo& slab_info, std::size_t word) noexcept {
-        return slab_info.slab + word * word_bytes;
+        return slab_info.slab + word * word_bytes + layout.front;
     }
 
     // ---- The way of an object: slow paths -------------------------------------------------------
@@ -2837,7 +3235,7 @@ private:
         if constexpr (layout.row != Row::SmallByMask) {
             if (slab_info == nullptr) return false;
         }
-        if (slab_info->owner != this) return false;
+        if (slab_info->owner != guards_.identity(this, slab_info)) return false;
         const std::size_t slot = Place::slot_of(*slab_info, memory);
         return slot < layout.slots_per_slab && !slab_info->map.is_free(slot);
     }
@@ -2879,6 +3277,7 @@ private:
             lists_.took(*slab_info, recent_.size() - before);
             slab_info = lists_.fullest_partial();  // a Free slab is opened for an empty hand only
         } while (more && slab_info != nullptr);
+        if constexpr (guarded) recent_.shuffle(guards_.secret());
         note_peak();
         settle_limit();
         return true;
@@ -2933,12 +3332,15 @@ private:
     }
 
     /// Takes bits out of a map; the caller tells lists_.
-    static void take(SlabInfo& slab_info, std::size_t word, std::uint64_t bits,
-                     std::uint64_t covered) noexcept {
+    void take(SlabInfo& slab_info, std::size_t word, std::uint64_t bits,
+              std::uint64_t covered) noexcept {
         if (bits == 0) return;
         slab_info.map.take(word, bits, covered);
         const std::size_t end = word * FreeMap::bits_per_word + highest_bit(bits) + 1;
-        if (end > slab_info.untouched) slab_info.untouched = static_cast<std::uint16_t>(end);
+        if (end > slab_info.untouched) {
+            if constexpr (guarded) prepare(slab_info, slab_info.untouched, end);
+            slab_info.untouched = static_cast<std::uint16_t>(end);
+        }
     }
 
     /// free, where the recent objects are full, or another has the object's place (or the object
@@ -2951,7 +3353,7 @@ private:
         if (recent_.size() == Recent::capacity) {
             if (empty_recent(Recent::capacity / 2)) empty_recent(0);  // [C5]
             if (has_place(memory)) {
-                recent_.push(memory, slab_info);
+                keep(memory, slab_info);
                 return give_back_surplus();
             }
         }
@@ -2962,6 +3364,15 @@ private:
         lists_.gave_back_in_all(1);
         if (gave_back(*slab_info, 1)) empty_recent(0);  // [C5]
         give_back_surplus();
+    }
+
+    /// Takes an object into the recent ones.
+    void keep(std::byte* memory, SlabInfo* slab_info) noexcept {
+        if constexpr (guarded) {
+            recent_.bury(memory, slab_info, guards_.secret());
+        } else {
+            recent_.push(memory, slab_info);
+        }
     }
 
     [[nodiscard]] bool has_place(const std::byte* memory) const noexcept {
@@ -3039,7 +3450,7 @@ private:
         }
         const std::size_t word = slot / length;
         const std::uintptr_t start =
-            address_of(Place::slab_of(slab_info, memory)) + word * word_bytes;
+            address_of(Place::slab_of(slab_info, memory)) + word * word_bytes + layout.front;
         const std::size_t left = layout.slots_per_slab - word * length;
         const std::size_t slots = left < length ? left : length;
         std::uint64_t bits = std::uint64_t{1} << (slot % length);
@@ -3121,13 +3532,19 @@ private:
                 backend_.free_slab(slab, layout.slab_size, layout.slab_alignment);
                 return false;
             }
+            if (Place::in_use(backend_, slab)) [[unlikely]] {
+                // Not given back: another slab lies there.
+                report({.defect = Defect::MemoryInUse, .pointer = slab, .cache = this});
+                return false;
+            }
         }
+        if constexpr (guarded) guards_.secret().seed(entropy(slab));
         SlabInfo* const slab_info = Place::enter(backend_, slab, this);
         if (slab_info == nullptr) {
             backend_.free_slab(slab, layout.slab_size, layout.slab_alignment);
             return false;
         }
-        slab_info->owner = this;
+        slab_info->owner = guards_.identity(this, slab_info);
         lists_.add(*slab_info);
         if (lists_.slabs_number() > peak_slabs_number_) peak_slabs_number_ = lists_.slabs_number();
         settle_limit();
@@ -3137,6 +3554,12 @@ private:
     /// It dies in this order: off its list, nobody's, unknown to the map, its SlabInfo, its pages.
     void remove_slab(SlabInfo& slab_info) noexcept {
         std::byte* const slab = slab_info.slab;
+        if constexpr (Config.checks == Checks::debug) {
+            if (slab_info.free_number == layout.objects_per_slab) {
+                const DefectReport wrong = wrong_in(slab_info);
+                if (wrong.defect != Defect::None) report(wrong);  // written to, never used again
+            }
+        }
         lists_.remove(slab_info);
         settle_limit();
         Place::leave(backend_, slab_info);
@@ -3162,12 +3585,26 @@ private:
         settle_recent();
         const std::size_t live = lists_.taken_objects_number();
         if constexpr (checked) {
-            if (live != 0) {
-                report({.defect = Defect::Leak, .cache = this, .objects_number = live});
-            }
+            if (live != 0) report_leaks(live);
         }
         while (SlabInfo* const slab_info = lists_.any())
             remove_slab(*slab_info);
+    }
+
+    /// Level debug: one by one.
+    void report_leaks(std::size_t live) noexcept {
+        if constexpr (Config.checks == Checks::debug) {
+            for_each([&](T* object) {
+                DefectReport leak{.defect = Defect::Leak,
+                                  .pointer = object,
+                                  .cache = this,
+                                  .objects_number = live--};
+                say_who(leak, memory_of(object));
+                report(leak);
+            });
+        } else {
+            report({.defect = Defect::Leak, .cache = this, .objects_number = live});
+        }
     }
 
     // ---- Defects --------------------------------------------------------------------------------
@@ -3177,7 +3614,7 @@ private:
         DefectReport result{.defect = Defect::ForeignPointer, .pointer = memory, .cache = this};
         SlabInfo* const slab_info = Place::find(backend_, memory);
         if (slab_info == nullptr || slab_info->owner == nullptr) return result;
-        if (slab_info->owner != this) {
+        if (slab_info->owner != guards_.identity(this, slab_info)) {
             // The mask row may be looking at anything: a SlabInfo at least knows its own slab.
             const bool is_slab_info = layout.row != Row::SmallByMask ||
                                       slab_info->slab == block_of(memory, layout.slab_size);
@@ -3195,6 +3632,7 @@ private:
         } else {
             result.defect =
                 result.slot >= slab_info->untouched ? Defect::NeverAllocated : Defect::DoubleFree;
+            if (result.defect == Defect::DoubleFree) say_who(result, memory);
         }
         return result;
     }
@@ -3220,7 +3658,16 @@ private:
                 report(wrong);
                 return false;
             }
-            done += mark_group(*slab_info, objects.subspan(done));
+            if constexpr (guarded) {
+                const Wrong wrong = guards_.wrong_of_live(memory);
+                if (wrong.defect != Defect::None) {
+                    unmark_all(objects.first(done));
+                    report(report_of(wrong, *slab_info, memory));
+                    return false;
+                }
+            }
+            const std::size_t at_once = guarded ? 1 : objects.size() - done;
+            done += mark_group(*slab_info, objects.subspan(done, at_once));
         }
         return true;
     }
@@ -3251,6 +3698,131 @@ private:
         }
     }
 
+    // ---- Objects with guards: levels hardened and debug -----------------------------------------
+
+    /// Objects that stay at the cache's hand as long as there are others: what was freed comes back
+    /// late, and nobody knows when.
+    static constexpr std::size_t delay = enough_filled / 2;
+
+    [[nodiscard, gnu::noinline]] T* alloc_guarded() noexcept {
+        const void* const by = who(__builtin_return_address(0));
+        for (;;) {
+            if (recent_.size() <= delay) static_cast<void>(fill_recent());
+            while (recent_.empty()) {
+                if (!fill_recent() && !add_slab()) {
+                    ++failures_number_;
+                    return nullptr;
+                }
+            }
+            std::byte* const memory = recent_.pop();
+            const Wrong wrong = guards_.wrong_of_free(memory);
+            if (wrong.defect == Defect::None) [[likely]] {
+                guards_.make_live(memory, by);
+                return object_at(memory);
+            }
+            SlabInfo* const slab_info = Place::find(backend_, memory);
+            report(report_of(wrong, *slab_info, memory));
+            guards_.make_free(memory, by);  // it goes on as a free object, and another is tried
+            free_to_slab(memory, slab_info);
+        }
+    }
+
+    [[gnu::noinline]] void free_guarded(std::byte* memory) noexcept {
+        if (memory == nullptr) return;
+        SlabInfo* const slab_info = Place::find(backend_, memory);
+        if (!is_taken(slab_info, memory) || recent_.contains(memory)) [[unlikely]]
+            return refuse(memory);
+        const Wrong wrong = guards_.wrong_of_live(memory);
+        if (wrong.defect != Defect::None) [[unlikely]]
+            return report(report_of(wrong, *slab_info, memory));
+        guards_.make_free(memory, who(__builtin_return_address(0)));
+        const bool drains = slab_info->list >= draining_from_;
+        if (recent_.full() || drains || recent_.occupied(memory)) {
+            return free_to_slab(memory, slab_info);
+        }
+        keep(memory, slab_info);
+    }
+
+    /// alloc_bulk, where there are as many objects as are wanted. Returns: whether.
+    [[nodiscard]] bool alloc_each(std::span<T*> objects) noexcept {
+        for (std::size_t done = 0; done < objects.size(); ++done) {
+            objects[done] = alloc_guarded();
+            if (objects[done] != nullptr) continue;
+            while (done-- > 0) {
+                free(objects[done]);
+                objects[done] = nullptr;
+            }
+            return false;
+        }
+        return true;
+    }
+
+    [[nodiscard]] const void* who(const void* address) const noexcept {
+        if constexpr (Config.checks == Checks::debug) return tag_ != nullptr ? tag_ : address;
+        return address;
+    }
+
+    /// What the secret is made of.
+    [[nodiscard]] std::uint64_t entropy(const std::byte* slab) noexcept {
+        if constexpr (requires { std::uint64_t{backend_.secret()}; }) {
+            return backend_.secret();
+        } else {
+            return detail::mixed(address_of(slab)) ^ address_of(this);
+        }
+    }
+
+    /// Slots `first` .. `end - 1` are handed out for the first time [G1].
+    void prepare(const SlabInfo& slab_info, std::size_t first, std::size_t end) noexcept {
+        for (std::size_t slot = first; slot < end; ++slot) {
+            if (slot - Place::info_slot(slab_info) < layout.info_slots) continue;
+            std::byte* const object = slab_info.slab + layout.offset_of(slot) + layout.front;
+            guards_.make_free(object, nullptr);
+            if constexpr (Guard::knows_who) guards_.forget_who(object);
+        }
+    }
+
+    [[nodiscard]] DefectReport report_of(const Wrong& wrong, const SlabInfo& slab_info,
+                                         const std::byte* memory) const noexcept {
+        DefectReport result{.defect = wrong.defect,
+                            .pointer = memory,
+                            .cache = this,
+                            .slab = slab_info.slab,
+                            .slot = Place::slot_of(slab_info, memory),
+                            .offset = wrong.offset};
+        say_who(result, memory);
+        return result;
+    }
+    static void say_who([[maybe_unused]] DefectReport& report,
+                        [[maybe_unused]] const std::byte* memory) noexcept {
+        if constexpr (Config.checks == Checks::debug) {
+            report.allocated_by = Guard::allocated_by(memory);
+            report.freed_by = Guard::freed_by(memory);
+        }
+    }
+
+    /// The first object of a slab that is not as it must be [G1] [G2].
+    [[nodiscard]] DefectReport wrong_in(const SlabInfo& slab_info) const noexcept {
+        for (std::size_t slot = 0; slot < slab_info.untouched; ++slot) {
+            if (slot - Place::info_slot(slab_info) < layout.info_slots) continue;
+            const std::byte* const object = slab_info.slab + layout.offset_of(slot) + layout.front;
+            const bool is_free = slab_info.map.is_free(slot) || recent_.contains(object);
+            const Wrong wrong =
+                is_free ? guards_.wrong_of_free(object) : guards_.wrong_of_live(object);
+            if (wrong.defect != Defect::None) return report_of(wrong, slab_info, object);
+        }
+        return {};
+    }
+
+    [[nodiscard]] DefectReport wrong_anywhere() noexcept {
+        for (std::size_t number = 0; number < Lists::lists_number; ++number) {
+            for (const SlabInfo& slab_info : lists_.list(number)) {
+                const DefectReport wrong = wrong_in(slab_info);
+                if (wrong.defect != Defect::None) return wrong;
+            }
+        }
+        return {};
+    }
+
     // ---- Walks ----------------------------------------------------------------------------------
 
     template <typename F>
@@ -3272,7 +3844,7 @@ private:
 
     [[nodiscard]] Defect defect_of(SlabInfo& slab_info, std::size_t number) noexcept {
         const bool sound =
-            slab_info.owner == this && slab_info.list == number &&
+            slab_info.owner == guards_.identity(this, &slab_info) && slab_info.list == number &&
             slab_info.list_most == Lists::most_on(number) &&
             number == Lists::list_for(slab_info.free_number) &&
             slab_info.map.consistent(layout.slots_per_slab, Place::info_slot(slab_info),
@@ -3288,8 +3860,13 @@ private:
         return Defect::None;
     }
 
+    struct NoTag {};
+
     Recent recent_;
     [[no_unique_address]] Backend backend_{};
+    [[no_unique_address]] Guard guards_;
+    [[no_unique_address]] std::conditional_t<Config.checks == Checks::debug, const void*, NoTag>
+        tag_{};
     Lists lists_;
     std::size_t draining_from_ = Lists::lists_number;  // [C5]
     std::size_t kept_free_slabs_ = Config.retained_free_slabs;
@@ -3820,6 +4397,1527 @@ private:
     SlabInfo* kept_ = nullptr;  // [U3]
     Runs others_;               // [U2]
     Runs partial_[partial_lists];
+};
+
+}  // namespace slab_allocator
+
+// magazine.hpp -- a stack of free objects that travels as one, and a stack of such magazines.
+//
+//      objects   | null | . | . | . |          |      the lowest `number` after the null
+//                       ^bottom      ^top      ^end
+//
+// After Bonwick and Adams, "Magazines and Vmem" (2001). Every magazine has the same size, a quarter
+// of a page, and holds as many objects as its owner fills in ("rounds"), so that a change of the
+// rounds leaves no magazine of a wrong size behind.
+//
+// Invariants
+//   [M1] objects[0] is null, and no object below top is: the pop of an empty magazine finds null
+//   [M2] at rest, number says where top is; in a CPU's hand, the CPU's slot does
+
+namespace slab_allocator {
+
+template <typename Object>
+class Magazine {
+public:
+    static constexpr std::size_t capacity = 123;  // four of them and a SlabInfo to 4096 bytes
+
+    Magazine() noexcept { objects_[0] = nullptr; }  // [M1] the rest is written when it is filled
+
+    [[nodiscard]] Object** bottom() noexcept { return objects_ + 1; }
+
+    Magazine* next = nullptr;
+    std::size_t number = 0;  // [M2]
+
+private:
+    Object* objects_[1 + capacity];
+};
+
+/// How many objects a magazine takes: few of large ones, so that what a CPU keeps is bounded.
+struct Rounds {
+    std::size_t least;
+    std::size_t first;
+    std::size_t most;
+};
+
+[[nodiscard]] constexpr Rounds rounds_for(std::size_t object_size, std::size_t capacity) noexcept {
+    const auto fitting = [&](std::size_t bytes, std::size_t limit) {
+        const std::size_t number = bytes / object_size < limit ? bytes / object_size : limit;
+        return number == 0 ? 1 : number;
+    };
+    constexpr std::size_t page = 4096;
+    return {.least = fitting(8 * page, 16),
+            .first = fitting(16 * page, 32),
+            .most = fitting(64 * page, capacity)};
+}
+
+/// Magazines, the last one first. It remembers the least it held, for the depot's working set.
+template <typename Object>
+class MagazineStack {
+public:
+    [[nodiscard]] constexpr bool empty() const noexcept { return top_ == nullptr; }
+    [[nodiscard]] constexpr std::size_t number() const noexcept { return number_; }
+
+    void push(Magazine<Object>& magazine) noexcept {
+        magazine.next = top_;
+        top_ = &magazine;
+        ++number_;
+    }
+
+    /// Returns: nullptr where there is none.
+    [[nodiscard]] Magazine<Object>* pop() noexcept {
+        Magazine<Object>* const magazine = top_;
+        if (magazine == nullptr) return nullptr;
+        top_ = magazine->next;
+        --number_;
+        if (number_ < least_) least_ = number_;
+        return magazine;
+    }
+
+    /// How many lay here idle since the last call: that many were never needed.
+    [[nodiscard]] std::size_t close_interval() noexcept {
+        const std::size_t idle = least_;
+        least_ = number_;
+        return idle < number_ ? idle : number_;
+    }
+
+private:
+    Magazine<Object>* top_ = nullptr;
+    std::size_t number_ = 0;
+    std::size_t least_ = 0;
+};
+
+}  // namespace slab_allocator
+
+// cpu_slot.hpp -- one CPU's two magazines: the hot path's whole world.
+//
+//      loaded     | null | . | . | . |    |     alloc pops, free pushes
+//                                     ^top ^limit
+//      previous   | null | ...                  empty or full, for the moment when loaded is
+//      nothing    | null |                      loaded before the first magazine and after the last
+//                        ^top ^limit
+//
+// Two magazines, so that a CPU at the border of one does not visit the depot in each call: after a
+// visit both a whole magazine of allocs and one of frees are served (Bonwick and Adams 2001).
+// `nothing` is always both empty and full, so that the hot path need not ask whether there is a
+// magazine (as the bootstrap sheaf of Linux).
+//
+// Who may touch a slot: the CPU that entered it, between seize() and release(); or the one who
+// claimed it, between claim() with everybody's barrier and busy() == false, and unclaim().
+//
+//      CPU        busy = 1 ; claimed?  no: touch ; busy = 0           yes: busy = 0 ; go elsewhere
+//      claimer    claimed = 1 ; barrier on all CPUs ; wait for busy == 0 ; touch ; claimed = 0
+//
+// That is Dekker's exclusion with the barrier on one side only: the CPU pays two plain stores and a
+// load of its own line, no atomic read-modify-write and no fence.
+//
+// Invariants
+//   [V1] top_ and limit_ point into loaded_, or into nothing_ where that is null
+//   [V2] nobody touches what lies below busy_ but by the rule above
+
+namespace slab_allocator {
+
+/// Alone in its cache lines, and in their neighbours that are prefetched with them.
+template <typename Object>
+class alignas(128) CpuSlot {
+public:
+    constexpr CpuSlot() noexcept = default;
+    CpuSlot(const CpuSlot&) = delete;  // top_ may point into it
+    CpuSlot& operator=(const CpuSlot&) = delete;
+
+    // ---- The hot path: by the CPU that entered the slot -----------------------------------------
+
+    /// nullptr: there is none, or the slot is claimed.
+    [[nodiscard]] Object* pop() noexcept {
+        if (!seize()) [[unlikely]]
+            return nullptr;
+        Object* const object = take();
+        release();
+        return object;
+    }
+
+    /// false: there is no room, or the slot is claimed.
+    [[nodiscard]] bool push(Object* object) noexcept {
+        if (!seize()) [[unlikely]]
+            return false;
+        const bool done = put(object);
+        release();
+        return done;
+    }
+
+    [[nodiscard]] bool seize() noexcept {
+        __atomic_store_n(&busy_, true, __ATOMIC_RELAXED);
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);  // the claimer's barrier does the rest
+        if (!__atomic_load_n(&claimed_, __ATOMIC_ACQUIRE)) [[likely]]
+            return true;
+        release();
+        return false;
+    }
+    void release() noexcept { __atomic_store_n(&busy_, false, __ATOMIC_RELEASE); }
+
+    // ---- Requires: seized, or claimed -----------------------------------------------------------
+
+    [[nodiscard]] Object* take() noexcept {
+        Object* const object = top_[-1];
+        if (object != nullptr) [[likely]]  // [M1]
+            --top_;
+        return object;
+    }
+    [[nodiscard]] bool put(Object* object) noexcept {
+        if (top_ == limit_) [[unlikely]]
+            return false;
+        *top_++ = object;
+        return true;
+    }
+
+    [[nodiscard]] bool has_magazine() const noexcept { return loaded_ != nullptr; }
+    [[nodiscard]] Magazine<Object>* previous() const noexcept { return previous_; }
+    [[nodiscard]] bool previous_has_objects() const noexcept {
+        return previous_ != nullptr && previous_->number != 0;
+    }
+    [[nodiscard]] bool previous_has_room(std::size_t rounds) const noexcept {
+        return previous_ != nullptr && previous_->number < rounds;
+    }
+
+    /// previous becomes loaded, and loaded previous.
+    void exchange(std::size_t rounds) noexcept { rotate(previous_, rounds); }
+
+    /// `magazine` becomes loaded, with room up to `rounds`, and loaded previous. What was previous
+    /// is the caller's.
+    void rotate(Magazine<Object>* magazine, std::size_t rounds) noexcept {
+        previous_ = put_down();
+        load(magazine, rounds);
+    }
+
+    [[nodiscard]] Magazine<Object>* take_previous() noexcept {
+        Magazine<Object>* const magazine = previous_;
+        previous_ = nullptr;
+        return magazine;
+    }
+
+    /// Both magazines, full or empty. The slot has none then.
+    void take_all(MagazineStack<Object>& to) noexcept {
+        if (Magazine<Object>* const magazine = put_down()) to.push(*magazine);
+        if (Magazine<Object>* const magazine = take_previous()) to.push(*magazine);
+    }
+
+    // ---- From outside ---------------------------------------------------------------------------
+
+    /// From now on, and a barrier on all CPUs, nobody enters. Returns: false: another has claimed.
+    [[nodiscard]] bool claim() noexcept {
+        return !__atomic_exchange_n(&claimed_, true, __ATOMIC_SEQ_CST);
+    }
+    /// Requires: claimed, and a barrier on all CPUs since then.
+    [[nodiscard]] bool busy() const noexcept { return __atomic_load_n(&busy_, __ATOMIC_ACQUIRE); }
+    void unclaim() noexcept { __atomic_store_n(&claimed_, false, __ATOMIC_RELEASE); }
+
+    /// Claims it for ever, before anybody else knows of it.
+    constexpr void close() noexcept { claimed_ = true; }
+
+private:
+    /// The loaded magazine, at rest; nullptr: there was none.
+    [[nodiscard]] Magazine<Object>* put_down() noexcept {
+        Magazine<Object>* const magazine = loaded_;
+        if (magazine != nullptr) {
+            magazine->number = static_cast<std::size_t>(top_ - magazine->bottom());  // [M2]
+        }
+        load(nullptr, 0);
+        return magazine;
+    }
+
+    void load(Magazine<Object>* magazine, std::size_t rounds) noexcept {
+        loaded_ = magazine;
+        if (magazine == nullptr) {
+            top_ = limit_ = nothing_ + 1;  // [V1]
+            return;
+        }
+        top_ = magazine->bottom() + magazine->number;
+        limit_ = magazine->bottom() + (magazine->number > rounds ? magazine->number : rounds);
+    }
+
+    bool busy_ = false;
+    bool claimed_ = false;
+    Object** top_ = nothing_ + 1;
+    Object** limit_ = nothing_ + 1;
+    Magazine<Object>* loaded_ = nullptr;
+    Magazine<Object>* previous_ = nullptr;
+    Object* nothing_[1] = {};
+};
+
+}  // namespace slab_allocator
+
+// cpus.hpp -- which slot is mine, and how it stays mine for the length of a pop: the policies.
+//
+//      Pin pin = enter();     pin.index < slots_number: nobody else enters this slot until ...
+//      leave(pin);            ... the caller left it;  == slots_number: the caller has none
+//
+// A policy keeps apart those who *enter* a slot. One who comes from outside, to empty it, is kept
+// apart by the slot itself (cpu_slot.hpp), with the help of synchronise().
+
+namespace slab_allocator {
+
+/// enter() and leave() stand in each alloc and free. The others are for slow paths, and are called
+/// with no slot entered and no lock held.
+template <typename Cpus>
+concept CpuPolicy = requires(Cpus& cpus, typename Cpus::Pin& pin) {
+    /// How many slots there are.
+    { Cpus::slots_number } -> std::convertible_to<std::size_t>;
+    { cpus.enter() } -> std::same_as<typename Cpus::Pin>;
+    { pin.index } -> std::convertible_to<std::size_t>;
+    { cpus.leave(pin) } -> std::same_as<void>;
+    /// A caller without a slot may get one here.
+    { cpus.join() } -> std::same_as<void>;
+    /// Returns when every store that this caller made before is seen by every enter() that comes
+    /// after it, and every store of an enter() before it by this caller: a memory barrier on all
+    /// CPUs that are in a slot. false: that cannot be done, other CPUs' slots are out of reach.
+    { cpus.synchronise() } -> std::same_as<bool>;
+    /// Somebody is in the slot that this caller waits for.
+    { cpus.wait() } -> std::same_as<void>;
+};
+
+/// What a kernel knows of its CPUs. pin() makes the caller stay on its CPU, alone: preemption off,
+/// and interrupts, too, where their handlers allocate; what it returns goes back to unpin().
+/// barrier_on_all_cpus() is an inter-processor interrupt and the wait for its answers; false where
+/// there is none. relax() is the pause of a spin loop.
+template <typename Machine>
+concept CpuMachine = requires(Machine& machine) {
+    machine.unpin(machine.pin());
+    { machine.cpu_index() } -> std::convertible_to<std::size_t>;
+    { machine.barrier_on_all_cpus() } -> std::same_as<bool>;
+    { machine.relax() } -> std::same_as<void>;
+};
+
+/// The policy for a kernel: one slot per CPU, held by what the machine's pin() does. A CPU whose
+/// index is beyond the slots has none.
+template <CpuMachine Machine, std::size_t cpus_number>
+class KernelCpus {
+public:
+    static constexpr std::size_t slots_number = cpus_number;
+
+    struct Pin {
+        decltype(std::declval<Machine&>().pin()) before;
+        std::size_t index;
+    };
+
+    constexpr KernelCpus() noexcept = default;
+    constexpr explicit KernelCpus(Machine machine) noexcept : machine_(machine) {}
+
+    [[nodiscard]] Pin enter() noexcept {
+        auto before = machine_.pin();
+        const std::size_t index = machine_.cpu_index();
+        return {before, index < slots_number ? index : slots_number};
+    }
+    void leave(Pin& pin) noexcept { machine_.unpin(pin.before); }
+    void join() noexcept {}
+    [[nodiscard]] bool synchronise() noexcept { return machine_.barrier_on_all_cpus(); }
+    void wait() noexcept { machine_.relax(); }
+
+private:
+    [[no_unique_address]] Machine machine_{};
+};
+
+}  // namespace slab_allocator
+
+// lock.hpp -- what a lock must do, and holding or leaving it for a scope.
+//
+//      LockGuard guard(lock);        ... | locked ...... | ...
+//      UnlockGuard guard(lock);      locked ... | unlocked ...... | locked ...
+//
+// The standard's names without <mutex>, which kernels do not have.
+
+namespace slab_allocator {
+
+/// The standard's BasicLockable: std::mutex is one, and a kernel's spin lock in two lines.
+template <typename Lock>
+concept BasicLockable = requires(Lock& lock) {
+    lock.lock();
+    lock.unlock();
+};
+
+template <BasicLockable Lock>
+class [[nodiscard]] LockGuard {
+public:
+    explicit LockGuard(Lock& lock) noexcept : lock_(lock) { lock_.lock(); }
+    LockGuard(const LockGuard&) = delete;
+    LockGuard& operator=(const LockGuard&) = delete;
+    ~LockGuard() { lock_.unlock(); }
+
+private:
+    Lock& lock_;
+};
+
+/// Requires: the lock is held.
+template <BasicLockable Lock>
+class [[nodiscard]] UnlockGuard {
+public:
+    explicit UnlockGuard(Lock& lock) noexcept : lock_(lock) { lock_.unlock(); }
+    UnlockGuard(const UnlockGuard&) = delete;
+    UnlockGuard& operator=(const UnlockGuard&) = delete;
+    ~UnlockGuard() { lock_.lock(); }
+
+private:
+    Lock& lock_;
+};
+
+}  // namespace slab_allocator
+
+// depot.hpp -- where CPUs exchange full magazines for empty ones, and back.
+//
+//      CPU that allocates --empty--> | full  : # # #     | <--full-- CPU that frees
+//                         <--full--- | empty : . .       | --empty->
+//
+// One visit moves a whole magazine. How often CPUs meet here is measured: a visit that finds
+// another one under way counts as contended. Where an eighth of 64 visits were, magazines grow by
+// half; where none was between two ticks, they shrink by a quarter. (Bonwick and Adams 2001 grow
+// them by failed tries of the lock; XNU's zalloc shrinks them, too.) What lay here idle from one
+// tick to the next is given back: the working set of the same paper.
+//
+// Invariants
+//   [D1] magazines in full_ have objects, those in empty_ have none
+//   [D2] everything but rounds_ and inside_ is touched under lock_
+//   [D3] under lock_, nothing is called that is not in this file or in magazine.hpp
+
+namespace slab_allocator {
+
+struct DepotStatistics {
+    std::size_t rounds = 0;  ///< objects to a magazine, at this moment
+    std::size_t full_magazines_number = 0;
+    std::size_t empty_magazines_number = 0;
+    std::uint64_t visits_number = 0;
+    std::uint64_t contended_visits_number = 0;
+};
+
+/// Keeps `most_full` full magazines; what comes beyond goes to the slabs.
+template <typename Object, BasicLockable Lock, std::size_t most_full>
+class Depot {
+public:
+    using Stack = MagazineStack<Object>;
+    static constexpr Rounds limits = rounds_for(sizeof(Object), Magazine<Object>::capacity);
+
+    /// How many objects a magazine takes now. Costs: no lock.
+    [[nodiscard]] std::size_t rounds() const noexcept {
+        return __atomic_load_n(&rounds_, __ATOMIC_RELAXED);
+    }
+
+    /// Gives `empty` (null: none) for one with objects. nullptr: there is none, nothing was taken.
+    [[nodiscard]] Magazine<Object>* trade_empty(Magazine<Object>* empty) noexcept {
+        const Visit visit(*this);
+        Magazine<Object>* const full = full_.pop();
+        if (full != nullptr && empty != nullptr) empty_.push(*empty);
+        return full;
+    }
+
+    /// Gives `full` (null: none) for an empty one. nullptr: there is none, or no room for `full`,
+    /// and nothing was taken.
+    [[nodiscard]] Magazine<Object>* trade_full(Magazine<Object>* full) noexcept {
+        const Visit visit(*this);
+        if (empty_.empty() || (full != nullptr && full_.number() >= most_full)) return nullptr;
+        if (full != nullptr) full_.push(*full);
+        return empty_.pop();
+    }
+
+    [[nodiscard]] Magazine<Object>* take_empty() noexcept {
+        const Visit visit(*this);
+        return empty_.pop();
+    }
+    void put_empty(Magazine<Object>& empty) noexcept {
+        const Visit visit(*this);
+        empty_.push(empty);
+    }
+
+    /// Is there no room for a full one?
+    [[nodiscard]] bool crowded() noexcept {
+        const Visit visit(*this);
+        return full_.number() >= most_full;
+    }
+
+    void take_all_full(Stack& to) noexcept {
+        const Visit visit(*this);
+        move(full_, full_.number(), to);
+    }
+    void take_all_empty(Stack& to) noexcept {
+        const Visit visit(*this);
+        move(empty_, empty_.number(), to);
+    }
+
+    /// Ends an interval: what was idle in it comes out, and magazines shrink if it was quiet.
+    void tick(Stack& idle_full, Stack& idle_empty) noexcept {
+        const Visit visit(*this);
+        move(full_, full_.close_interval(), idle_full);
+        move(empty_, empty_.close_interval(), idle_empty);
+        static_cast<void>(full_.close_interval());  // what went was not needed, what is left may be
+        static_cast<void>(empty_.close_interval());
+        if (contended_ == contended_at_tick_) set_rounds(rounds() - rounds() / 4);
+        contended_at_tick_ = contended_;
+    }
+
+    [[nodiscard]] DepotStatistics statistics() noexcept {
+        const Visit visit(*this);
+        return {.rounds = rounds(),
+                .full_magazines_number = full_.number(),
+                .empty_magazines_number = empty_.number(),
+                .visits_number = visits_,
+                .contended_visits_number = contended_};
+    }
+
+private:
+    static constexpr std::uint64_t interval = 64;  // visits
+
+    /// The lock, and the measuring of it.
+    class Visit {
+    public:
+        explicit Visit(Depot& depot) noexcept : depot_(depot) {
+            const bool contended =
+                __atomic_fetch_add(&depot_.inside_, std::size_t{1}, __ATOMIC_RELAXED) != 0;
+            depot_.lock_.lock();
+            depot_.count(contended);
+        }
+        Visit(const Visit&) = delete;
+        Visit& operator=(const Visit&) = delete;
+        ~Visit() {
+            depot_.lock_.unlock();
+            __atomic_fetch_sub(&depot_.inside_, std::size_t{1}, __ATOMIC_RELAXED);
+        }
+
+    private:
+        Depot& depot_;
+    };
+
+    void count(bool contended) noexcept {
+        if (contended) ++contended_;
+        if (++visits_ % interval != 0) return;
+        if (contended_ - contended_at_interval_ >= interval / 8) {
+            set_rounds(rounds() + divide_up_by_two(rounds()));
+        }
+        contended_at_interval_ = contended_;
+    }
+
+    [[nodiscard]] static constexpr std::size_t divide_up_by_two(std::size_t value) noexcept {
+        return (value + 1) / 2;
+    }
+
+    void set_rounds(std::size_t rounds) noexcept {
+        if (rounds < limits.least) rounds = limits.least;
+        if (rounds > limits.most) rounds = limits.most;
+        __atomic_store_n(&rounds_, rounds, __ATOMIC_RELAXED);
+    }
+
+    static void move(Stack& from, std::size_t number, Stack& to) noexcept {
+        for (; number > 0; --number)
+            to.push(*from.pop());
+    }
+
+    std::size_t inside_ = 0;  // visits that began and did not end
+    Lock lock_{};
+    Stack full_;
+    Stack empty_;
+    std::size_t rounds_ = limits.first;
+    std::uint64_t visits_ = 0;
+    std::uint64_t contended_ = 0;
+    std::uint64_t contended_at_interval_ = 0;
+    std::uint64_t contended_at_tick_ = 0;
+};
+
+}  // namespace slab_allocator
+
+// locked_backend.hpp -- a backend that several threads may call, made of one that they may not.
+//
+//      LockedCache --.
+//      LockedCache --+--> LockedBackend: | lock | Backend |     one call at a time
+//      MagazineCache '
+//
+// The caches of this floor call their backend from several threads at once. A backend that is not
+// made for that gets a lock of its own here, which is held in each call, so such a backend must not
+// call a cache that stands on it. Each look-up takes the lock, too: maps whose readers need none
+// (FlatMap, RadixMap) do without this room where their writers are kept apart.
+//
+// Invariants
+//   [K1] backend_ is used with lock_ held, but by get()
+
+namespace slab_allocator {
+
+/// Has the functions that Backend has. Caches that share one hold it by BackendRef.
+template <typename Backend, BasicLockable Lock>
+class LockedBackend {
+public:
+    using backend_type = Backend;
+
+    constexpr LockedBackend() noexcept
+        requires std::default_initializable<Backend>
+    = default;
+    constexpr explicit LockedBackend(Backend backend) noexcept
+        requires std::move_constructible<Backend>
+        : backend_(std::move(backend)) {}
+    /// Requires: nobody uses `other`.
+    constexpr LockedBackend(LockedBackend&& other) noexcept
+        requires std::move_constructible<Backend>
+        : backend_(std::move(other.backend_)) {}
+
+    /// The backend itself, without the lock.
+    [[nodiscard]] constexpr Backend& get() noexcept { return backend_; }
+
+    [[nodiscard]] decltype(auto) alloc_slab(std::size_t slab_size,
+                                            std::size_t slab_alignment) noexcept
+        requires requires(Backend& backend) { backend.alloc_slab(slab_size, slab_alignment); }
+    {
+        const LockGuard<Lock> guard(lock_);
+        return backend_.alloc_slab(slab_size, slab_alignment);
+    }
+
+    decltype(auto) free_slab(void* slab, std::size_t slab_size, std::size_t slab_alignment) noexcept
+        requires requires(Backend& backend) { backend.free_slab(slab, slab_size, slab_alignment); }
+    {
+        const LockGuard<Lock> guard(lock_);
+        return backend_.free_slab(slab, slab_size, slab_alignment);
+    }
+
+    [[nodiscard]] decltype(auto) alloc_slab_info() noexcept
+        requires requires(Backend& backend) { backend.alloc_slab_info(); }
+    {
+        const LockGuard<Lock> guard(lock_);
+        return backend_.alloc_slab_info();
+    }
+
+    decltype(auto) free_slab_info(SlabInfo* slab_info) noexcept
+        requires requires(Backend& backend) { backend.free_slab_info(slab_info); }
+    {
+        const LockGuard<Lock> guard(lock_);
+        return backend_.free_slab_info(slab_info);
+    }
+
+    decltype(auto) save_slab_info_ptr(std::uintptr_t page_addr, SlabInfo* slab_info) noexcept
+        requires requires(Backend& backend) { backend.save_slab_info_ptr(page_addr, slab_info); }
+    {
+        const LockGuard<Lock> guard(lock_);
+        return backend_.save_slab_info_ptr(page_addr, slab_info);
+    }
+
+    [[nodiscard]] decltype(auto) get_slab_info_ptr(std::uintptr_t page_addr) noexcept
+        requires requires(Backend& backend) { backend.get_slab_info_ptr(page_addr); }
+    {
+        const LockGuard<Lock> guard(lock_);
+        return backend_.get_slab_info_ptr(page_addr);
+    }
+
+    decltype(auto) delete_slab_info_ptr(std::uintptr_t page_addr) noexcept
+        requires requires(Backend& backend) { backend.delete_slab_info_ptr(page_addr); }
+    {
+        const LockGuard<Lock> guard(lock_);
+        return backend_.delete_slab_info_ptr(page_addr);
+    }
+
+    [[nodiscard]] decltype(auto) slab_info_at(std::uintptr_t page_addr) noexcept
+        requires requires(Backend& backend) { backend.slab_info_at(page_addr); }
+    {
+        const LockGuard<Lock> guard(lock_);
+        return backend_.slab_info_at(page_addr);
+    }
+
+private:
+    [[no_unique_address]] Backend backend_{};
+    Lock lock_{};
+};
+
+}  // namespace slab_allocator
+
+// object_calls.hpp -- create, destroy and make_unique, for every cache that has alloc and free.
+//
+//      create     alloc --> constructor --throws--> free
+//      destroy    owns? --> destructor --> free
+//
+// No lock is held while a constructor or a destructor of T runs: they may call the cache.
+
+namespace slab_allocator {
+
+/// A base class of Derived, which has alloc, free, and, where `checked`, owns.
+template <typename Derived, typename T, bool checked>
+class ObjectCalls {
+public:
+    /// alloc, and a T made there. A constructor that throws loses nothing.
+    template <typename... Arguments>
+        requires std::constructible_from<T, Arguments...>
+    [[nodiscard]] T* create(Arguments&&... arguments) noexcept(
+        std::is_nothrow_constructible_v<T, Arguments...>) {
+        T* const memory = derived().alloc();
+        if (memory == nullptr) return nullptr;
+        FreeUnlessDone guard{&derived(), memory};
+        T* const object =
+            ::new (static_cast<void*>(memory)) T(std::forward<Arguments>(arguments)...);
+        guard.cache = nullptr;
+        return object;
+    }
+
+    /// The T is destroyed and its memory taken back; nullptr does nothing. A pointer that free
+    /// would refuse is refused before the destructor runs.
+    void destroy(T* object) noexcept
+        requires std::is_nothrow_destructible_v<T>
+    {
+        if constexpr (!std::is_trivially_destructible_v<T>) {
+            if (object == nullptr) return;
+            if constexpr (checked) {
+                if (!derived().owns(object)) [[unlikely]]
+                    return derived().free(object);
+            }
+            object->~T();
+        }
+        derived().free(object);
+    }
+
+    /// create, owned by a handle: empty where alloc fails. make_unique<cache>(...) is the same for
+    /// a static cache, one pointer wide.
+    template <typename... Arguments>
+        requires std::constructible_from<T, Arguments...>
+    [[nodiscard]] auto make_unique(Arguments&&... arguments) noexcept(
+        std::is_nothrow_constructible_v<T, Arguments...>) {
+        return Handle<T, OwnedBy<Derived>>(create(std::forward<Arguments>(arguments)...),
+                                           {&derived()});
+    }
+
+private:
+    struct FreeUnlessDone {
+        Derived* cache;
+        T* memory;
+        ~FreeUnlessDone() {
+            if (cache != nullptr) cache->free(memory);
+        }
+    };
+
+    [[nodiscard]] Derived& derived() noexcept { return static_cast<Derived&>(*this); }
+};
+
+}  // namespace slab_allocator
+
+// unlocking_backend.hpp -- a lock, and a backend that is called with it released.
+//
+//      cache, locked --alloc_slab--> unlock | backend.alloc_slab | lock --> cache, locked
+//      cache, locked --get_slab_info_ptr--> backend.get_slab_info_ptr ----> cache, locked
+//
+// A cache calls its backend on slow paths only, with every list in order before the call, and looks
+// at them again after it ([C3] of cache.hpp). So others may have the cache meanwhile: the backend
+// itself, which may call the cache that calls it, and other threads. The two look-ups stand in the
+// middle of each free, and are as fast as they must be; the lock stays locked around them.
+//
+// Invariants
+//   [U1] a function but the look-ups is called with the lock released, and returns with it held
+//   [U2] from no_longer_shared() on, the lock is not touched: the last thread takes the cache apart
+
+namespace slab_allocator {
+
+/// Has the functions that Backend has. A move takes the backend along, not the lock.
+template <typename Backend, BasicLockable Lock>
+class UnlockingBackend {
+public:
+    using backend_type = Backend;
+
+    constexpr UnlockingBackend() noexcept
+        requires std::default_initializable<Backend>
+    = default;
+    constexpr explicit UnlockingBackend(Backend backend) noexcept
+        requires std::move_constructible<Backend>
+        : backend_(std::move(backend)) {}
+    constexpr UnlockingBackend(UnlockingBackend&& other) noexcept
+        requires std::move_constructible<Backend>
+        : backend_(std::move(other.backend_)) {}
+
+    [[nodiscard]] constexpr Backend& get() noexcept { return backend_; }
+    [[nodiscard]] constexpr const Backend& get() const noexcept { return backend_; }
+    [[nodiscard]] constexpr Lock& lock() noexcept { return lock_; }
+
+    /// For the destructor of what was locked [U2].
+    constexpr void no_longer_shared() noexcept { shared_ = false; }
+
+    [[nodiscard]] decltype(auto) alloc_slab(std::size_t slab_size,
+                                            std::size_t slab_alignment) noexcept
+        requires requires(Backend& backend) { backend.alloc_slab(slab_size, slab_alignment); }
+    {
+        return unlocked([&]() -> decltype(auto) {  //
+            return backend_.alloc_slab(slab_size, slab_alignment);
+        });
+    }
+
+    decltype(auto) free_slab(void* slab, std::size_t slab_size, std::size_t slab_alignment) noexcept
+        requires requires(Backend& backend) { backend.free_slab(slab, slab_size, slab_alignment); }
+    {
+        return unlocked([&]() -> decltype(auto) {
+            return backend_.free_slab(slab, slab_size, slab_alignment);
+        });
+    }
+
+    [[nodiscard]] decltype(auto) alloc_slab_info() noexcept
+        requires requires(Backend& backend) { backend.alloc_slab_info(); }
+    {
+        return unlocked([&]() -> decltype(auto) { return backend_.alloc_slab_info(); });
+    }
+
+    decltype(auto) free_slab_info(SlabInfo* slab_info) noexcept
+        requires requires(Backend& backend) { backend.free_slab_info(slab_info); }
+    {
+        return unlocked([&]() -> decltype(auto) { return backend_.free_slab_info(slab_info); });
+    }
+
+    decltype(auto) save_slab_info_ptr(std::uintptr_t page_addr, SlabInfo* slab_info) noexcept
+        requires requires(Backend& backend) { backend.save_slab_info_ptr(page_addr, slab_info); }
+    {
+        return unlocked(
+            [&]() -> decltype(auto) { return backend_.save_slab_info_ptr(page_addr, slab_info); });
+    }
+
+    decltype(auto) delete_slab_info_ptr(std::uintptr_t page_addr) noexcept
+        requires requires(Backend& backend) { backend.delete_slab_info_ptr(page_addr); }
+    {
+        return unlocked([&]() -> decltype(auto) {  //
+            return backend_.delete_slab_info_ptr(page_addr);
+        });
+    }
+
+    // ---- The look-ups ---------------------------------------------------------------------------
+
+    [[nodiscard]] decltype(auto) get_slab_info_ptr(std::uintptr_t page_addr) noexcept
+        requires requires(Backend& backend) { backend.get_slab_info_ptr(page_addr); }
+    {
+        return backend_.get_slab_info_ptr(page_addr);
+    }
+
+    [[nodiscard]] decltype(auto) slab_info_at(std::uintptr_t page_addr) noexcept
+        requires requires(Backend& backend) { backend.slab_info_at(page_addr); }
+    {
+        return backend_.slab_info_at(page_addr);
+    }
+
+private:
+    template <typename Call>
+    decltype(auto) unlocked(Call call) noexcept {
+        if (!shared_) return call();           // [U2]
+        const UnlockGuard<Lock> guard(lock_);  // [U1]
+        return call();
+    }
+
+    [[no_unique_address]] Backend backend_{};
+    Lock lock_{};
+    bool shared_ = true;
+};
+
+}  // namespace slab_allocator
+
+// locked_cache.hpp -- a Cache and a lock: for several threads, one call at a time.
+//
+//      thread --.                                      .--> cache.backend().lock()
+//      thread --+--> | lock | Cache ............ | unlock |
+//      thread --'             '--alloc_slab--> unlock | backend | lock
+//
+// Who holds what
+//   - Every member but the sizes and backend() takes the lock for as long as it runs, and holds no
+//     other lock of the library.
+//   - The backend is called with the lock released, but for its look-ups, get_slab_info_ptr and
+//     slab_info_at. So it may sleep, take locks, and call this cache; and several threads may be in
+//     it at the same time, the look-ups beside a save or a delete of other pages. A backend that
+//     cannot bear that is put into a LockedBackend.
+//   - The defect handler and the function given to for_each run under the lock, and must not call
+//     this cache. Constructors and destructors of T run without it.
+//
+// While one call waits for the backend, others go on. So two threads that find the cache empty may
+// each take a slab; what is more than retained_free_slabs of them goes back in a later free.
+//
+// Invariants
+//   [O1] cache_ is touched with the lock held, or by its constructor or destructor alone
+
+namespace slab_allocator {
+
+template <typename T, typename Backend, BasicLockable Lock, CacheConfig Config = CacheConfig{}>
+class LockedCache
+    : public ObjectCalls<LockedCache<T, Backend, Lock, Config>, T, Config.checks != Checks::none> {
+public:
+    using value_type = T;
+    using backend_type = Backend;
+    using lock_type = Lock;
+    /// What it locks: a cache whose backend is Backend, called without the lock.
+    using cache_type = Cache<T, UnlockingBackend<Backend, Lock>, Config>;
+
+    /// Effects: none outside of the cache.
+    constexpr LockedCache() noexcept
+        requires std::default_initializable<Backend>
+    = default;
+    constexpr explicit LockedCache(Backend backend) noexcept
+        requires std::move_constructible<Backend>
+        : cache_(UnlockingBackend<Backend, Lock>(std::move(backend))) {}
+
+    LockedCache(const LockedCache&) = delete;
+    LockedCache& operator=(const LockedCache&) = delete;
+
+    /// As Cache's. Requires: no other thread is in a call, or will be. The lock is not taken.
+    constexpr ~LockedCache()
+        requires(!Config.never_destroyed)
+    {
+        cache_.backend().no_longer_shared();
+    }
+    constexpr ~LockedCache()
+        requires(Config.never_destroyed)
+    = default;
+
+    // ---- As Cache's, with the same costs and a lock ---------------------------------------------
+
+    [[nodiscard]] T* alloc() noexcept {
+        const LockGuard<Lock> guard(lock());
+        return cache_.alloc();
+    }
+
+    void free(T* object) noexcept {
+        const LockGuard<Lock> guard(lock());
+        cache_.free(object);
+    }
+
+    /// All objects in one go: nobody else gets in between, but where the backend is asked.
+    [[nodiscard]] bool alloc_bulk(std::span<T*> objects) noexcept {
+        const LockGuard<Lock> guard(lock());
+        return cache_.alloc_bulk(objects);
+    }
+
+    void free_bulk(std::span<T* const> objects) noexcept {
+        const LockGuard<Lock> guard(lock());
+        cache_.free_bulk(objects);
+    }
+
+    /// Returns: how many objects can be allocated without asking the backend, at this moment.
+    std::size_t reserve(std::size_t objects_number) noexcept {
+        const LockGuard<Lock> guard(lock());
+        return cache_.reserve(objects_number);
+    }
+
+    std::size_t shrink_to_fit() noexcept {
+        const LockGuard<Lock> guard(lock());
+        return cache_.shrink_to_fit();
+    }
+
+    std::size_t shrink(std::size_t most) noexcept {
+        const LockGuard<Lock> guard(lock());
+        return cache_.shrink(most);
+    }
+
+    /// Calls f(T*) for every live object, under the lock: `f` must not call the cache, not even to
+    /// free the visited one.
+    template <typename F>
+        requires std::invocable<F&, T*>
+    void for_each(F&& f) {
+        const LockGuard<Lock> guard(lock());
+        cache_.for_each(f);
+    }
+
+    [[nodiscard]] bool owns(const T* pointer) noexcept {
+        const LockGuard<Lock> guard(lock());
+        return cache_.owns(pointer);
+    }
+
+    /// Exact where no other thread is in a call.
+    [[nodiscard]] CacheStatistics statistics() noexcept {
+        const LockGuard<Lock> guard(lock());
+        return cache_.statistics();
+    }
+
+    [[nodiscard]] DefectReport validate() noexcept {
+        const LockGuard<Lock> guard(lock());
+        return cache_.validate();
+    }
+
+    [[nodiscard]] static constexpr std::size_t object_size() noexcept {
+        return cache_type::object_size();
+    }
+    [[nodiscard]] static constexpr std::size_t slab_size() noexcept {
+        return cache_type::slab_size();
+    }
+    [[nodiscard]] static constexpr std::size_t page_size() noexcept {
+        return cache_type::page_size();
+    }
+    [[nodiscard]] static constexpr ObjectSizeType object_size_type() noexcept {
+        return cache_type::object_size_type();
+    }
+    [[nodiscard]] static constexpr std::size_t objects_per_slab() noexcept {
+        return cache_type::objects_per_slab();
+    }
+
+    [[nodiscard]] constexpr Backend& backend() noexcept { return cache_.backend().get(); }
+    [[nodiscard]] constexpr const Backend& backend() const noexcept {
+        return cache_.backend().get();
+    }
+
+    /// What it locks, for members that need no lock, and for callers that hold it.
+    [[nodiscard]] constexpr cache_type& cache() noexcept { return cache_; }
+    [[nodiscard]] constexpr Lock& lock() noexcept { return cache_.backend().lock(); }
+
+private:
+    cache_type cache_;  // first, so that it and what a DefectReport names have one address
+};
+
+}  // namespace slab_allocator
+
+// token.hpp -- the mark on an object that lies in a magazine, so that none lies in two.
+//
+//      free          token on? refused : put it on      --> magazine
+//      alloc         magazine --> take it off           not on? not handed out
+//      to its slab   magazine --> take it off           not on? not given back
+//
+// The token is the object's first 8 bytes: a number that follows from its address and its cache's,
+// which nobody else has a reason to write. It is a right that can be used once: whoever finds an
+// object in a magazine may hand it out if the token is on, and takes it off. An object that lies in
+// two magazines has one token, so the second who finds it gets nothing.
+//
+// A word of the object and not of its slab's record, because that would be a cache line that CPUs
+// share: the object itself is the one line that moves with it anyway.
+//
+// Invariants
+//   [K1] an object is handed out without its token
+//   [K2] nothing follows from what is read here but whether a call is refused or an object dropped
+
+namespace slab_allocator {
+
+class Token {
+public:
+    using Word = std::uint64_t;
+
+    explicit Token(const void* cache) noexcept : cache_(address_of(cache)) {}
+
+    [[nodiscard]] bool is_on(const void* object) const noexcept {
+        opaque(object);
+        Word word;
+        __builtin_memcpy(&word, object, sizeof(word));
+        return word == of(object);
+    }
+    void put_on(void* object) const noexcept { write(object, of(object)); }
+    /// Returns: was it on?
+    [[nodiscard]] bool take_off(void* object) const noexcept {
+        const bool on = is_on(object);
+        if (on) [[likely]]
+            clear(object);
+        return on;
+    }
+    static void clear(void* object) noexcept { write(object, 0); }
+
+private:
+    [[nodiscard]] Word of(const void* object) const noexcept {
+        return ((Word{address_of(object)} << 8) ^ Word{cache_}) * 0x9e37'79b9'7f4a'7c15U | 1U;
+    }
+    static void write(void* object, Word word) noexcept {
+        __builtin_memcpy(object, &word, sizeof(word));
+        opaque(object);
+    }
+
+    // A compiler may take what is in an object before its constructor, or after its destructor, for
+    // nothing, and leave out the stores there. An empty instruction that could read and write it
+    // keeps them.
+    static void opaque(const void* object) noexcept {
+        __asm__ volatile("" : : "r"(object) : "memory");
+    }
+
+    std::uintptr_t cache_;
+};
+
+}  // namespace slab_allocator
+
+// magazine_cache.hpp -- a Cache for many CPUs: what one frees, it allocates again, without a lock.
+//
+//      CPU 0   loaded, previous  <--.                .--> slabs: a LockedCache --> backend
+//      CPU 1   loaded, previous  <--+--> depot  <----'
+//      CPU 2   loaded, previous  <--'    full, empty magazines
+//              no lock, own line         Lock                Lock, released for the backend
+//
+// After Bonwick and Adams, "Magazines and Vmem" (2001): see magazine.hpp, depot.hpp, cpu_slot.hpp.
+//
+// Who holds what
+//   - alloc and free, while a magazine serves, execute no atomic read-modify-write, and write the
+//     CPU's own slot and the object, no line that CPUs share. At level misuse free reads the
+//     object's SlabInfo, and with a map, asks it.
+//   - The depot's lock is held for a few pointers, the slabs' lock for one bulk of one magazine,
+//     never both. With either, nothing of the user's is called but the Lock, a look-up of the
+//     backend under the slabs' lock, and the defect handler.
+//   - The backend is called with no lock held and no slot entered, so it may sleep and call this
+//     cache; and by several threads at once (LockedBackend helps). Beside what Config's row asks
+//     for, it is asked for slabs of one page, for magazines: by free only.
+//   - Cpus::enter ... leave encloses a few instructions, and at most a visit to the depot.
+//
+// Wrong frees, at level misuse
+//   - Foreign, interior and other caches' pointers, slots that are free in their slab: at the call.
+//   - A second free of an object that lies in a magazine, whichever, or at the depot: at the call,
+//     where its first 8 bytes were left alone since the first free. Where they were written (a
+//     write after free): when the object would be handed out for the second time, or would go to
+//     its slab for the second time. It is dropped from the magazine then, and reported as a
+//     DoubleFree; so is an object of which nothing is wrong but that write, and its slot is lost
+//     until the cache is destroyed.
+//   - Two frees of one object at the same instant by two CPUs may both pass; then as above.
+//   - Objects of fewer than 8 bytes take 8.
+//
+// Invariants
+//   [Z1] an object is in one of four hands: free in its slab's map, in one magazine (its token on),
+//        on its way between these with one caller of a slow path, or the user's
+//   [Z2] the core is called by bulks only, so that nothing lies at its own hand, and what is not
+//        free in a slab's map is in a magazine or the user's
+//   [Z3] a magazine is allocated with no lock held and no slot entered, and by free only
+
+namespace slab_allocator {
+
+namespace detail {
+
+/// The memory of a T that has room for a token.
+template <typename T>
+struct alignas(T) WithRoomForToken {
+    std::byte bytes[sizeof(Token::Word)];
+};
+
+template <typename T, bool checked>
+using MagazineObject =
+    std::conditional_t<checked && sizeof(T) < sizeof(Token::Word), WithRoomForToken<T>, T>;
+
+/// Small slabs of a page, or of 4096 bytes, found by masking: every backend can give them.
+constexpr CacheConfig config_of_magazines(const CacheConfig& config) noexcept {
+    const std::size_t page = config.page_size < 4096 ? 4096 : config.page_size;
+    return {.slab_size = page,
+            .page_size = page,
+            .object_size_type = ObjectSizeType::Small,
+            .checks = Checks::none,
+            .never_destroyed = config.never_destroyed};
+}
+
+}  // namespace detail
+
+template <typename T, typename Backend, CpuPolicy Cpus, BasicLockable Lock,
+          CacheConfig Config = CacheConfig{}>
+class MagazineCache : public ObjectCalls<MagazineCache<T, Backend, Cpus, Lock, Config>, T,
+                                         Config.checks != Checks::none> {
+    static constexpr bool checked = Config.checks != Checks::none;
+    static constexpr std::size_t slots_number = Cpus::slots_number;
+    static constexpr std::size_t most_full_magazines = slots_number < 8 ? 16 : 2 * slots_number;
+    static constexpr std::size_t most_at_once = 32;
+
+    using Object = detail::MagazineObject<T, checked>;
+    using Slabs = LockedCache<Object, Backend, Lock, Config>;
+    using Slot = CpuSlot<Object>;
+    using Stack = MagazineStack<Object>;
+    using Magazines = LockedCache<Magazine<Object>, BackendRef<Backend>, Lock,
+                                  detail::config_of_magazines(Config)>;
+
+public:
+    using value_type = T;
+    using backend_type = Backend;
+    using lock_type = Lock;
+    using cpus_type = Cpus;
+
+    /// Effects: none outside of the cache.
+    constexpr MagazineCache() noexcept
+        requires std::default_initializable<Backend> && std::default_initializable<Cpus>
+        : magazines_(BackendRef<Backend>(slabs_.backend())) {
+        slots_[slots_number].close();
+    }
+    constexpr explicit MagazineCache(Backend backend, Cpus cpus = Cpus{}) noexcept
+        requires std::move_constructible<Backend>
+        : slabs_(std::move(backend)),
+          magazines_(BackendRef<Backend>(slabs_.backend())),
+          cpus_(std::move(cpus)) {
+        slots_[slots_number].close();
+    }
+
+    MagazineCache(const MagazineCache&) = delete;
+    MagazineCache& operator=(const MagazineCache&) = delete;
+
+    /// As Cache's. Requires: no other thread is in a call, or will be.
+    constexpr ~MagazineCache()
+        requires(!Config.never_destroyed)
+    {
+        Stack all;
+        for (Slot& slot : slots_)
+            slot.take_all(all);
+        depot_.take_all_full(all);
+        depot_.take_all_empty(all);
+        give_back(all);
+    }
+    constexpr ~MagazineCache()
+        requires(Config.never_destroyed)
+    = default;
+
+    // ---- One object -----------------------------------------------------------------------------
+
+    /// Returns: uninitialised memory for one T, or nullptr: the backend refused, and no magazine
+    /// that can be reached had an object (another CPU may have taken it meanwhile). Costs: O(1), a
+    /// lock once in a magazine; before nullptr, all that is in magazines goes to the slabs.
+    [[nodiscard]] T* alloc() noexcept {
+        auto pin = cpus_.enter();
+        Object* const object = slots_[pin.index].pop();
+        cpus_.leave(pin);
+        if (object == nullptr) [[unlikely]]
+            return alloc_slowly();
+        if constexpr (checked) {
+            if (!token().take_off(object)) [[unlikely]]
+                return drop_and_alloc(object);
+        }
+        return outside(object);
+    }
+
+    /// Takes back what alloc gave, on whichever CPU; nullptr does nothing. Costs: O(1), a lock once
+    /// in a magazine.
+    void free(T* pointer) noexcept {
+        Object* const object = inside(pointer);
+        if constexpr (checked) {
+            if (!is_live(object)) [[unlikely]]
+                return refuse(object);
+            token().put_on(object);
+        } else {
+            if (object == nullptr) return;
+        }
+        auto pin = cpus_.enter();
+        const bool done = slots_[pin.index].push(object);
+        cpus_.leave(pin);
+        if (!done) [[unlikely]]
+            free_slowly(object);
+    }
+
+    // ---- Many at once ---------------------------------------------------------------------------
+
+    /// Fills `objects`, all or none. Returns: whether.
+    [[nodiscard]] bool alloc_bulk(std::span<T*> objects) noexcept {
+        for (std::size_t done = 0; done < objects.size(); ++done) {
+            objects[done] = alloc();
+            if (objects[done] == nullptr) {
+                free_bulk(objects.first(done));
+                return false;
+            }
+        }
+        return true;
+    }
+
+    /// Takes back each of `objects` as free does: one that is refused stops no other.
+    void free_bulk(std::span<T* const> objects) noexcept {
+        for (T* const object : objects)
+            free(object);
+    }
+
+    // ---- Slabs ----------------------------------------------------------------------------------
+
+    /// Takes slabs ahead, as Cache's. Returns: for how many objects there are slots in slabs.
+    std::size_t reserve(std::size_t objects_number) noexcept {
+        return slabs_.reserve(objects_number);
+    }
+
+    /// Gives all back that is not live: what lies in magazines, of every CPU that the policy can
+    /// reach, the magazines, and all Free slabs. Returns: how many slabs of objects. Costs: a
+    /// barrier on all CPUs, O(objects in magazines + slabs given back).
+    std::size_t shrink_to_fit() noexcept { return shrink(~std::size_t{0}); }
+
+    /// The same, but of the retained slabs, only until `most` were given back. Returns: how many.
+    std::size_t shrink(std::size_t most) noexcept {
+        const std::size_t before = slabs_number();
+        collect();
+        const std::size_t given = before - smaller(before, slabs_number());
+        return given + (given < most ? slabs_.shrink(most - given) : 0);
+    }
+
+    /// For a timer, or whenever it suits: gives back the magazines that lay idle at the depot since
+    /// the last tick, and lets magazines shrink where there was no contention. Costs: O(objects
+    /// given back).
+    void tick() noexcept {
+        Stack idle;
+        depot_.tick(idle, idle);
+        give_back(idle);
+    }
+
+    // ---- To look at -----------------------------------------------------------------------------
+
+    /// Calls f(T*) for every live object, under the slabs' lock: `f` must not call the cache.
+    /// Empties the magazines first. Requires: no other thread is in a call.
+    template <typename F>
+        requires std::invocable<F&, T*>
+    void for_each(F&& f) {
+        collect();
+        slabs_.for_each([&](Object* object) { f(outside(object)); });
+    }
+
+    /// Is `pointer` the start of a live object of this cache? At level none, one that lies in a
+    /// magazine counts as live. Costs: as free, no lock.
+    [[nodiscard]] bool owns(const T* pointer) noexcept {
+        return is_live(inside(const_cast<T*>(pointer)));
+    }
+
+    /// Empties the magazines first, so that the numbers are exact where no other thread is in a
+    /// call. The bytes of magazines are not among them. Costs: as shrink.
+    [[nodiscard]] CacheStatistics statistics() noexcept {
+        collect();
+        CacheStatistics statistics = slabs_.statistics();
+        statistics.failures_number = __atomic_load_n(&failures_number_, __ATOMIC_RELAXED);
+        return statistics;
+    }
+
+    /// What the depot saw. Costs: a visit to it.
+    [[nodiscard]] DepotStatistics depot_statistics() noexcept { return depot_.statistics(); }
+
+    /// As Cache's, of the slabs. Costs: O(slots), under the slabs' lock.
+    [[nodiscard]] DefectReport validate() noexcept { return slabs_.validate(); }
+
+    [[nodiscard]] static constexpr std::size_t object_size() noexcept {
+        return Slabs::object_size();
+    }
+    [[nodiscard]] static constexpr std::size_t slab_size() noexcept { return Slabs::slab_size(); }
+    [[nodiscard]] static constexpr std::size_t page_size() noexcept { return Slabs::page_size(); }
+    [[nodiscard]] static constexpr ObjectSizeType object_size_type() noexcept {
+        return Slabs::object_size_type();
+    }
+    [[nodiscard]] static constexpr std::size_t objects_per_slab() noexcept {
+        return Slabs::objects_per_slab();
+    }
+
+    [[nodiscard]] constexpr Backend& backend() noexcept { return slabs_.backend(); }
+    [[nodiscard]] constexpr const Backend& backend() const noexcept { return slabs_.backend(); }
+    [[nodiscard]] constexpr Cpus& cpus() noexcept { return cpus_; }
+
+private:
+    /// The caller's slot, entered and seized, where it has one that is not claimed.
+    class Held {
+    public:
+        explicit Held(MagazineCache& cache) noexcept
+            : cpus_(cache.cpus_),
+              pin_(cpus_.enter()),
+              slot_(cache.slots_[pin_.index]),
+              seized_(slot_.seize()) {}
+        Held(const Held&) = delete;
+        Held& operator=(const Held&) = delete;
+        ~Held() {
+            if (seized_) slot_.release();
+            cpus_.leave(pin_);
+        }
+        [[nodiscard]] bool seized() const noexcept { return seized_; }
+        [[nodiscard]] Slot& slot() const noexcept { return slot_; }
+
+    private:
+        Cpus& cpus_;
+        typename Cpus::Pin pin_;
+        Slot& slot_;
+        bool seized_;
+    };
+
+    [[nodiscard]] static T* outside(Object* object) noexcept {
+        return static_cast<T*>(static_cast<void*>(object));
+    }
+    [[nodiscard]] static Object* inside(T* object) noexcept {
+        return static_cast<Object*>(static_cast<void*>(object));
+    }
+    [[nodiscard]] static constexpr std::size_t smaller(std::size_t a, std::size_t b) noexcept {
+        return a < b ? a : b;
+    }
+    [[nodiscard]] Token token() const noexcept { return Token(this); }
+
+    [[nodiscard]] bool is_live(const Object* object) noexcept {
+        if (object == nullptr || !slabs_.cache().is_out(object)) return false;  // [Z2]
+        if constexpr (checked) return !token().is_on(object);
+        return true;
+    }
+
+    // ---- Slow paths of alloc --------------------------------------------------------------------
+
+    [[nodiscard, gnu::noinline]] T* alloc_slowly() noexcept {
+        cpus_.join();
+        bool stocked = false;
+        if (Object* const object = alloc_from_magazines(stocked)) return outside(object);
+        if (Object* const object = alloc_from_slabs(stocked)) return outside(object);
+        collect();  // the backend refused
+        if (Object* const object = alloc_from_slabs(false)) return outside(object);
+        __atomic_fetch_add(&failures_number_, std::size_t{1}, __ATOMIC_RELAXED);
+        return nullptr;
+    }
+
+    /// `object` came out of a magazine without its token.
+    [[nodiscard, gnu::noinline, gnu::cold]] T* drop_and_alloc(Object* object) noexcept {
+        drop(object);
+        return alloc();
+    }
+
+    /// From the caller's slot, by way of its previous magazine or the depot. `stocked`: the slot
+    /// has a magazine.
+    [[nodiscard]] Object* alloc_from_magazines(bool& stocked) noexcept {
+        for (;;) {
+            Object* const object = pop_from_magazines(stocked);
+            if constexpr (checked) {
+                if (object != nullptr && !token().take_off(object)) [[unlikely]] {
+                    drop(object);
+                    continue;
+                }
+            }
+            return object;
+        }
+    }
+
+    [[nodiscard]] Object* pop_from_magazines(bool& stocked) noexcept {
+        const Held held(*this);
+        if (!held.seized()) return nullptr;
+        Slot& slot = held.slot();
+        stocked = true;
+        if (Object* const object = slot.take()) return object;  // on another CPU by now
+        const std::size_t rounds = depot_.rounds();
+        if (slot.previous_has_objects()) {
+            slot.exchange(rounds);
+        } else if (Magazine<Object>* const full = depot_.trade_empty(slot.previous())) {
+            slot.rotate(full, rounds);
+        } else if (!slot.has_magazine()) {
+            Magazine<Object>* const empty = depot_.take_empty();
+            if (empty != nullptr) slot.rotate(empty, rounds);
+            stocked = empty != nullptr;
+            return nullptr;
+        }
+        return slot.take();
+    }
+
+    /// Where the slot is stocked, takes some more along for it.
+    [[nodiscard]] Object* alloc_from_slabs(bool stocked) noexcept {
+        Object* batch[most_at_once];
+        std::size_t number = stocked ? smaller(most_at_once, depot_.rounds()) : 1;
+        number = smaller(number, objects_per_slab());
+        if (!slabs_.alloc_bulk(std::span<Object*>(batch, number))) {
+            if (number == 1 || !slabs_.alloc_bulk(std::span<Object*>(batch, 1))) return nullptr;
+            number = 1;
+        }
+        if (number > 1) stock(std::span<Object*>(batch + 1, number - 1));
+        if constexpr (checked) Token::clear(batch[0]);  // [K1]
+        return batch[0];
+    }
+
+    /// Puts objects into the caller's slot, the last one first; what finds no room goes back.
+    void stock(std::span<Object*> objects) noexcept {
+        if constexpr (checked) {
+            for (Object* const object : objects)
+                token().put_on(object);
+        }
+        std::size_t left = objects.size();
+        {
+            const Held held(*this);
+            if (held.seized()) {
+                while (left > 0 && held.slot().put(objects[left - 1]))
+                    --left;
+            }
+        }
+        if (left > 0) give_to_slabs(objects.first(left));
+    }
+
+    // ---- Slow paths of free ---------------------------------------------------------------------
+
+    [[gnu::noinline]] void free_slowly(Object* object) noexcept {
+        cpus_.join();
+        for (;;) {
+            Magazine<Object>* surplus = nullptr;
+            if (push_to_magazines(object, surplus)) return;
+            if (surplus != nullptr) {
+                empty(*surplus);
+                depot_.put_empty(*surplus);
+            } else if (!has_slot() || !add_magazine()) {
+                return give_to_slabs(std::span<Object*>(&object, 1));
+            }
+        }
+    }
+
+    /// By way of the slot's previous magazine or the depot. Returns: whether it could. `surplus`: a
+    /// full one that the depot has no room for.
+    [[nodiscard]] bool push_to_magazines(Object* object, Magazine<Object>*& surplus) noexcept {
+        const Held held(*this);
+        if (!held.seized()) return false;
+        Slot& slot = held.slot();
+        if (slot.put(object)) return true;  // on another CPU by now
+        const std::size_t rounds = depot_.rounds();
+        if (slot.previous_has_room(rounds)) {
+            slot.exchange(rounds);
+        } else if (Magazine<Object>* const empty = depot_.trade_full(slot.previous())) {
+            slot.rotate(empty, rounds);
+        } else {
+            if (slot.previous() != nullptr && depot_.crowded()) surplus = slot.take_previous();
+            return false;
+        }
+        return slot.put(object);
+    }
+
+    [[nodiscard]] bool has_slot() noexcept { return Held(*this).seized(); }
+
+    /// [Z3]
+    [[nodiscard]] bool add_magazine() noexcept {
+        Magazine<Object>* const magazine = magazines_.create();
+        if (magazine != nullptr) depot_.put_empty(*magazine);
+        return magazine != nullptr;
+    }
+
+    /// Objects with their tokens go back to their slabs; one without is dropped. `objects` is
+    /// written to.
+    void give_to_slabs(std::span<Object*> objects) noexcept {
+        std::size_t kept = 0;
+        for (Object* const object : objects) {
+            if constexpr (checked) {
+                if (!token().take_off(object)) [[unlikely]] {
+                    drop(object);
+                    continue;
+                }
+            }
+            objects[kept++] = object;
+        }
+        slabs_.free_bulk(objects.first(kept));
+    }
+
+    void empty(Magazine<Object>& magazine) noexcept {
+        give_to_slabs(std::span<Object*>(magazine.bottom(), magazine.number));
+        magazine.number = 0;
+    }
+
+    // ---- All CPUs -------------------------------------------------------------------------------
+
+    /// Everything that lies in a magazine goes to its slab, and the magazines go, too.
+    void collect() noexcept {
+        Stack all;
+        take_all_of_slots(all);
+        depot_.take_all_full(all);
+        depot_.take_all_empty(all);
+        give_back(all);
+        magazines_.shrink_to_fit();
+    }
+
+    void take_all_of_slots(Stack& to) noexcept {
+        {
+            const Held held(*this);
+            if (held.seized()) held.slot().take_all(to);
+        }
+        bool claimed[slots_number];
+        for (std::size_t index = 0; index < slots_number; ++index)
+            claimed[index] = slots_[index].claim();
+        const bool reached = cpus_.synchronise();
+        for (std::size_t index = 0; index < slots_number; ++index) {
+            if (!claimed[index]) continue;  // somebody else empties it
+            Slot& slot = slots_[index];
+            if (reached) {
+                while (slot.busy())
+                    cpus_.wait();
+                slot.take_all(to);
+            }
+            slot.unclaim();
+        }
+    }
+
+    void give_back(Stack& magazines) noexcept {
+        while (Magazine<Object>* const magazine = magazines.pop()) {
+            empty(*magazine);
+            magazines_.destroy(magazine);
+        }
+    }
+
+    [[nodiscard]] std::size_t slabs_number() noexcept { return slabs_.statistics().slabs_number(); }
+
+    // ---- Defects --------------------------------------------------------------------------------
+
+    /// free of what is not live; null is no defect. What is wrong with a slot that is no object of
+    /// this cache, or that is free, the core knows.
+    [[gnu::noinline, gnu::cold]] void refuse(Object* object) noexcept {
+        if (object == nullptr) return;
+        if (slabs_.cache().is_out(object)) return drop(object);
+        slabs_.free_bulk(std::span<Object* const>(&object, 1));
+    }
+
+    /// `object` is in a magazine already, or was.
+    [[gnu::noinline, gnu::cold]] void drop(Object* object) noexcept {
+        report({.defect = Defect::DoubleFree, .pointer = object, .cache = this});
+    }
+
+    Slabs slabs_;  // first, so that the cache has one address in every DefectReport
+    Magazines magazines_;
+    Depot<Object, Lock, most_full_magazines> depot_;
+    [[no_unique_address]] Cpus cpus_{};
+    std::size_t failures_number_ = 0;
+    Slot slots_[slots_number + 1];  // the last one is closed: for callers without a slot
 };
 
 }  // namespace slab_allocator

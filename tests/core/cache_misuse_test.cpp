@@ -4,9 +4,9 @@
 #include <csignal>
 #include <cstring>
 #include <functional>
+#include <set>
 #include <span>
 #include <string>
-#include <set>
 #include <vector>
 
 #include <support/catch.hpp>

@@ -258,7 +258,7 @@ public:
         if constexpr (layout.row != Row::SmallByMask) {
             if (slab_info == nullptr) return false;
         }
-        if (slab_info->owner != this) return false;
+        if (slab_info->owner != guards_.identity(this, slab_info)) return false;
         const std::size_t slot = Place::slot_of(*slab_info, memory);
         return slot < layout.slots_per_slab && !slab_info->map.is_free_unlocked(slot);
     }
