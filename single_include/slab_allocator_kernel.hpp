@@ -3704,7 +3704,9 @@ private:
     /// late, and nobody knows when.
     static constexpr std::size_t delay = enough_filled / 2;
 
-    [[nodiscard, gnu::noinline]] T* alloc_guarded() noexcept {
+    [[nodiscard, gnu::noinline]] T* alloc_guarded() noexcept
+        requires guarded
+    {
         const void* const by = who(__builtin_return_address(0));
         for (;;) {
             if (recent_.size() <= delay) static_cast<void>(fill_recent());
@@ -3727,7 +3729,9 @@ private:
         }
     }
 
-    [[gnu::noinline]] void free_guarded(std::byte* memory) noexcept {
+    [[gnu::noinline]] void free_guarded(std::byte* memory) noexcept
+        requires guarded
+    {
         if (memory == nullptr) return;
         SlabInfo* const slab_info = Place::find(backend_, memory);
         if (!is_taken(slab_info, memory) || recent_.contains(memory)) [[unlikely]]
@@ -3744,7 +3748,9 @@ private:
     }
 
     /// alloc_bulk, where there are as many objects as are wanted. Returns: whether.
-    [[nodiscard]] bool alloc_each(std::span<T*> objects) noexcept {
+    [[nodiscard]] bool alloc_each(std::span<T*> objects) noexcept
+        requires guarded
+    {
         for (std::size_t done = 0; done < objects.size(); ++done) {
             objects[done] = alloc_guarded();
             if (objects[done] != nullptr) continue;
@@ -3763,7 +3769,9 @@ private:
     }
 
     /// What the secret is made of.
-    [[nodiscard]] std::uint64_t entropy(const std::byte* slab) noexcept {
+    [[nodiscard]] std::uint64_t entropy(const std::byte* slab) noexcept
+        requires guarded
+    {
         if constexpr (requires { std::uint64_t{backend_.secret()}; }) {
             return backend_.secret();
         } else {
@@ -3772,7 +3780,9 @@ private:
     }
 
     /// Slots `first` .. `end - 1` are handed out for the first time [G1].
-    void prepare(const SlabInfo& slab_info, std::size_t first, std::size_t end) noexcept {
+    void prepare(const SlabInfo& slab_info, std::size_t first, std::size_t end) noexcept
+        requires guarded
+    {
         for (std::size_t slot = first; slot < end; ++slot) {
             if (slot - Place::info_slot(slab_info) < layout.info_slots) continue;
             std::byte* const object = slab_info.slab + layout.offset_of(slot) + layout.front;
@@ -3801,7 +3811,9 @@ private:
     }
 
     /// The first object of a slab that is not as it must be [G1] [G2].
-    [[nodiscard]] DefectReport wrong_in(const SlabInfo& slab_info) const noexcept {
+    [[nodiscard]] DefectReport wrong_in(const SlabInfo& slab_info) const noexcept
+        requires guarded
+    {
         for (std::size_t slot = 0; slot < slab_info.untouched; ++slot) {
             if (slot - Place::info_slot(slab_info) < layout.info_slots) continue;
             const std::byte* const object = slab_info.slab + layout.offset_of(slot) + layout.front;
@@ -3813,7 +3825,9 @@ private:
         return {};
     }
 
-    [[nodiscard]] DefectReport wrong_anywhere() noexcept {
+    [[nodiscard]] DefectReport wrong_anywhere() noexcept
+        requires guarded
+    {
         for (std::size_t number = 0; number < Lists::lists_number; ++number) {
             for (const SlabInfo& slab_info : lists_.list(number)) {
                 const DefectReport wrong = wrong_in(slab_info);
