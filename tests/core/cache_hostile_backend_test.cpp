@@ -288,7 +288,7 @@ TEST_CASE("fault 10: a map that answers with garbage", "[cache][hostile]") {
                     };
                 },
                 Defect::BackendLostSlab);
-            // Where it does so before anything is saved, the slab seems to be somebody's: it stays.
+            // Where it does so before anything is saved, the slab seems to be another's: it stays.
             TestMemory memory;
             const auto cache = configuration.make(memory);
             memory.page_instead = [garbage](std::uintptr_t) {

@@ -35,9 +35,13 @@ public:
 
     /// `whole_slabs`: the cache writes to its objects, too, so that they are saved and restored.
     TinyMemory(const Layout& layout, bool whole_slabs)
+        : TinyMemory(layout, whole_slabs,
+                     std::min(slabs_number, 4 + 20 / layout.objects_per_slab)) {}
+
+    TinyMemory(const Layout& layout, bool whole_slabs, std::size_t slabs_most)
         : layout_(layout),
           whole_(whole_slabs),
-          slabs_most_(std::min(slabs_number, 4 + 20 / layout.objects_per_slab)),
+          slabs_most_(slabs_most),
           pages_(layout.uses_map() ? slabs_most_ * layout.pages_per_slab() : 0),
           frames_(layout.row == slab_allocator::Row::LargeByPageFrames ? slabs_most_ : 0) {
         // The slabs of rows that promise no more than pages start at odd pages.
@@ -60,7 +64,7 @@ public:
         ++calls_;
         const auto number = static_cast<std::size_t>(std::countr_one(state_.live));
         expect(size == layout_.slab_size && alignment == layout_.slab_alignment);
-        if (!expect(number < slabs_most_)) return nullptr;
+        if (number >= slabs_most_ || refuses()) return nullptr;
         state_.live |= std::uint32_t{1} << number;
         return slab(number);
     }
@@ -81,7 +85,7 @@ public:
     SlabInfo* alloc_slab_info() noexcept {
         ++calls_;
         const auto number = static_cast<std::size_t>(std::countr_one(state_.live_infos));
-        if (!expect(number < slabs_most_)) return nullptr;
+        if (number >= slabs_most_ || refuses()) return nullptr;
         state_.live_infos |= std::uint32_t{1} << number;
         return info(number);
     }
@@ -98,6 +102,7 @@ public:
 
     bool save_slab_info_ptr(std::uintptr_t page_addr, SlabInfo* slab_info) noexcept {
         ++calls_;
+        if (refuses()) return false;
         if (SlabInfo** const place = place_of(page_addr)) {
             expect(*place == nullptr && slab_info != nullptr);
             *place = slab_info;
@@ -128,6 +133,12 @@ public:
     // ---- What a test asks of it -----------------------------------------------------------------
 
     [[nodiscard]] bool right() const noexcept { return right_; }
+    /// Refuses the `number`th request from now on, and those after it where it is for ever; 0:
+    /// none.
+    void refuse(std::size_t number, bool for_ever) noexcept {
+        refused_ = number;
+        for_ever_ = for_ever;
+    }
     [[nodiscard]] std::size_t calls() const noexcept { return calls_; }
     [[nodiscard]] std::byte* slab(std::size_t number) noexcept {
         return start_ + number * layout_.slab_size;
@@ -235,6 +246,11 @@ private:
         return from + size;
     }
 
+    [[nodiscard]] bool refuses() noexcept {
+        if (refused_ == 0 || --refused_ > 0) return false;
+        if (for_ever_) refused_ = 1;
+        return true;
+    }
     bool expect(bool holds) noexcept {
         right_ = right_ && holds;
         return holds;
@@ -267,6 +283,8 @@ private:
     bool right_ = true;
     std::byte* start_;
     std::size_t calls_ = 0;
+    std::size_t refused_ = 0;
+    bool for_ever_ = false;
     State state_;
     alignas(SlabInfo) std::byte infos_[slabs_number * sizeof(SlabInfo)] = {};
     alignas(largest_slab) std::byte slabs_[(slabs_number + 1) * largest_slab];
