@@ -73,7 +73,9 @@ public:
           storage_(std::make_unique<Storage[]>(2 * (subject.size / sizeof(Storage) + 1))),
           cache_(storage_.get()),
           neighbour_(storage_.get() + subject.size / sizeof(Storage) + 1),
-          live_slots_(TinyMemory::slabs_number * subject.layout.slots_per_slab) {}
+          live_slots_(TinyMemory::slabs_number * subject.layout.slots_per_slab),
+          before_(2 * subject.size + TinyMemory::saved_most),
+          after_(before_.size()) {}
 
     void run(Input input) {
         reports_number = 0;
@@ -152,6 +154,7 @@ private:
         live_slots_[slot] = true;
         std::memcpy(object, memory_->pattern_of(object), layout.object_size);
         live_.push_back(object);
+        peak_ = std::max(peak_, live_.size());
     }
 
     [[nodiscard]] std::byte* remove(std::size_t rank) {
@@ -196,9 +199,12 @@ private:
     }
 
     void reserve(std::size_t number) {
+        const std::uint32_t before = memory_->live();
         const std::size_t can_be = subject_.reserve(cache_, number);
         must(can_be >= number || refusing_ || memory_->live() == all_slabs,
              "reserve takes too little");
+        must(memory_->live() == before || can_be < number + subject_.layout.objects_per_slab,
+             "reserve takes too much");
     }
 
     void shrink(std::size_t most) {
@@ -256,7 +262,7 @@ private:
         std::byte* const object = invalid(input);
         if (object == nullptr || is_live(object)) return;
         must(!subject_.owns(cache_, object), "an invalid pointer is owned");
-        save(before_);
+        const std::size_t size = save(before_);
         const std::size_t calls = memory_->calls();
         if (in_bulk) {
             std::vector<std::byte*> objects(
@@ -277,8 +283,9 @@ private:
                  defect == Defect::OtherCache,
              "an invalid free is called something else");
         reports_number = 0;
-        save(after_);
-        must(before_ == after_ && calls == memory_->calls(), "a refusal changes something");
+        must(save(after_) == size && std::memcmp(before_.data(), after_.data(), size) == 0 &&
+                 calls == memory_->calls(),
+             "a refusal changes something");
     }
 
     [[nodiscard]] std::byte* invalid(Input& input) {
@@ -324,6 +331,7 @@ private:
         for (const std::byte* const object : live_)
             live_slots_[slot_of(object)] = false;
         live_.clear();
+        peak_ = 0;
         std::fill(std::begin(freed_), std::end(freed_), nullptr);
         freed_number_ = 0;
     }
@@ -348,12 +356,12 @@ private:
         return !record.empty() && object + subject_.layout.stride > record.data() &&
                object < record.data() + record.size();
     }
-    void save(Buffer& buffer) {
-        buffer.resize(2 * subject_.size + TinyMemory::saved_most);
+    /// Returns: how many bytes.
+    [[nodiscard]] std::size_t save(Buffer& buffer) {
         std::memcpy(buffer.data(), cache_, subject_.size);
         std::memcpy(buffer.data() + subject_.size, neighbour_, subject_.size);
         const std::byte* const end = memory_->save(buffer.data() + 2 * subject_.size);
-        buffer.resize(static_cast<std::size_t>(end - buffer.data()));
+        return static_cast<std::size_t>(end - buffer.data());
     }
 
     static constexpr std::uint32_t all_slabs = (std::uint32_t{1} << TinyMemory::slabs_number) - 1;
@@ -366,6 +374,7 @@ private:
     void* neighbour_;
     std::byte* neighbours_ = nullptr;
     std::vector<std::byte*> live_;
+    std::size_t peak_ = 0;  // of live objects
     std::vector<bool> live_slots_;
     std::byte* freed_[freed_most] = {};
     std::size_t freed_number_ = 0;
