@@ -61,4 +61,15 @@ using slab_allocator::RadixMap;
 using slab_allocator::SlabInfoCache;
 using slab_allocator::SlabRuns;
 
+// Caches for several threads or CPUs.
+using slab_allocator::BasicLockable;
+using slab_allocator::CpuMachine;
+using slab_allocator::CpuPolicy;
+using slab_allocator::DepotStatistics;
+using slab_allocator::KernelCpus;
+using slab_allocator::LockedBackend;
+using slab_allocator::LockedCache;
+using slab_allocator::MagazineCache;
+using slab_allocator::ThreadCpus;
+
 }  // namespace slab_allocator

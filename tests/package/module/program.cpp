@@ -1,5 +1,5 @@
-// program.cpp -- a program that imports the library and includes none of it. With -D INSIDE it names
-// what the module keeps to itself, which must not compile.
+// program.cpp -- a program that imports the library and includes none of it. With -D INSIDE it
+// names what the module keeps to itself, which must not compile.
 
 #include <cstdio>
 
