@@ -43,8 +43,10 @@
 #include <cstdio>
 #endif
 
-#ifdef SLAB_ALLOCATOR_VERSION_MAJOR
+#if defined(SLAB_ALLOCATOR_VERSION_MAJOR)
 #error "slab_allocator is here already: include one single header, or those of the folder"
+#elif __cplusplus <= 201703L
+#error "slab_allocator is a C++20 library: compile with -std=c++20, or a later standard"
 #else
 
 // version.hpp -- the version, for the preprocessor. The build reads it from here.

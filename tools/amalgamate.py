@@ -29,9 +29,11 @@ OPENS = ("if", "ifdef", "ifndef")
 CONTINUES = ("elif", "elifdef", "elifndef", "else")
 MOST_DIFFERENCES = 40
 
-ONLY_ONE = [  # and what follows is not read, so that the sentence stands alone
-    "#ifdef SLAB_ALLOCATOR_VERSION_MAJOR",
+REFUSED = [  # and what follows is not read, so that the sentence stands alone
+    "#if defined(SLAB_ALLOCATOR_VERSION_MAJOR)",
     '#error "slab_allocator is here already: include one single header, or those of the folder"',
+    "#elif __cplusplus <= 201703L",
+    '#error "slab_allocator is a C++20 library: compile with -std=c++20, or a later standard"',
     "#else",
 ]
 
@@ -170,7 +172,7 @@ class Amalgamation:
             sorted(f"#include <{header}>" for header in self.standard if header.endswith(".h")),
             sorted(f"#include <{header}>" for header in self.standard if not header.endswith(".h")),
             *conditional,
-            ONLY_ONE,
+            REFUSED,
             *(room for room in rooms if not is_door(room)),
             ["#endif"],
         ]
