@@ -2505,8 +2505,9 @@ public:
     /// put() for the slots of a whole word, the last of which has rank `rank`.
     void put_word(const std::byte* start, std::size_t rank) noexcept {
         constexpr std::size_t slots = FreeMap::bits_per_word;
+        constexpr bool neighbours = std::has_single_bit(stride);  // constexpr: no call into libgcc
         const std::size_t first = class_of(address_of(start));
-        if (std::has_single_bit(stride) && first + slots <= classes) {  // neighbours here, too
+        if (neighbours && first + slots <= classes) {  // neighbours here, too
             constexpr std::uint64_t ones = 0x0101'0101'0101'0101;
             constexpr std::uint64_t down = std::endian::native == std::endian::little
                                                ? 0x0001'0203'0405'0607
