@@ -3,7 +3,7 @@
 // operations.hpp -- a string of bytes as operations on a cache and on a model of it.
 //
 //      byte 0: which cache        then, for each operation, a byte and its arguments:
-//      | alloc | free | bulks | slabs | looks | refusals | invalid frees | writes after free |
+//      | alloc | free | bulks | slabs | looks | refusals | re-entry | invalid frees | ...
 //
 // A cache must do as the model does: no two live objects overlap, none lies outside of the slabs,
 // contents stay, statistics and validate() agree; invalid frees are refused, once, and change
@@ -22,6 +22,7 @@
 #include <slab_allocator/core/defect.hpp>
 
 #include <fuzz/subjects.hpp>
+#include <support/random.hpp>
 #include <support/tiny_memory.hpp>
 
 namespace fuzz {
@@ -79,6 +80,7 @@ public:
 
     void run(Input input) {
         reports_number = 0;
+        memory_->on_call = [this] { intrude(); };
         subject_.construct(cache_, *memory_);
         subject_.construct(neighbour_, *memory_);
         neighbours_ = subject_.alloc(neighbour_);
@@ -121,11 +123,29 @@ private:
             refusing_ = number > 0;
         } else if (operation < 226) {
             write_after_free(input);
+        } else if (operation < 230) {
+            intruder_ = support::Random(input.next());
+            intrusions_left_ = 1 + operation % 4 * 4;
         } else if (checked()) {
             refuse(input, operation % 4 == 0);
         }
+        if (intrusions_left_ == 0) intruded_ = false;
         must(reports_number == 0, "a defect is reported that is none");
         must(memory_->right(), "the backend is called wrongly");
+    }
+
+    /// The backend calls the cache that calls it.
+    void intrude() {
+        if (intrusions_left_ == 0 || within_) return;
+        within_ = true;
+        --intrusions_left_;
+        intruded_ = true;
+        if (live_.empty() || intruder_.one_in(2)) {
+            alloc();
+        } else {
+            free(intruder_.below(live_.size()), false);
+        }
+        within_ = false;
     }
 
     // ---- Operations -----------------------------------------------------------------------------
@@ -133,7 +153,7 @@ private:
     void alloc() {
         const bool full = memory_->live() == all_slabs;
         std::byte* const object = subject_.alloc(cache_);
-        must(object != nullptr || full || refusing_, "alloc gives nothing");
+        must(object != nullptr || full || refusing_ || intruded_, "alloc gives nothing");
         if (object != nullptr) add(object);
     }
 
@@ -185,7 +205,8 @@ private:
         } else {
             const std::size_t most =
                 (TinyMemory::slabs_number - 1) * subject_.layout.objects_per_slab;
-            must(refusing_ || live_.size() + number > most, "alloc_bulk gives nothing");
+            must(refusing_ || intruded_ || live_.size() + number > most,
+                 "alloc_bulk gives nothing");
         }
     }
 
@@ -201,9 +222,10 @@ private:
     void reserve(std::size_t number) {
         const std::uint32_t before = memory_->live();
         const std::size_t can_be = subject_.reserve(cache_, number);
-        must(can_be >= number || refusing_ || memory_->live() == all_slabs,
+        must(can_be >= number || refusing_ || intruded_ || memory_->live() == all_slabs,
              "reserve takes too little");
-        must(memory_->live() == before || can_be < number + subject_.layout.objects_per_slab,
+        must(memory_->live() == before || intruded_ ||
+                 can_be < number + subject_.layout.objects_per_slab,
              "reserve takes too much");
     }
 
@@ -211,10 +233,11 @@ private:
         const std::uint32_t before = memory_->live();
         const std::size_t given = subject_.shrink(cache_, most == 5 ? ~std::size_t{0} : most);
         const int slabs = std::popcount(before) - std::popcount(memory_->live());
-        must(given == static_cast<std::size_t>(slabs), "shrink counts wrong");
+        must(given == static_cast<std::size_t>(slabs) || intruded_, "shrink counts wrong");
     }
 
     void free_every_other() {
+        intrusions_left_ = 0;  // who walks must not be disturbed
         for (const std::byte* const object : live_)
             must(memory_->same(object, subject_.layout.object_size), "an object is changed");
         std::vector<std::byte*> freed;
@@ -230,6 +253,7 @@ private:
 
     /// All that can be asked, and what must be answered.
     void look() {
+        intrusions_left_ = 0;
         must(subject_.validate(cache_).defect == Defect::None, "validate finds something");
         must(subject_.validate(neighbour_).defect == Defect::None, "... in another cache");
         const exhaustive::CacheStatistics told = subject_.statistics(cache_);
@@ -332,6 +356,8 @@ private:
             live_slots_[slot_of(object)] = false;
         live_.clear();
         peak_ = 0;
+        intruded_ = false;
+        memory_->on_call = nullptr;
         std::fill(std::begin(freed_), std::end(freed_), nullptr);
         freed_number_ = 0;
     }
@@ -379,6 +405,10 @@ private:
     std::byte* freed_[freed_most] = {};
     std::size_t freed_number_ = 0;
     bool refusing_ = false;
+    support::Random intruder_{0};
+    std::size_t intrusions_left_ = 0;
+    bool intruded_ = false;  // lately
+    bool within_ = false;
     Buffer before_;
     Buffer after_;
 };

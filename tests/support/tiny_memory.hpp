@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <span>
 
 #include <slab_allocator/core/align.hpp>
@@ -61,7 +62,7 @@ public:
     // ---- What a backend does --------------------------------------------------------------------
 
     void* alloc_slab(std::size_t size, std::size_t alignment) noexcept {
-        ++calls_;
+        called();
         const auto number = static_cast<std::size_t>(std::countr_one(state_.live));
         expect(size == layout_.slab_size && alignment == layout_.slab_alignment);
         if (number >= slabs_most_ || refuses()) return nullptr;
@@ -70,7 +71,7 @@ public:
     }
 
     void free_slab(void* memory, std::size_t size, std::size_t alignment) noexcept {
-        ++calls_;
+        called();
         const std::size_t number = number_of(memory);
         if (!expect(is_live(number) && memory == slab(number) && size == layout_.slab_size &&
                     alignment == layout_.slab_alignment)) {
@@ -83,7 +84,7 @@ public:
     }
 
     SlabInfo* alloc_slab_info() noexcept {
-        ++calls_;
+        called();
         const auto number = static_cast<std::size_t>(std::countr_one(state_.live_infos));
         if (number >= slabs_most_ || refuses()) return nullptr;
         state_.live_infos |= std::uint32_t{1} << number;
@@ -91,7 +92,7 @@ public:
     }
 
     void free_slab_info(SlabInfo* slab_info) noexcept {
-        ++calls_;
+        called();
         const auto number = static_cast<std::size_t>(slab_info - info(0));
         if (!expect(number < slabs_most_ && ((state_.live_infos >> number) & 1U) != 0)) return;
         for (const SlabInfo* const saved : state_.saved)
@@ -101,7 +102,7 @@ public:
     }
 
     bool save_slab_info_ptr(std::uintptr_t page_addr, SlabInfo* slab_info) noexcept {
-        ++calls_;
+        called();
         if (refuses()) return false;
         if (SlabInfo** const place = place_of(page_addr)) {
             expect(*place == nullptr && slab_info != nullptr);
@@ -118,7 +119,7 @@ public:
     }
 
     void delete_slab_info_ptr(std::uintptr_t page_addr) noexcept {
-        ++calls_;
+        called();
         if (SlabInfo** const place = place_of(page_addr)) {
             expect(*place != nullptr && (*place)->owner == nullptr);
             *place = nullptr;
@@ -210,6 +211,8 @@ public:
         return from;
     }
 
+    std::function<void()> on_call;  ///< called first in each call but get and slab_info_at
+
 private:
     struct State {
         std::uint32_t live = 0;        // bit n: slab n
@@ -250,6 +253,10 @@ private:
         if (refused_ == 0 || --refused_ > 0) return false;
         if (for_ever_) refused_ = 1;
         return true;
+    }
+    void called() noexcept {
+        ++calls_;
+        if (on_call) on_call();
     }
     bool expect(bool holds) noexcept {
         right_ = right_ && holds;
