@@ -560,6 +560,32 @@ TEST_CASE("magazines grow where visits meet, and shrink where they do not", "[de
     }
 }
 
+TEST_CASE("a depot with no room for a full magazine takes none, and gives no empty one",
+          "[depot]") {
+    using Object = Stamped<64>;
+    slab_allocator::Depot<Object, CrowdedLock, 2> depot;
+    slab_allocator::Magazine<Object> full[3];
+    slab_allocator::Magazine<Object> empty[3];
+    for (std::size_t number = 0; number < 3; ++number) {
+        full[number].number = 1;
+        depot.put_empty(empty[number]);
+    }
+    REQUIRE(depot.trade_full(&full[0]) != nullptr);
+    REQUIRE(!depot.crowded());
+    REQUIRE(depot.trade_full(&full[1]) != nullptr);
+    REQUIRE(depot.crowded());
+    REQUIRE(depot.trade_full(&full[2]) == nullptr);
+    REQUIRE(depot.statistics().full_magazines_number == 2);
+    REQUIRE(depot.statistics().empty_magazines_number == 1);
+    REQUIRE(depot.trade_full(nullptr) != nullptr);  // without one to leave, there is room
+    REQUIRE(depot.trade_full(nullptr) == nullptr);
+    REQUIRE(depot.trade_empty(&empty[0]) == &full[1]);
+    REQUIRE(depot.trade_empty(nullptr) == &full[0]);
+    REQUIRE(depot.trade_empty(&empty[1]) == nullptr);
+    REQUIRE(depot.take_empty() == &empty[0]);
+    REQUIRE(depot.take_empty() == nullptr);
+}
+
 TEST_CASE("a CPU keeps few large objects and many small ones", "[depot]") {
     using slab_allocator::rounds_for;
     STATIC_REQUIRE(rounds_for(64, 123).least == 16);

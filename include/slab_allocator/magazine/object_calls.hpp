@@ -61,6 +61,9 @@ public:
     }
 
 private:
+    friend Derived;
+    constexpr ObjectCalls() noexcept = default;
+
     struct FreeUnlessDone {
         Derived* cache;
         T* memory;

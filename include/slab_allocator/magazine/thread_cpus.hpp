@@ -12,7 +12,8 @@
 // that runs after this one's.
 //
 // On Linux, other threads' slots are reached by the membarrier system call (4.14). Elsewhere they
-// are not: what lies in them comes back when the cache is destroyed.
+// are not: what lies in them comes back when the cache is destroyed. In the child of a fork, the
+// numbers of the threads that are not there any more stay taken.
 //
 // Invariants
 //   [T1] a bit of taken_ is set  <=>  a live thread has that number as its index_

@@ -33,7 +33,7 @@ public:
 
     [[nodiscard]] bool is_on(const void* object) const noexcept {
         opaque(object);
-        Word word;
+        Word word = 0;
         __builtin_memcpy(&word, object, sizeof(word));
         return word == of(object);
     }

@@ -13,3 +13,15 @@ constexpr CacheConfig large{.object_size_type = ObjectSizeType::Large};
 template class slab_allocator::Cache<Object, AlignedAllocBackend, large>;
 template class slab_allocator::Cache<Object, MmapBackend,
                                      CacheConfig{.object_size_type = ObjectSizeType::Small}>;
+
+namespace {
+class Lock {
+public:
+    void lock() {}
+    void unlock() {}
+};
+}  // namespace
+
+using Backend = LockedBackend<AlignedAllocBackend, Lock>;
+template class slab_allocator::LockedCache<Object, Backend, Lock>;
+template class slab_allocator::MagazineCache<Object, Backend, ThreadCpus<>, Lock, large>;
