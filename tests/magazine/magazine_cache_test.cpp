@@ -6,6 +6,7 @@
 #include <mutex>
 #include <optional>
 #include <set>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -824,6 +825,77 @@ TEST_CASE("a thread may allocate and free to its very end", "[magazine][threads]
     REQUIRE(Cpus::threads_number() == 0);
     REQUIRE(cache->statistics().allocated_objects_number == 0);
     cache.reset();
+}
+
+namespace {
+
+/// A thread that was told to stops at its next lock until somebody waits for its slot.
+struct Gate {
+    static inline thread_local bool stops_here = false;
+    static inline thread_local std::size_t cpu = 0;
+    static inline std::atomic<bool> reached = false;
+    static inline std::atomic<bool> open = false;
+    static inline std::atomic<std::size_t> waits = 0;
+};
+
+class GateLock {
+public:
+    void lock() {
+        if (Gate::stops_here) {
+            Gate::stops_here = false;
+            Gate::reached = true;
+            while (!Gate::open)
+                std::this_thread::yield();
+        }
+        mutex_.lock();
+    }
+    void unlock() { mutex_.unlock(); }
+
+private:
+    std::mutex mutex_;
+};
+
+struct GateCpus {
+    static constexpr std::size_t slots_number = 2;
+    struct Pin {
+        std::size_t index;
+    };
+    static Pin enter() noexcept { return {Gate::cpu}; }
+    static void leave(const Pin&) noexcept {}
+    static void join() noexcept {}
+    static bool synchronise() noexcept { return ThreadCpus<>::synchronise(); }
+    static void wait() noexcept {
+        ++Gate::waits;
+        Gate::open = true;
+    }
+};
+
+}  // namespace
+
+TEST_CASE("a slot in which somebody is, is not emptied before he has left it",
+          "[magazine][threads]") {
+    using Row = MaskRow<64>;
+    TestMemory memory;
+    MagazineCache<Row::Type, Row::Backend, GateCpus, GateLock, Row::config> cache(
+        Row::backend(memory));
+    if (!GateCpus::synchronise()) return;  // no slot is reached from outside
+    in_threads(2, [&](std::size_t thread) {
+        Gate::cpu = thread;
+        if (thread == 0) {
+            cache.free(cache.alloc());
+            std::vector<Row::Type*> objects(2 * cache.depot_statistics().rounds + 1);
+            static_cast<void>(cache.alloc_bulk(objects));
+            Gate::stops_here = true;  // at the depot, with its slot seized
+            cache.free_bulk(objects);
+        } else {
+            while (!Gate::reached)
+                std::this_thread::yield();
+            static_cast<void>(cache.shrink_to_fit());
+            Gate::open = true;
+        }
+    });
+    REQUIRE(Gate::waits > 0);
+    REQUIRE(cache.statistics().allocated_objects_number == 0);
 }
 
 // ---- A kernel's policy --------------------------------------------------------------------------
