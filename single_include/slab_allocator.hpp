@@ -5102,6 +5102,9 @@ public:
     }
 
 private:
+    friend Derived;
+    constexpr ObjectCalls() noexcept = default;
+
     struct FreeUnlessDone {
         Derived* cache;
         T* memory;
@@ -5405,7 +5408,7 @@ public:
 
     [[nodiscard]] bool is_on(const void* object) const noexcept {
         opaque(object);
-        Word word;
+        Word word = 0;
         __builtin_memcpy(&word, object, sizeof(word));
         return word == of(object);
     }
@@ -5662,7 +5665,8 @@ public:
     }
 
     /// Empties the magazines first, so that the numbers are exact where no other thread is in a
-    /// call. The bytes of magazines are not among them. Costs: as shrink.
+    /// call. Peaks count what lay in magazines as allocated; the bytes of the magazines themselves
+    /// are not told. Costs: as shrink.
     [[nodiscard]] CacheStatistics statistics() noexcept {
         collect();
         CacheStatistics statistics = slabs_.statistics();
@@ -5750,7 +5754,7 @@ private:
     /// `object` came out of a magazine without its token.
     [[nodiscard, gnu::noinline, gnu::cold]] T* drop_and_alloc(Object* object) noexcept {
         drop(object);
-        return alloc();
+        return alloc_slowly();
     }
 
     /// From the caller's slot, by way of its previous magazine or the depot. `stocked`: the slot
@@ -5880,6 +5884,7 @@ private:
     }
 
     void empty(Magazine<Object>& magazine) noexcept {
+        if (magazine.number == 0) return;
         give_to_slabs(std::span<Object*>(magazine.bottom(), magazine.number));
         magazine.number = 0;
     }
@@ -6470,7 +6475,8 @@ public:
 // that runs after this one's.
 //
 // On Linux, other threads' slots are reached by the membarrier system call (4.14). Elsewhere they
-// are not: what lies in them comes back when the cache is destroyed.
+// are not: what lies in them comes back when the cache is destroyed. In the child of a fork, the
+// numbers of the threads that are not there any more stay taken.
 //
 // Invariants
 //   [T1] a bit of taken_ is set  <=>  a live thread has that number as its index_
