@@ -12,7 +12,7 @@ namespace kernel {
 
 namespace {
 
-using Thing = Object<96>;
+using Thing = Object<48>;  // more than a word of them in a slab
 constexpr std::size_t things_number = 120;
 
 constinit Thing in_the_image = {};
