@@ -542,6 +542,9 @@ TEST_CASE("magazines grow where visits meet, and shrink where they do not", "[de
     REQUIRE(depot.rounds() == limits.first);  // nobody in the way
     std::function<void()> another = [&] { visit(1); };
     CrowdedLock::in_the_way = &another;
+    const struct Away {
+        ~Away() { CrowdedLock::in_the_way = nullptr; }
+    } away;
     visit(64);
     REQUIRE(depot.rounds() > limits.first);
     visit(10000);
