@@ -1900,7 +1900,7 @@ public:
     [[nodiscard]] Wrong wrong_of_free(const std::byte* object) const noexcept {
         const std::size_t other = detail::first_other_byte(object, layout.object_size, 0);
         if (other != layout.object_size) [[unlikely]]
-            return {Defect::WriteAfterFree, static_cast<std::ptrdiff_t>(other)};
+            return {.defect = Defect::WriteAfterFree, .offset = static_cast<std::ptrdiff_t>(other)};
         return wrong_canary(object, ~canary_of(object));
     }
     [[nodiscard]] Wrong wrong_of_live(const std::byte* object) const noexcept {
@@ -1925,7 +1925,7 @@ private:
         __builtin_memcpy(expected, &canary, sizeof canary);
         while (object[offset] == expected[offset - layout.object_size])
             ++offset;
-        return {Defect::Overflow, static_cast<std::ptrdiff_t>(offset)};
+        return {.defect = Defect::Overflow, .offset = static_cast<std::ptrdiff_t>(offset)};
     }
 
     Secret secret_;
@@ -1962,19 +1962,21 @@ public:
     [[nodiscard]] Wrong wrong_of_free(const std::byte* object) const noexcept {
         const std::size_t other = detail::first_other_byte(object, layout.object_size, poison);
         if (other != layout.object_size) [[unlikely]]
-            return {Defect::WriteAfterFree, static_cast<std::ptrdiff_t>(other)};
+            return {.defect = Defect::WriteAfterFree, .offset = static_cast<std::ptrdiff_t>(other)};
         return wrong_of_live(object);
     }
     [[nodiscard]] Wrong wrong_of_live(const std::byte* object) const noexcept {
         const std::size_t back =
             detail::first_other_byte(object + layout.object_size, back_zone, zone);
         if (back != back_zone) [[unlikely]]
-            return {Defect::Overflow, static_cast<std::ptrdiff_t>(layout.object_size + back)};
+            return {.defect = Defect::Overflow,
+                    .offset = static_cast<std::ptrdiff_t>(layout.object_size + back)};
         const std::size_t front =
             detail::first_other_byte(object - layout.front, layout.front, zone);
         if (front != layout.front) [[unlikely]] {
-            return {Defect::Overflow,
-                    static_cast<std::ptrdiff_t>(front) - static_cast<std::ptrdiff_t>(layout.front)};
+            return {.defect = Defect::Overflow,
+                    .offset = static_cast<std::ptrdiff_t>(front) -
+                              static_cast<std::ptrdiff_t>(layout.front)};
         }
         return {};
     }
@@ -1993,11 +1995,11 @@ private:
     static constexpr std::size_t freed = allocated + sizeof(void*);
 
     static void put(std::byte* object, std::size_t mark, const void* by) noexcept {
-        __builtin_memcpy(object + mark, &by, sizeof by);
+        __builtin_memcpy(object + mark, static_cast<const void*>(&by), sizeof by);
     }
     [[nodiscard]] static const void* who(const std::byte* object, std::size_t mark) noexcept {
         const void* by = nullptr;
-        __builtin_memcpy(&by, object + mark, sizeof by);
+        __builtin_memcpy(static_cast<void*>(&by), object + mark, sizeof by);
         return by;
     }
 
@@ -2627,8 +2629,8 @@ public:
             const std::byte* const* const place = bottom() + ranks_.rank_of(object);
             return *place == object && place < top_;
         } else {
-            for (const std::byte* const other : all()) {
-                if (other == object) return true;
+            for (std::size_t rank = 0; rank < size(); ++rank) {
+                if (all()[rank] == object) return true;
             }
             return false;
         }

@@ -191,8 +191,8 @@ public:
             const std::byte* const* const place = bottom() + ranks_.rank_of(object);
             return *place == object && place < top_;
         } else {
-            for (const std::byte* const other : all()) {
-                if (other == object) return true;
+            for (std::size_t rank = 0; rank < size(); ++rank) {
+                if (all()[rank] == object) return true;
             }
             return false;
         }
