@@ -21,6 +21,8 @@ using MaskRow = CacheSubject<BENCH_SIZE, RegionSlabs,
 [[maybe_unused]] const bool added = [] {
     add_subject<MaskRow<Checks::none>>("none");
     add_subject<MaskRow<Checks::misuse>>("misuse");
+    add_subject<MaskRow<Checks::hardened>>("hardened");
+    add_subject<MaskRow<Checks::debug>>("debug");
     if constexpr (BENCH_SIZE < 2048) {
         add_subject<MaskRow<Checks::none, 4096>>("none-4k");
         add_subject<MaskRow<Checks::misuse, 4096>>("misuse-4k");

@@ -178,7 +178,7 @@ TEST_CASE("objects of a new slab come in an order that differs from cache to cac
 
 TEST_CASE("hardened costs an object 8 bytes, and the levels below nothing", "[cache][guards]") {
     for (std::size_t size = 1; size <= 4096; ++size) {
-        for (const std::size_t alignment : {1, 8, 64}) {
+        for (const std::size_t alignment : {1U, 8U, 64U}) {
             const auto stride = [&](Checks checks) {
                 return slab_allocator::layout_for(size, alignment, {.checks = checks}).stride;
             };

@@ -273,7 +273,7 @@ TEST_CASE("one wrong object in a bulk of neighbours is refused with all of it", 
         std::sort(run.begin(), run.end());
         if (run.size() > 200) run.resize(200);
         for (const bool down : {false, true}) {
-            for (const std::size_t where : {0, 1, 62, 63, 64, 65, 130, 199}) {
+            for (const std::size_t where : {0U, 1U, 62U, 63U, 64U, 65U, 130U, 199U}) {
                 if (where >= run.size()) break;
                 std::vector<std::byte*> wrong = run;
                 wrong[where] = freed;
