@@ -2,8 +2,8 @@
 
 // cache.hpp -- the allocator: what happens per object, and when a slab is born and dies.
 //
-//      alloc  <-- recent objects <--half words-- slabs with room, the fullest first <-- backend
-//      free   --> recent objects --words-------> their slabs --------free ones------> backend
+//      alloc  <-- recent objects <--words-- slabs with room, the fullest first <-- backend
+//      free   --> recent objects --words--> their slabs --------free ones------> backend
 //
 // The hot path is a short stack (recent_objects.hpp). It is filled from the free maps of slabs and
 // emptied into them, so that neither call touches a slab's record more often than it must, and
@@ -18,9 +18,10 @@
 //        are looked at again: the backend may call the cache.
 //   [C4] every check of a call stands before its first store.
 //   [C5] where four slabs have room, and free looks at the SlabInfo (it checks), objects of slabs
-//        that are nearly free go to their slabs, not to the recent objects; where half of all slots
-//        are free, those of half free slabs do, too. Allocation takes from the fuller ones: the
-//        emptier drain, and the cache becomes dense again.
+//        that are nearly free go to their slabs, not to the recent objects, which are emptied when
+//        a slab comes to that; where half of all slots are free, those of half free slabs do, too.
+//        Allocation takes from the fuller ones: the emptier drain, and the cache becomes dense
+//        again.
 //
 // Not synchronised: one lock, or one thread, for all members. The address of a cache is written in
 // its slabs, so it is neither copied nor moved.
