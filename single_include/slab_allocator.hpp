@@ -2905,7 +2905,7 @@ private:
 //
 // The hot path is a short stack (recent_objects.hpp). It is filled from the free maps of slabs and
 // emptied into them, so that neither call touches a slab's record more often than it must, and
-// nothing is ever written in a free object.
+// nothing is ever written in a free object, but by the levels that guard objects (guards.hpp).
 //
 // Invariants
 //   [C1] a slot is in one of three hands: free in its slab's map, in the recent objects, or the
