@@ -60,7 +60,8 @@ TEST_CASE("a token is of one object and one cache, wherever the object lies", "[
 
 TEST_CASE("what a constructor and a destructor leave alone keeps or loses its token", "[token]") {
     alignas(Silent) std::byte memory[sizeof(Silent)] = {};
-    const Token token(&token);
+    const int cache = 0;
+    const Token token(&cache);
     token.put_on(memory);
     Silent* const object = taken_off_and_constructed(token, memory);
     REQUIRE(object != nullptr);
