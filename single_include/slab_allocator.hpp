@@ -1870,6 +1870,7 @@ template <Layout layout, Checks checks>
 class Guards {
 public:
     static constexpr bool active = false;
+    static constexpr bool knows_who = false;
 
     [[nodiscard]] static const void* identity(const void* cache, const void*) noexcept {
         return cache;
@@ -2306,6 +2307,11 @@ public:
     [[nodiscard]] static std::size_t info_slot(const SlabInfo& slab_info) noexcept {
         if constexpr (layout.info_slots == 0) return 0;
         return layout.info_slot_of(address_of(slab_info.slab));
+    }
+
+    /// Does the SlabInfo itself lie in that slot?
+    [[nodiscard]] static bool is_covered(const SlabInfo& slab_info, std::size_t slot) noexcept {
+        return slot - info_slot(slab_info) < layout.info_slots;  // wraps for slots before it
     }
 
     /// The bits of word `word` that the SlabInfo itself covers.
@@ -3641,9 +3647,8 @@ private:
         }
         result.slab = slab_info->slab;
         result.slot = Place::slot_of(*slab_info, memory);
-        const bool is_slot = result.slot < layout.slots_per_slab &&
-                             result.slot - Place::info_slot(*slab_info) >=
-                                 layout.info_slots;  // wraps for slots before it
+        const bool is_slot =
+            result.slot < layout.slots_per_slab && !Place::is_covered(*slab_info, result.slot);
         if (!is_slot) {
             result.defect = Defect::InteriorPointer;
             result.slot = 0;
@@ -3802,7 +3807,7 @@ private:
         requires guarded
     {
         for (std::size_t slot = first; slot < end; ++slot) {
-            if (slot - Place::info_slot(slab_info) < layout.info_slots) continue;
+            if (Place::is_covered(slab_info, slot)) continue;
             std::byte* const object = slab_info.slab + layout.offset_of(slot) + layout.front;
             guards_.make_free(object, nullptr);
             if constexpr (Guard::knows_who) guards_.forget_who(object);
@@ -3822,7 +3827,7 @@ private:
     }
     static void say_who([[maybe_unused]] DefectReport& report,
                         [[maybe_unused]] const std::byte* memory) noexcept {
-        if constexpr (Config.checks == Checks::debug) {
+        if constexpr (Guard::knows_who) {
             report.allocated_by = Guard::allocated_by(memory);
             report.freed_by = Guard::freed_by(memory);
         }
@@ -3833,7 +3838,7 @@ private:
         requires guarded
     {
         for (std::size_t slot = 0; slot < slab_info.untouched; ++slot) {
-            if (slot - Place::info_slot(slab_info) < layout.info_slots) continue;
+            if (Place::is_covered(slab_info, slot)) continue;
             const std::byte* const object = slab_info.slab + layout.offset_of(slot) + layout.front;
             const bool is_free = slab_info.map.is_free(slot) || recent_.contains(object);
             const Wrong wrong =
@@ -4918,13 +4923,9 @@ private:
         if (contended) ++contended_;
         if (++visits_ % interval != 0) return;
         if (contended_ - contended_at_interval_ >= interval / 8) {
-            set_rounds(rounds() + divide_up_by_two(rounds()));
+            set_rounds(rounds() + divide_up(rounds(), 2));
         }
         contended_at_interval_ = contended_;
-    }
-
-    [[nodiscard]] static constexpr std::size_t divide_up_by_two(std::size_t value) noexcept {
-        return (value + 1) / 2;
     }
 
     void set_rounds(std::size_t rounds) noexcept {

@@ -766,9 +766,8 @@ private:
         }
         result.slab = slab_info->slab;
         result.slot = Place::slot_of(*slab_info, memory);
-        const bool is_slot = result.slot < layout.slots_per_slab &&
-                             result.slot - Place::info_slot(*slab_info) >=
-                                 layout.info_slots;  // wraps for slots before it
+        const bool is_slot =
+            result.slot < layout.slots_per_slab && !Place::is_covered(*slab_info, result.slot);
         if (!is_slot) {
             result.defect = Defect::InteriorPointer;
             result.slot = 0;
@@ -927,7 +926,7 @@ private:
         requires guarded
     {
         for (std::size_t slot = first; slot < end; ++slot) {
-            if (slot - Place::info_slot(slab_info) < layout.info_slots) continue;
+            if (Place::is_covered(slab_info, slot)) continue;
             std::byte* const object = slab_info.slab + layout.offset_of(slot) + layout.front;
             guards_.make_free(object, nullptr);
             if constexpr (Guard::knows_who) guards_.forget_who(object);
@@ -947,7 +946,7 @@ private:
     }
     static void say_who([[maybe_unused]] DefectReport& report,
                         [[maybe_unused]] const std::byte* memory) noexcept {
-        if constexpr (Config.checks == Checks::debug) {
+        if constexpr (Guard::knows_who) {
             report.allocated_by = Guard::allocated_by(memory);
             report.freed_by = Guard::freed_by(memory);
         }
@@ -958,7 +957,7 @@ private:
         requires guarded
     {
         for (std::size_t slot = 0; slot < slab_info.untouched; ++slot) {
-            if (slot - Place::info_slot(slab_info) < layout.info_slots) continue;
+            if (Place::is_covered(slab_info, slot)) continue;
             const std::byte* const object = slab_info.slab + layout.offset_of(slot) + layout.front;
             const bool is_free = slab_info.map.is_free(slot) || recent_.contains(object);
             const Wrong wrong =

@@ -23,7 +23,6 @@
 //   [G2] a live object has the guards of a live one
 //   [G3] levels none and misuse: no byte, no instruction
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -103,6 +102,7 @@ template <Layout layout, Checks checks>
 class Guards {
 public:
     static constexpr bool active = false;
+    static constexpr bool knows_who = false;
 
     [[nodiscard]] static const void* identity(const void* cache, const void*) noexcept {
         return cache;

@@ -68,6 +68,11 @@ public:
         return layout.info_slot_of(address_of(slab_info.slab));
     }
 
+    /// Does the SlabInfo itself lie in that slot?
+    [[nodiscard]] static bool is_covered(const SlabInfo& slab_info, std::size_t slot) noexcept {
+        return slot - info_slot(slab_info) < layout.info_slots;  // wraps for slots before it
+    }
+
     /// The bits of word `word` that the SlabInfo itself covers.
     [[nodiscard]] static std::uint64_t covered(const SlabInfo& slab_info,
                                                std::size_t word) noexcept {

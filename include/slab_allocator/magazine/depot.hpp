@@ -19,6 +19,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <slab_allocator/core/align.hpp>
 #include <slab_allocator/magazine/lock.hpp>
 #include <slab_allocator/magazine/magazine.hpp>
 
@@ -132,13 +133,9 @@ private:
         if (contended) ++contended_;
         if (++visits_ % interval != 0) return;
         if (contended_ - contended_at_interval_ >= interval / 8) {
-            set_rounds(rounds() + divide_up_by_two(rounds()));
+            set_rounds(rounds() + divide_up(rounds(), 2));
         }
         contended_at_interval_ = contended_;
-    }
-
-    [[nodiscard]] static constexpr std::size_t divide_up_by_two(std::size_t value) noexcept {
-        return (value + 1) / 2;
     }
 
     void set_rounds(std::size_t rounds) noexcept {
