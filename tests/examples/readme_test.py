@@ -1,15 +1,20 @@
-"""What README.md shows is what the files are, and what the programs print.
+"""What README.md, CONTRIBUTING.md and docs/ show is what the files are, and what the programs print.
 
     python3 readme_test.py EXAMPLES [--update] [unittest arguments]
 
-EXAMPLES is the directory of the built examples. A block of the README that is not written by hand has
-a comment before it that says where it comes from:
+EXAMPLES is the directory of the built examples. A block of such a page has a comment before it that
+says where it comes from:
 
-    <!-- from FILE: NAME -->             the lines of FILE between // [NAME] and // [/NAME]
+    <!-- from FILE: NAME -->               the lines of FILE between // [NAME] and // [/NAME]
     <!-- printed by PROGRAM ARGUMENTS -->  what the example prints, standard error included
-    <!-- said by g++ of FILE -->          each line occurs in what g++ says of FILE
+    <!-- printed by PROGRAM ARGUMENTS, but for its numbers -->  the same, for addresses and times
+    <!-- said by g++ of FILE -->           each line occurs in what g++ says of FILE
+    <!-- not ours: WHAT IT IS -->          for the code of others, to compare with
 
---update writes the first two kinds anew.
+In a file where # begins a comment, # stands for //. Two kinds of block need no comment: ```sh, which
+are commands for the reader to type, and ``` without a language, which are drawings.
+
+--update writes the first three kinds anew.
 """
 
 import json
@@ -24,17 +29,30 @@ SOURCE = pathlib.Path(__file__).resolve().parents[2]
 README = SOURCE / "README.md"
 EXAMPLES = pathlib.Path()
 
+
+def pages():
+    """Every page for users: the README first."""
+    yield README
+    yield from sorted(SOURCE.glob("CONTRIBUTING.md"))
+    yield from sorted((SOURCE / "docs").rglob("*.md"))
+
+
 BLOCK = re.compile(
     r"(?:^<!-- (?P<origin>[^\n]*) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
+NUMBER = re.compile(r" *\b(?:0x[0-9a-f]+|\d+(?:\.\d+)?)\b")
+BUT_FOR_NUMBERS = ", but for its numbers"
+TOP_LEVEL = "include tests bench examples tools docs modules single_include packaging cmake".split()
 
 
 def marked(file, name):
     """The lines between the marks, without the indentation that they have in common."""
     text = (SOURCE / file).read_text()
     parts = re.findall(
-        rf"^ *// \[{re.escape(name)}\]\n(.*?)^ *// \[/{re.escape(name)}\]$", text, re.M | re.S
+        rf"^ *(?://|#) \[{re.escape(name)}\]\n(.*?)^ *(?://|#) \[/{re.escape(name)}\]$",
+        text,
+        re.M | re.S,
     )
     if len(parts) != 1:
         raise AssertionError(f"{file} has {len(parts)} parts that are marked [{name}]")
@@ -58,50 +76,100 @@ def original(origin):
     if match := re.fullmatch(r"from (\S+): (.+)", origin):
         return marked(*match.groups())
     if match := re.fullmatch(r"printed by (.+)", origin):
-        return printed(*match.group(1).split())
-    if re.fullmatch(r"said by g\+\+ of \S+", origin):
+        return printed(*match[1].removesuffix(BUT_FOR_NUMBERS).split())
+    if re.fullmatch(r"said by g\+\+ of \S+|not ours: .+", origin):
         return None
-    raise AssertionError(f"README.md: what is <!-- {origin} -->?")
+    raise AssertionError(f"what is <!-- {origin} -->?")
+
+
+def is_as(block, text):
+    """Does a block show `text`, or is it the same but for its numbers, where its origin says so?"""
+    if block["origin"].endswith(BUT_FOR_NUMBERS):
+        return NUMBER.sub("#", block["text"]) == NUMBER.sub("#", text)
+    return block["text"] == text
 
 
 def update():
     def anew(match):
         text = match["origin"] and original(match["origin"])
-        if text is None:
+        if text is None or is_as(match, text):
             return match[0]
         return f"<!-- {match['origin']} -->\n```{match['language']}\n{text}```"
 
-    README.write_text(BLOCK.sub(anew, README.read_text()))
+    for page in pages():
+        page.write_text(BLOCK.sub(anew, page.read_text()))
+
+
+class Page:
+    def __init__(self, path):
+        self.path = path
+        self.name = path.relative_to(SOURCE).as_posix()
+        self.text = path.read_text()
+        self.blocks = list(BLOCK.finditer(self.text))
+        self.prose = BLOCK.sub("", self.text)
+
+    def anchors(self):
+        """Those that GitHub makes of the headings."""
+        headings = re.findall(r"^#+ (.*)$", self.prose, re.M)
+        return [re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in headings]
+
+
+def of_each_page(test):
+    def of_all(self):
+        for page in self.pages:
+            with self.subTest(page=page.name):
+                test(self, page)
+
+    return of_all
 
 
 class Quotations(unittest.TestCase):
     maxDiff = None
 
     def setUp(self):
-        self.text = README.read_text()
-        self.blocks = list(BLOCK.finditer(self.text))
+        self.pages = [Page(path) for path in pages()]
+        self.readme = self.pages[0]
 
-    def test_blocks_are_what_their_files_say_and_their_programs_print(self):
-        origins = [block["origin"] for block in self.blocks if block["origin"]]
-        self.assertEqual(len(origins), self.text.count("<!-- "), "a comment without its block")
-        for block in self.blocks:
+    @of_each_page
+    def test_blocks_are_what_their_files_say_and_their_programs_print(self, page):
+        for block in page.blocks:
             text = block["origin"] and original(block["origin"])
-            if text is not None:
+            if text is not None and not is_as(block, text):
                 self.assertEqual(block["text"], text, f"<!-- {block['origin']} -->")
 
-    def test_every_cpp_block_is_from_a_file(self):
-        for block in self.blocks:
+    @of_each_page
+    def test_a_block_is_found_and_says_where_it_comes_from(self, page):
+        fences = re.findall(r"^[ >]*(?:```|~~~)", page.text, re.M)
+        self.assertEqual(len(fences), 2 * len(page.blocks), "a block that no test can see")
+        origins = [block["origin"] for block in page.blocks if block["origin"]]
+        self.assertEqual(len(origins), page.text.count("<!-- "), "a comment without its block")
+        for block in page.blocks:
+            if block["language"] not in ("", "sh"):
+                self.assertTrue(block["origin"], f"where is this from?\n{block['text']}")
+
+    @of_each_page
+    def test_every_cpp_block_is_from_a_file(self, page):
+        for block in page.blocks:
             if block["language"] == "cpp":
-                self.assertRegex(block["origin"] or "", r"^from \S+\.cpp: ", block["text"])
+                self.assertRegex(
+                    block["origin"] or "", r"^(from \S+\.[ch]pp: |not ours: )", block["text"]
+                )
+
+    @of_each_page
+    def test_what_is_not_ours_does_not_use_the_library(self, page):
+        for block in page.blocks:
+            if (block["origin"] or "").startswith("not ours: "):
+                self.assertNotRegex(block["text"], r"slab_allocator::|<slab_allocator/|Cache<")
 
     def test_the_twenty_lines_are_a_whole_program(self):
-        self.assertEqual(self.blocks[0]["origin"], "from examples/first.cpp: first")
-        self.assertIn("int main()", self.blocks[0]["text"])
-        self.assertLessEqual(self.blocks[0]["text"].count("\n"), 22)
+        first = self.readme.blocks[0]
+        self.assertEqual(first["origin"], "from examples/first.cpp: first")
+        self.assertIn("int main()", first["text"])
+        self.assertLessEqual(first["text"].count("\n"), 22)
 
     def test_the_compiler_says_what_it_is_quoted_with(self):
         number = 0
-        for block in self.blocks:
+        for block in (block for page in self.pages for block in page.blocks):
             if match := re.fullmatch(r"said by g\+\+ of (\S+)", block["origin"] or ""):
                 number += 1
                 said = subprocess.run(
@@ -116,16 +184,37 @@ class Quotations(unittest.TestCase):
                     self.assertIn(line, said.stderr)
         self.assertGreater(number, 0)
 
-    def test_every_preset_that_is_named_exists(self):
+    @of_each_page
+    def test_every_preset_that_is_named_exists(self, page):
         presets = json.loads((SOURCE / "CMakePresets.json").read_text())["workflowPresets"]
-        named = re.findall(r"cmake --workflow --preset ([\w-]+)", self.text)
-        self.assertLessEqual({"example", "tests"}, set(named))
+        named = re.findall(r"cmake --workflow --preset ([\w-]+)", page.text)
         self.assertLessEqual(set(named), {preset["name"] for preset in presets})
+        if page is self.readme:
+            self.assertLessEqual({"example", "tests"}, set(named))
 
-    def test_every_file_that_is_named_exists(self):
-        for target in re.findall(r"\]\(([^)#]+)", self.text):
+    @of_each_page
+    def test_every_file_that_is_named_exists(self, page):
+        for target in re.findall(r"\]\(([^)#]+)", page.text):
             if "://" not in target:
-                self.assertTrue((SOURCE / target).exists(), target)
+                self.assertTrue((page.path.parent / target).exists(), target)
+        for name in re.findall(r"`([\w.+-]+(?:/[\w.+-]+)*/?)`", page.prose):
+            if "/" in name and name.split("/")[0] in TOP_LEVEL:
+                self.assertTrue((SOURCE / name).exists(), name)
+
+    @of_each_page
+    def test_every_heading_that_is_linked_to_exists(self, page):
+        for file, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.text):
+            target = Page((page.path.parent / file).resolve()) if file else page
+            self.assertIn(anchor, target.anchors(), file)
+
+    def test_the_index_has_every_page_of_docs(self):
+        index = SOURCE / "docs/README.md"
+        if not index.exists():
+            return
+        links = re.findall(r"\]\(([^)#]+)\)", index.read_text())
+        for page in self.pages:
+            if page.path.parent == index.parent and page.path != index:
+                self.assertIn(page.path.name, links, f"docs/README.md has no line for {page.name}")
 
 
 class Tables(unittest.TestCase):
