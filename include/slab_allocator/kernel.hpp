@@ -25,6 +25,7 @@
 #include <slab_allocator/core/recent_objects.hpp>
 #include <slab_allocator/core/slab_info.hpp>
 #include <slab_allocator/core/slab_lists.hpp>
+#include <slab_allocator/magazine/atomics.hpp>
 #include <slab_allocator/magazine/cpu_slot.hpp>
 #include <slab_allocator/magazine/cpus.hpp>
 #include <slab_allocator/magazine/depot.hpp>
@@ -34,6 +35,7 @@
 #include <slab_allocator/magazine/magazine.hpp>
 #include <slab_allocator/magazine/magazine_cache.hpp>
 #include <slab_allocator/magazine/object_calls.hpp>
+#include <slab_allocator/magazine/slot_numbers.hpp>
 #include <slab_allocator/magazine/token.hpp>
 #include <slab_allocator/magazine/unlocking_backend.hpp>
 #include <slab_allocator/maps/flat_map.hpp>

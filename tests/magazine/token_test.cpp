@@ -6,7 +6,7 @@
 
 #include <support/catch.hpp>
 
-using slab_allocator::Token;
+using Token = slab_allocator::Token<>;
 
 namespace {
 

@@ -28,12 +28,13 @@
 
 #include <cstddef>
 
+#include <slab_allocator/magazine/atomics.hpp>
 #include <slab_allocator/magazine/magazine.hpp>
 
 namespace slab_allocator {
 
 /// Alone in its cache lines, and in their neighbours that are prefetched with them.
-template <typename Object>
+template <typename Object, typename Atomics = BuiltinAtomics>
 class alignas(128) CpuSlot {
 public:
     constexpr CpuSlot() noexcept = default;
@@ -61,24 +62,26 @@ public:
     }
 
     [[nodiscard]] bool seize() noexcept {
-        __atomic_store_n(&busy_, true, __ATOMIC_RELAXED);
-        __atomic_signal_fence(__ATOMIC_SEQ_CST);  // the claimer's barrier does the rest
-        if (!__atomic_load_n(&claimed_, __ATOMIC_ACQUIRE)) [[likely]]
+        Atomics::store_relaxed(busy_, true);
+        Atomics::compiler_fence();  // the claimer's barrier does the rest
+        if (!Atomics::load_acquire(claimed_)) [[likely]]
             return true;
         release();
         return false;
     }
-    void release() noexcept { __atomic_store_n(&busy_, false, __ATOMIC_RELEASE); }
+    void release() noexcept { Atomics::store_release(busy_, false); }
 
     // ---- Requires: seized, or claimed -----------------------------------------------------------
 
     [[nodiscard]] Object* take() noexcept {
+        Atomics::touch(this);
         Object* const object = top_[-1];
         if (object != nullptr) [[likely]]  // [M1]
             --top_;
         return object;
     }
     [[nodiscard]] bool put(Object* object) noexcept {
+        Atomics::touch(this);
         if (top_ == limit_) [[unlikely]]
             return false;
         *top_++ = object;
@@ -105,13 +108,14 @@ public:
     }
 
     [[nodiscard]] Magazine<Object>* take_previous() noexcept {
+        Atomics::touch(this);
         Magazine<Object>* const magazine = previous_;
         previous_ = nullptr;
         return magazine;
     }
 
     /// Both magazines, full or empty. The slot has none then.
-    void take_all(MagazineStack<Object>& to) noexcept {
+    void take_all(MagazineStack<Object, Atomics>& to) noexcept {
         if (Magazine<Object>* const magazine = put_down()) to.push(*magazine);
         if (Magazine<Object>* const magazine = take_previous()) to.push(*magazine);
     }
@@ -119,12 +123,10 @@ public:
     // ---- From outside ---------------------------------------------------------------------------
 
     /// From now on, and a barrier on all CPUs, nobody enters. Returns: false: another has claimed.
-    [[nodiscard]] bool claim() noexcept {
-        return !__atomic_exchange_n(&claimed_, true, __ATOMIC_SEQ_CST);
-    }
+    [[nodiscard]] bool claim() noexcept { return !Atomics::exchange(claimed_, true); }
     /// Requires: claimed, and a barrier on all CPUs since then.
-    [[nodiscard]] bool busy() const noexcept { return __atomic_load_n(&busy_, __ATOMIC_ACQUIRE); }
-    void unclaim() noexcept { __atomic_store_n(&claimed_, false, __ATOMIC_RELEASE); }
+    [[nodiscard]] bool busy() const noexcept { return Atomics::load_acquire(busy_); }
+    void unclaim() noexcept { Atomics::store_release(claimed_, false); }
 
     /// Claims it for ever, before anybody else knows of it.
     constexpr void close() noexcept { claimed_ = true; }
@@ -141,6 +143,7 @@ private:
     }
 
     void load(Magazine<Object>* magazine, std::size_t rounds) noexcept {
+        Atomics::touch(this);
         loaded_ = magazine;
         if (magazine == nullptr) {
             top_ = limit_ = nothing_ + 1;  // [V1]

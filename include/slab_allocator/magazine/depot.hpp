@@ -20,6 +20,7 @@
 #include <cstdint>
 
 #include <slab_allocator/core/align.hpp>
+#include <slab_allocator/magazine/atomics.hpp>
 #include <slab_allocator/magazine/lock.hpp>
 #include <slab_allocator/magazine/magazine.hpp>
 
@@ -34,16 +35,15 @@ struct DepotStatistics {
 };
 
 /// Keeps `most_full` full magazines; what comes beyond goes to the slabs.
-template <typename Object, BasicLockable Lock, std::size_t most_full>
+template <typename Object, BasicLockable Lock, std::size_t most_full,
+          typename Atomics = BuiltinAtomics>
 class Depot {
 public:
-    using Stack = MagazineStack<Object>;
+    using Stack = MagazineStack<Object, Atomics>;
     static constexpr Rounds limits = rounds_for(sizeof(Object), Magazine<Object>::capacity);
 
     /// How many objects a magazine takes now. Costs: no lock.
-    [[nodiscard]] std::size_t rounds() const noexcept {
-        return __atomic_load_n(&rounds_, __ATOMIC_RELAXED);
-    }
+    [[nodiscard]] std::size_t rounds() const noexcept { return Atomics::load_relaxed(rounds_); }
 
     /// Gives `empty` (null: none) for one with objects. nullptr: there is none, nothing was taken.
     [[nodiscard]] Magazine<Object>* trade_empty(Magazine<Object>* empty) noexcept {
@@ -113,8 +113,7 @@ private:
     class Visit {
     public:
         explicit Visit(Depot& depot) noexcept : depot_(depot) {
-            const bool contended =
-                __atomic_fetch_add(&depot_.inside_, std::size_t{1}, __ATOMIC_RELAXED) != 0;
+            const bool contended = Atomics::fetch_add_relaxed(depot_.inside_, std::size_t{1}) != 0;
             depot_.lock_.lock();
             depot_.count(contended);
         }
@@ -122,7 +121,7 @@ private:
         Visit& operator=(const Visit&) = delete;
         ~Visit() {
             depot_.lock_.unlock();
-            __atomic_fetch_sub(&depot_.inside_, std::size_t{1}, __ATOMIC_RELAXED);
+            Atomics::fetch_sub_relaxed(depot_.inside_, std::size_t{1});
         }
 
     private:
@@ -130,6 +129,7 @@ private:
     };
 
     void count(bool contended) noexcept {
+        Atomics::touch(&visits_);
         if (contended) ++contended_;
         if (++visits_ % interval != 0) return;
         if (contended_ - contended_at_interval_ >= interval / 8) {
@@ -141,7 +141,7 @@ private:
     void set_rounds(std::size_t rounds) noexcept {
         if (rounds < limits.least) rounds = limits.least;
         if (rounds > limits.most) rounds = limits.most;
-        __atomic_store_n(&rounds_, rounds, __ATOMIC_RELAXED);
+        Atomics::store_relaxed(rounds_, rounds);
     }
 
     static void move(Stack& from, std::size_t number, Stack& to) noexcept {

@@ -15,6 +15,8 @@
 
 #include <cstddef>
 
+#include <slab_allocator/magazine/atomics.hpp>
+
 namespace slab_allocator {
 
 template <typename Object>
@@ -52,13 +54,14 @@ struct Rounds {
 }
 
 /// Magazines, the last one first. It remembers the least it held, for the depot's working set.
-template <typename Object>
+template <typename Object, typename Atomics = BuiltinAtomics>
 class MagazineStack {
 public:
     [[nodiscard]] constexpr bool empty() const noexcept { return top_ == nullptr; }
     [[nodiscard]] constexpr std::size_t number() const noexcept { return number_; }
 
     void push(Magazine<Object>& magazine) noexcept {
+        Atomics::touch(this);
         magazine.next = top_;
         top_ = &magazine;
         ++number_;
@@ -66,6 +69,7 @@ public:
 
     /// Returns: nullptr where there is none.
     [[nodiscard]] Magazine<Object>* pop() noexcept {
+        Atomics::touch(this);
         Magazine<Object>* const magazine = top_;
         if (magazine == nullptr) return nullptr;
         top_ = magazine->next;
@@ -76,6 +80,7 @@ public:
 
     /// How many lay here idle since the last call: that many were never needed.
     [[nodiscard]] std::size_t close_interval() noexcept {
+        Atomics::touch(this);
         const std::size_t idle = least_;
         least_ = number_;
         return idle < number_ ? idle : number_;

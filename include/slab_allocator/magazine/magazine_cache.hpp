@@ -49,6 +49,7 @@
 #include <slab_allocator/core/cache_statistics.hpp>
 #include <slab_allocator/core/config.hpp>
 #include <slab_allocator/core/defect.hpp>
+#include <slab_allocator/magazine/atomics.hpp>
 #include <slab_allocator/magazine/cpu_slot.hpp>
 #include <slab_allocator/magazine/cpus.hpp>
 #include <slab_allocator/magazine/depot.hpp>
@@ -65,12 +66,12 @@ namespace detail {
 /// The memory of a T that has room for a token.
 template <typename T>
 struct alignas(T) WithRoomForToken {
-    std::byte bytes[sizeof(Token::Word)];
+    std::byte bytes[sizeof(Token<>::Word)];
 };
 
 template <typename T, bool checked>
 using MagazineObject =
-    std::conditional_t<checked && sizeof(T) < sizeof(Token::Word), WithRoomForToken<T>, T>;
+    std::conditional_t<checked && sizeof(T) < sizeof(Token<>::Word), WithRoomForToken<T>, T>;
 
 /// Small slabs of a page, or of 4096 bytes, found by masking: every backend can give them.
 constexpr CacheConfig config_of_magazines(const CacheConfig& config) noexcept {
@@ -85,8 +86,8 @@ constexpr CacheConfig config_of_magazines(const CacheConfig& config) noexcept {
 }  // namespace detail
 
 template <typename T, typename Backend, CpuPolicy Cpus, BasicLockable Lock,
-          CacheConfig Config = CacheConfig{}>
-class MagazineCache : public ObjectCalls<MagazineCache<T, Backend, Cpus, Lock, Config>, T,
+          CacheConfig Config = CacheConfig{}, typename Atomics = BuiltinAtomics>
+class MagazineCache : public ObjectCalls<MagazineCache<T, Backend, Cpus, Lock, Config, Atomics>, T,
                                          Config.checks != Checks::none> {
     static constexpr bool checked = Config.checks != Checks::none;
     static constexpr std::size_t slots_number = Cpus::slots_number;
@@ -95,8 +96,8 @@ class MagazineCache : public ObjectCalls<MagazineCache<T, Backend, Cpus, Lock, C
 
     using Object = detail::MagazineObject<T, checked>;
     using Slabs = LockedCache<Object, Backend, Lock, Config>;
-    using Slot = CpuSlot<Object>;
-    using Stack = MagazineStack<Object>;
+    using Slot = CpuSlot<Object, Atomics>;
+    using Stack = MagazineStack<Object, Atomics>;
     using Magazines = LockedCache<Magazine<Object>, BackendRef<Backend>, Lock,
                                   detail::config_of_magazines(Config)>;
 
@@ -246,7 +247,7 @@ public:
     [[nodiscard]] CacheStatistics statistics() noexcept {
         collect();
         CacheStatistics statistics = slabs_.statistics();
-        statistics.failures_number = __atomic_load_n(&failures_number_, __ATOMIC_RELAXED);
+        statistics.failures_number = Atomics::load_relaxed(failures_number_);
         return statistics;
     }
 
@@ -306,7 +307,7 @@ private:
     [[nodiscard]] static constexpr std::size_t smaller(std::size_t a, std::size_t b) noexcept {
         return a < b ? a : b;
     }
-    [[nodiscard]] Token token() const noexcept { return Token(this); }
+    [[nodiscard]] Token<Atomics> token() const noexcept { return Token<Atomics>(this); }
 
     [[nodiscard]] bool is_live(const Object* object) noexcept {
         if (object == nullptr || !slabs_.cache().is_out(object)) return false;  // [Z2]
@@ -323,7 +324,7 @@ private:
         if (Object* const object = alloc_from_slabs(stocked)) return outside(object);
         collect();  // the backend refused
         if (Object* const object = alloc_from_slabs(false)) return outside(object);
-        __atomic_fetch_add(&failures_number_, std::size_t{1}, __ATOMIC_RELAXED);
+        Atomics::fetch_add_relaxed(failures_number_, std::size_t{1});
         return nullptr;
     }
 
@@ -378,7 +379,7 @@ private:
             number = 1;
         }
         if (number > 1) stock(std::span<Object*>(batch + 1, number - 1));
-        if constexpr (checked) Token::clear(batch[0]);  // [K1]
+        if constexpr (checked) Token<Atomics>::clear(batch[0]);  // [K1]
         return batch[0];
     }
 
@@ -524,7 +525,7 @@ private:
 
     Slabs slabs_;  // first, so that the cache has one address in every DefectReport
     Magazines magazines_;
-    Depot<Object, Lock, most_full_magazines> depot_;
+    Depot<Object, Lock, most_full_magazines, Atomics> depot_;
     [[no_unique_address]] Cpus cpus_{};
     std::size_t failures_number_ = 0;
     Slot slots_[slots_number + 1];  // the last one is closed: for callers without a slot

@@ -3,7 +3,7 @@
 // thread_cpus.hpp -- the policy of a program: a slot for each live thread. Hosted.
 //
 //      live threads   A     B           C
-//      slots        | 0 |   1 |  2 |    3 | ...     the lowest free one, from a bitmap
+//      slots        | 0 |   1 |  2 |    3 | ...     the lowest free one (slot_numbers.hpp)
 //
 // A thread gets its number in its first slow path, and gives it back when it ends, from where the
 // next thread takes it, with the magazines that lie in the slot: however many threads come and go,
@@ -16,7 +16,7 @@
 // numbers of the threads that are not there any more stay taken.
 //
 // Invariants
-//   [T1] a bit of taken_ is set  <=>  a live thread has that number as its index_
+//   [T1] a number is taken  <=>  a live thread has it as its index_
 //   [T2] index_ == most_threads before the first join() and from the end of the thread on
 
 #include <sched.h>
@@ -28,11 +28,9 @@
 #endif
 
 #include <cstddef>
-#include <cstdint>
 
-#include <slab_allocator/core/align.hpp>
-#include <slab_allocator/core/free_map.hpp>
 #include <slab_allocator/magazine/cpus.hpp>
+#include <slab_allocator/magazine/slot_numbers.hpp>
 
 namespace slab_allocator {
 
@@ -55,7 +53,7 @@ public:
         if (index_ != most_threads || ended_) return;
         static thread_local const AtEnd at_end;
         static_cast<void>(&at_end);
-        index_ = take_lowest();
+        index_ = numbers_.take();
     }
 
     [[nodiscard]] static bool synchronise() noexcept {
@@ -71,16 +69,9 @@ public:
     static void wait() noexcept { ::sched_yield(); }
 
     /// How many threads have a slot at this moment.
-    [[nodiscard]] static std::size_t threads_number() noexcept {
-        std::size_t sum = 0;
-        for (std::uint64_t& word : taken_)
-            sum += bits_number(__atomic_load_n(&word, __ATOMIC_RELAXED));
-        return sum;
-    }
+    [[nodiscard]] static std::size_t threads_number() noexcept { return numbers_.taken_number(); }
 
 private:
-    static constexpr std::size_t bits = 64;
-
     struct AtEnd {
         AtEnd() noexcept {}
         AtEnd(const AtEnd&) = delete;
@@ -89,33 +80,14 @@ private:
             const std::size_t index = index_;
             ended_ = true;
             index_ = most_threads;  // [T2]
-            if (index == most_threads) return;
-            // Release: what this thread left in the slot is the next one's.
-            __atomic_fetch_and(&taken_[index / bits], ~(std::uint64_t{1} << (index % bits)),
-                               __ATOMIC_RELEASE);
+            if (index != most_threads) numbers_.give_back(index);
         }
     };
-
-    [[nodiscard]] static std::size_t take_lowest() noexcept {
-        for (std::size_t word = 0; word < divide_up(most_threads, bits); ++word) {
-            std::uint64_t taken = __atomic_load_n(&taken_[word], __ATOMIC_RELAXED);
-            while (~taken != 0) {
-                const std::size_t bit = lowest_bit(~taken);
-                if (word * bits + bit >= most_threads) return most_threads;
-                if (__atomic_compare_exchange_n(&taken_[word], &taken,
-                                                taken | (std::uint64_t{1} << bit), false,
-                                                __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
-                    return word * bits + bit;  // [T1]
-                }
-            }
-        }
-        return most_threads;
-    }
 
     // constinit: reached without asking whether they were initialised.
     static inline constinit thread_local std::size_t index_ = most_threads;
     static inline constinit thread_local bool ended_ = false;
-    static inline constinit std::uint64_t taken_[divide_up(most_threads, bits)] = {};
+    static inline constinit SlotNumbers<most_threads> numbers_;
 };
 
 }  // namespace slab_allocator

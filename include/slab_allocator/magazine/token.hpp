@@ -22,9 +22,11 @@
 #include <cstdint>
 
 #include <slab_allocator/core/align.hpp>
+#include <slab_allocator/magazine/atomics.hpp>
 
 namespace slab_allocator {
 
+template <typename Atomics = BuiltinAtomics>
 class Token {
 public:
     using Word = std::uint64_t;
@@ -32,6 +34,7 @@ public:
     explicit Token(const void* cache) noexcept : cache_(address_of(cache)) {}
 
     [[nodiscard]] bool is_on(const void* object) const noexcept {
+        Atomics::look_at(object);
         opaque(object);
         Word word = 0;
         __builtin_memcpy(&word, object, sizeof(word));
@@ -52,6 +55,7 @@ private:
         return ((Word{address_of(object)} << 8) ^ Word{cache_}) * 0x9e37'79b9'7f4a'7c15U | 1U;
     }
     static void write(void* object, Word word) noexcept {
+        Atomics::change(object);
         __builtin_memcpy(object, &word, sizeof(word));
         opaque(object);
     }
