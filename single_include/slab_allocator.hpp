@@ -4438,6 +4438,79 @@ private:
 
 }  // namespace slab_allocator
 
+// atomics.hpp -- every access to memory that CPUs share without a lock, in one place.
+//
+//      CpuSlot, Depot, Token, SlotNumbers --> Atomics::load_acquire(word) --> the machine
+//                                                      |
+//                                                      '--> a scheduler that tries every order
+//
+// The machine's are the compiler's builtins, since kernels have no <atomic>. A policy, so that a
+// test can put itself in their place, run the code as it is, and decide after each of them which
+// CPU is next, and whether the others see a store already (tests/interleavings).
+
+namespace slab_allocator {
+
+struct BuiltinAtomics {
+    template <typename T>
+    [[nodiscard]] static T load_relaxed(const T& word) noexcept {
+        return __atomic_load_n(&word, __ATOMIC_RELAXED);
+    }
+    template <typename T>
+    [[nodiscard]] static T load_acquire(const T& word) noexcept {
+        return __atomic_load_n(&word, __ATOMIC_ACQUIRE);
+    }
+    template <typename T>
+    static void store_relaxed(T& word, T value) noexcept {
+        __atomic_store_n(&word, value, __ATOMIC_RELAXED);
+    }
+    template <typename T>
+    static void store_release(T& word, T value) noexcept {
+        __atomic_store_n(&word, value, __ATOMIC_RELEASE);
+    }
+
+    // ---- Read, modify and write: all return what was there --------------------------------------
+
+    /// A full barrier, too.
+    template <typename T>
+    static T exchange(T& word, T value) noexcept {
+        return __atomic_exchange_n(&word, value, __ATOMIC_SEQ_CST);
+    }
+    template <typename T>
+    static T fetch_add_relaxed(T& word, T value) noexcept {
+        return __atomic_fetch_add(&word, value, __ATOMIC_RELAXED);
+    }
+    template <typename T>
+    static T fetch_sub_relaxed(T& word, T value) noexcept {
+        return __atomic_fetch_sub(&word, value, __ATOMIC_RELAXED);
+    }
+    template <typename T>
+    static T fetch_and_release(T& word, T value) noexcept {
+        return __atomic_fetch_and(&word, value, __ATOMIC_RELEASE);
+    }
+    /// Returns: whether `expected` was there and `value` is; else `expected` is what is there.
+    template <typename T>
+    [[nodiscard]] static bool compare_exchange_acquire(T& word, T& expected, T value) noexcept {
+        return __atomic_compare_exchange_n(&word, &expected, value, false, __ATOMIC_ACQUIRE,
+                                           __ATOMIC_RELAXED);
+    }
+
+    // ---- What costs no instruction --------------------------------------------------------------
+
+    /// The compiler moves no access over this. What another CPU sees, a barrier there decides.
+    static void compiler_fence() noexcept { __atomic_signal_fence(__ATOMIC_SEQ_CST); }
+
+    /// The caller is about to use what belongs to it alone, or to who holds its lock. For a test
+    /// that knows who did so before, and whether it could know.
+    static void touch(const void*) noexcept {}
+
+    /// The caller is about to read, or to write, a word that is its own, but for a mistake of the
+    /// user's (a second free).
+    static void look_at(const void*) noexcept {}
+    static void change(const void*) noexcept {}
+};
+
+}  // namespace slab_allocator
+
 // magazine.hpp -- a stack of free objects that travels as one, and a stack of such magazines.
 //
 //      objects   | null | . | . | . |          |      the lowest `number` after the null
@@ -4488,13 +4561,14 @@ struct Rounds {
 }
 
 /// Magazines, the last one first. It remembers the least it held, for the depot's working set.
-template <typename Object>
+template <typename Object, typename Atomics = BuiltinAtomics>
 class MagazineStack {
 public:
     [[nodiscard]] constexpr bool empty() const noexcept { return top_ == nullptr; }
     [[nodiscard]] constexpr std::size_t number() const noexcept { return number_; }
 
     void push(Magazine<Object>& magazine) noexcept {
+        Atomics::touch(this);
         magazine.next = top_;
         top_ = &magazine;
         ++number_;
@@ -4502,6 +4576,7 @@ public:
 
     /// Returns: nullptr where there is none.
     [[nodiscard]] Magazine<Object>* pop() noexcept {
+        Atomics::touch(this);
         Magazine<Object>* const magazine = top_;
         if (magazine == nullptr) return nullptr;
         top_ = magazine->next;
@@ -4512,6 +4587,7 @@ public:
 
     /// How many lay here idle since the last call: that many were never needed.
     [[nodiscard]] std::size_t close_interval() noexcept {
+        Atomics::touch(this);
         const std::size_t idle = least_;
         least_ = number_;
         return idle < number_ ? idle : number_;
@@ -4554,7 +4630,7 @@ private:
 namespace slab_allocator {
 
 /// Alone in its cache lines, and in their neighbours that are prefetched with them.
-template <typename Object>
+template <typename Object, typename Atomics = BuiltinAtomics>
 class alignas(128) CpuSlot {
 public:
     constexpr CpuSlot() noexcept = default;
@@ -4582,24 +4658,26 @@ public:
     }
 
     [[nodiscard]] bool seize() noexcept {
-        __atomic_store_n(&busy_, true, __ATOMIC_RELAXED);
-        __atomic_signal_fence(__ATOMIC_SEQ_CST);  // the claimer's barrier does the rest
-        if (!__atomic_load_n(&claimed_, __ATOMIC_ACQUIRE)) [[likely]]
+        Atomics::store_relaxed(busy_, true);
+        Atomics::compiler_fence();  // the claimer's barrier does the rest
+        if (!Atomics::load_acquire(claimed_)) [[likely]]
             return true;
         release();
         return false;
     }
-    void release() noexcept { __atomic_store_n(&busy_, false, __ATOMIC_RELEASE); }
+    void release() noexcept { Atomics::store_release(busy_, false); }
 
     // ---- Requires: seized, or claimed -----------------------------------------------------------
 
     [[nodiscard]] Object* take() noexcept {
+        Atomics::touch(this);
         Object* const object = top_[-1];
         if (object != nullptr) [[likely]]  // [M1]
             --top_;
         return object;
     }
     [[nodiscard]] bool put(Object* object) noexcept {
+        Atomics::touch(this);
         if (top_ == limit_) [[unlikely]]
             return false;
         *top_++ = object;
@@ -4626,13 +4704,14 @@ public:
     }
 
     [[nodiscard]] Magazine<Object>* take_previous() noexcept {
+        Atomics::touch(this);
         Magazine<Object>* const magazine = previous_;
         previous_ = nullptr;
         return magazine;
     }
 
     /// Both magazines, full or empty. The slot has none then.
-    void take_all(MagazineStack<Object>& to) noexcept {
+    void take_all(MagazineStack<Object, Atomics>& to) noexcept {
         if (Magazine<Object>* const magazine = put_down()) to.push(*magazine);
         if (Magazine<Object>* const magazine = take_previous()) to.push(*magazine);
     }
@@ -4640,12 +4719,10 @@ public:
     // ---- From outside ---------------------------------------------------------------------------
 
     /// From now on, and a barrier on all CPUs, nobody enters. Returns: false: another has claimed.
-    [[nodiscard]] bool claim() noexcept {
-        return !__atomic_exchange_n(&claimed_, true, __ATOMIC_SEQ_CST);
-    }
+    [[nodiscard]] bool claim() noexcept { return !Atomics::exchange(claimed_, true); }
     /// Requires: claimed, and a barrier on all CPUs since then.
-    [[nodiscard]] bool busy() const noexcept { return __atomic_load_n(&busy_, __ATOMIC_ACQUIRE); }
-    void unclaim() noexcept { __atomic_store_n(&claimed_, false, __ATOMIC_RELEASE); }
+    [[nodiscard]] bool busy() const noexcept { return Atomics::load_acquire(busy_); }
+    void unclaim() noexcept { Atomics::store_release(claimed_, false); }
 
     /// Claims it for ever, before anybody else knows of it.
     constexpr void close() noexcept { claimed_ = true; }
@@ -4662,6 +4739,7 @@ private:
     }
 
     void load(Magazine<Object>* magazine, std::size_t rounds) noexcept {
+        Atomics::touch(this);
         loaded_ = magazine;
         if (magazine == nullptr) {
             top_ = limit_ = nothing_ + 1;  // [V1]
@@ -4824,16 +4902,15 @@ struct DepotStatistics {
 };
 
 /// Keeps `most_full` full magazines; what comes beyond goes to the slabs.
-template <typename Object, BasicLockable Lock, std::size_t most_full>
+template <typename Object, BasicLockable Lock, std::size_t most_full,
+          typename Atomics = BuiltinAtomics>
 class Depot {
 public:
-    using Stack = MagazineStack<Object>;
+    using Stack = MagazineStack<Object, Atomics>;
     static constexpr Rounds limits = rounds_for(sizeof(Object), Magazine<Object>::capacity);
 
     /// How many objects a magazine takes now. Costs: no lock.
-    [[nodiscard]] std::size_t rounds() const noexcept {
-        return __atomic_load_n(&rounds_, __ATOMIC_RELAXED);
-    }
+    [[nodiscard]] std::size_t rounds() const noexcept { return Atomics::load_relaxed(rounds_); }
 
     /// Gives `empty` (null: none) for one with objects. nullptr: there is none, nothing was taken.
     [[nodiscard]] Magazine<Object>* trade_empty(Magazine<Object>* empty) noexcept {
@@ -4903,8 +4980,7 @@ private:
     class Visit {
     public:
         explicit Visit(Depot& depot) noexcept : depot_(depot) {
-            const bool contended =
-                __atomic_fetch_add(&depot_.inside_, std::size_t{1}, __ATOMIC_RELAXED) != 0;
+            const bool contended = Atomics::fetch_add_relaxed(depot_.inside_, std::size_t{1}) != 0;
             depot_.lock_.lock();
             depot_.count(contended);
         }
@@ -4912,7 +4988,7 @@ private:
         Visit& operator=(const Visit&) = delete;
         ~Visit() {
             depot_.lock_.unlock();
-            __atomic_fetch_sub(&depot_.inside_, std::size_t{1}, __ATOMIC_RELAXED);
+            Atomics::fetch_sub_relaxed(depot_.inside_, std::size_t{1});
         }
 
     private:
@@ -4920,6 +4996,7 @@ private:
     };
 
     void count(bool contended) noexcept {
+        Atomics::touch(&visits_);
         if (contended) ++contended_;
         if (++visits_ % interval != 0) return;
         if (contended_ - contended_at_interval_ >= interval / 8) {
@@ -4931,7 +5008,7 @@ private:
     void set_rounds(std::size_t rounds) noexcept {
         if (rounds < limits.least) rounds = limits.least;
         if (rounds > limits.most) rounds = limits.most;
-        __atomic_store_n(&rounds_, rounds, __ATOMIC_RELAXED);
+        Atomics::store_relaxed(rounds_, rounds);
     }
 
     static void move(Stack& from, std::size_t number, Stack& to) noexcept {
@@ -5404,6 +5481,7 @@ private:
 
 namespace slab_allocator {
 
+template <typename Atomics = BuiltinAtomics>
 class Token {
 public:
     using Word = std::uint64_t;
@@ -5411,6 +5489,7 @@ public:
     explicit Token(const void* cache) noexcept : cache_(address_of(cache)) {}
 
     [[nodiscard]] bool is_on(const void* object) const noexcept {
+        Atomics::look_at(object);
         opaque(object);
         Word word = 0;
         __builtin_memcpy(&word, object, sizeof(word));
@@ -5431,6 +5510,7 @@ private:
         return ((Word{address_of(object)} << 8) ^ Word{cache_}) * 0x9e37'79b9'7f4a'7c15U | 1U;
     }
     static void write(void* object, Word word) noexcept {
+        Atomics::change(object);
         __builtin_memcpy(object, &word, sizeof(word));
         opaque(object);
     }
@@ -5493,12 +5573,12 @@ namespace detail {
 /// The memory of a T that has room for a token.
 template <typename T>
 struct alignas(T) WithRoomForToken {
-    std::byte bytes[sizeof(Token::Word)];
+    std::byte bytes[sizeof(Token<>::Word)];
 };
 
 template <typename T, bool checked>
 using MagazineObject =
-    std::conditional_t<checked && sizeof(T) < sizeof(Token::Word), WithRoomForToken<T>, T>;
+    std::conditional_t<checked && sizeof(T) < sizeof(Token<>::Word), WithRoomForToken<T>, T>;
 
 /// Small slabs of a page, or of 4096 bytes, found by masking: every backend can give them.
 constexpr CacheConfig config_of_magazines(const CacheConfig& config) noexcept {
@@ -5513,8 +5593,8 @@ constexpr CacheConfig config_of_magazines(const CacheConfig& config) noexcept {
 }  // namespace detail
 
 template <typename T, typename Backend, CpuPolicy Cpus, BasicLockable Lock,
-          CacheConfig Config = CacheConfig{}>
-class MagazineCache : public ObjectCalls<MagazineCache<T, Backend, Cpus, Lock, Config>, T,
+          CacheConfig Config = CacheConfig{}, typename Atomics = BuiltinAtomics>
+class MagazineCache : public ObjectCalls<MagazineCache<T, Backend, Cpus, Lock, Config, Atomics>, T,
                                          Config.checks != Checks::none> {
     static constexpr bool checked = Config.checks != Checks::none;
     static constexpr std::size_t slots_number = Cpus::slots_number;
@@ -5523,8 +5603,8 @@ class MagazineCache : public ObjectCalls<MagazineCache<T, Backend, Cpus, Lock, C
 
     using Object = detail::MagazineObject<T, checked>;
     using Slabs = LockedCache<Object, Backend, Lock, Config>;
-    using Slot = CpuSlot<Object>;
-    using Stack = MagazineStack<Object>;
+    using Slot = CpuSlot<Object, Atomics>;
+    using Stack = MagazineStack<Object, Atomics>;
     using Magazines = LockedCache<Magazine<Object>, BackendRef<Backend>, Lock,
                                   detail::config_of_magazines(Config)>;
 
@@ -5674,7 +5754,7 @@ public:
     [[nodiscard]] CacheStatistics statistics() noexcept {
         collect();
         CacheStatistics statistics = slabs_.statistics();
-        statistics.failures_number = __atomic_load_n(&failures_number_, __ATOMIC_RELAXED);
+        statistics.failures_number = Atomics::load_relaxed(failures_number_);
         return statistics;
     }
 
@@ -5734,7 +5814,7 @@ private:
     [[nodiscard]] static constexpr std::size_t smaller(std::size_t a, std::size_t b) noexcept {
         return a < b ? a : b;
     }
-    [[nodiscard]] Token token() const noexcept { return Token(this); }
+    [[nodiscard]] Token<Atomics> token() const noexcept { return Token<Atomics>(this); }
 
     [[nodiscard]] bool is_live(const Object* object) noexcept {
         if (object == nullptr || !slabs_.cache().is_out(object)) return false;  // [Z2]
@@ -5751,7 +5831,7 @@ private:
         if (Object* const object = alloc_from_slabs(stocked)) return outside(object);
         collect();  // the backend refused
         if (Object* const object = alloc_from_slabs(false)) return outside(object);
-        __atomic_fetch_add(&failures_number_, std::size_t{1}, __ATOMIC_RELAXED);
+        Atomics::fetch_add_relaxed(failures_number_, std::size_t{1});
         return nullptr;
     }
 
@@ -5806,7 +5886,7 @@ private:
             number = 1;
         }
         if (number > 1) stock(std::span<Object*>(batch + 1, number - 1));
-        if constexpr (checked) Token::clear(batch[0]);  // [K1]
+        if constexpr (checked) Token<Atomics>::clear(batch[0]);  // [K1]
         return batch[0];
     }
 
@@ -5952,10 +6032,63 @@ private:
 
     Slabs slabs_;  // first, so that the cache has one address in every DefectReport
     Magazines magazines_;
-    Depot<Object, Lock, most_full_magazines> depot_;
+    Depot<Object, Lock, most_full_magazines, Atomics> depot_;
     [[no_unique_address]] Cpus cpus_{};
     std::size_t failures_number_ = 0;
     Slot slots_[slots_number + 1];  // the last one is closed: for callers without a slot
+};
+
+}  // namespace slab_allocator
+
+// slot_numbers.hpp -- numbers for whoever comes and goes: the lowest that is free, from a bitmap.
+//
+//      taken    1 1 0 1 0 0 ...
+//                   ^ the next
+//
+// However many come and go, only as many numbers are in use as were held at one time.
+//
+// Invariants
+//   [N1] a bit is set  <=>  somebody holds that number
+
+namespace slab_allocator {
+
+template <std::size_t most, typename Atomics = BuiltinAtomics>
+class SlotNumbers {
+public:
+    /// Returns: `most` where none is free. Costs: one atomic exchange where one is.
+    [[nodiscard]] std::size_t take() noexcept {
+        for (std::size_t word = 0; word < divide_up(most, bits); ++word) {
+            std::uint64_t taken = Atomics::load_relaxed(taken_[word]);
+            while (~taken != 0) {
+                const std::size_t bit = lowest_bit(~taken);
+                if (word * bits + bit >= most) return most;
+                // Acquire: what the last holder left behind is the caller's.
+                if (Atomics::compare_exchange_acquire(taken_[word], taken,
+                                                      taken | (std::uint64_t{1} << bit))) {
+                    return word * bits + bit;  // [N1]
+                }
+            }
+        }
+        return most;
+    }
+
+    /// Requires: the caller holds `number`. What it left behind is the next one's.
+    void give_back(std::size_t number) noexcept {
+        Atomics::fetch_and_release(taken_[number / bits], ~(std::uint64_t{1} << (number % bits)));
+    }
+
+    /// How many are held at this moment.
+    [[nodiscard]] std::size_t taken_number() const noexcept {
+        std::size_t sum = 0;
+        for (const std::uint64_t& word : taken_)
+            sum += bits_number(Atomics::load_relaxed(word));
+        return sum;
+    }
+
+private:
+    static constexpr std::size_t bits = 64;
+
+    std::uint64_t taken_[divide_up(most, bits)] = {};
 };
 
 }  // namespace slab_allocator
@@ -6470,7 +6603,7 @@ public:
 // thread_cpus.hpp -- the policy of a program: a slot for each live thread. Hosted.
 //
 //      live threads   A     B           C
-//      slots        | 0 |   1 |  2 |    3 | ...     the lowest free one, from a bitmap
+//      slots        | 0 |   1 |  2 |    3 | ...     the lowest free one (slot_numbers.hpp)
 //
 // A thread gets its number in its first slow path, and gives it back when it ends, from where the
 // next thread takes it, with the magazines that lie in the slot: however many threads come and go,
@@ -6483,7 +6616,7 @@ public:
 // numbers of the threads that are not there any more stay taken.
 //
 // Invariants
-//   [T1] a bit of taken_ is set  <=>  a live thread has that number as its index_
+//   [T1] a number is taken  <=>  a live thread has it as its index_
 //   [T2] index_ == most_threads before the first join() and from the end of the thread on
 
 namespace slab_allocator {
@@ -6507,7 +6640,7 @@ public:
         if (index_ != most_threads || ended_) return;
         static thread_local const AtEnd at_end;
         static_cast<void>(&at_end);
-        index_ = take_lowest();
+        index_ = numbers_.take();
     }
 
     [[nodiscard]] static bool synchronise() noexcept {
@@ -6523,16 +6656,9 @@ public:
     static void wait() noexcept { ::sched_yield(); }
 
     /// How many threads have a slot at this moment.
-    [[nodiscard]] static std::size_t threads_number() noexcept {
-        std::size_t sum = 0;
-        for (std::uint64_t& word : taken_)
-            sum += bits_number(__atomic_load_n(&word, __ATOMIC_RELAXED));
-        return sum;
-    }
+    [[nodiscard]] static std::size_t threads_number() noexcept { return numbers_.taken_number(); }
 
 private:
-    static constexpr std::size_t bits = 64;
-
     struct AtEnd {
         AtEnd() noexcept {}
         AtEnd(const AtEnd&) = delete;
@@ -6541,33 +6667,14 @@ private:
             const std::size_t index = index_;
             ended_ = true;
             index_ = most_threads;  // [T2]
-            if (index == most_threads) return;
-            // Release: what this thread left in the slot is the next one's.
-            __atomic_fetch_and(&taken_[index / bits], ~(std::uint64_t{1} << (index % bits)),
-                               __ATOMIC_RELEASE);
+            if (index != most_threads) numbers_.give_back(index);
         }
     };
-
-    [[nodiscard]] static std::size_t take_lowest() noexcept {
-        for (std::size_t word = 0; word < divide_up(most_threads, bits); ++word) {
-            std::uint64_t taken = __atomic_load_n(&taken_[word], __ATOMIC_RELAXED);
-            while (~taken != 0) {
-                const std::size_t bit = lowest_bit(~taken);
-                if (word * bits + bit >= most_threads) return most_threads;
-                if (__atomic_compare_exchange_n(&taken_[word], &taken,
-                                                taken | (std::uint64_t{1} << bit), false,
-                                                __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
-                    return word * bits + bit;  // [T1]
-                }
-            }
-        }
-        return most_threads;
-    }
 
     // constinit: reached without asking whether they were initialised.
     static inline constinit thread_local std::size_t index_ = most_threads;
     static inline constinit thread_local bool ended_ = false;
-    static inline constinit std::uint64_t taken_[divide_up(most_threads, bits)] = {};
+    static inline constinit SlotNumbers<most_threads> numbers_;
 };
 
 }  // namespace slab_allocator
