@@ -72,4 +72,16 @@ using slab_allocator::LockedCache;
 using slab_allocator::MagazineCache;
 using slab_allocator::ThreadCpus;
 
+// What caches hold, as text.
+using slab_allocator::ArraySink;
+using slab_allocator::CacheSummary;
+using slab_allocator::report;
+using slab_allocator::report_json;
+using slab_allocator::report_slabs;
+using slab_allocator::report_slots;
+using slab_allocator::Sink;
+using slab_allocator::SlabView;
+using slab_allocator::SlotState;
+using slab_allocator::summary_of;
+
 }  // namespace slab_allocator

@@ -25,6 +25,7 @@
 #include <slab_allocator/core/recent_objects.hpp>
 #include <slab_allocator/core/slab_info.hpp>
 #include <slab_allocator/core/slab_lists.hpp>
+#include <slab_allocator/core/slab_view.hpp>
 #include <slab_allocator/magazine/atomics.hpp>
 #include <slab_allocator/magazine/cpu_slot.hpp>
 #include <slab_allocator/magazine/cpus.hpp>
@@ -41,4 +42,6 @@
 #include <slab_allocator/maps/flat_map.hpp>
 #include <slab_allocator/maps/hash_map.hpp>
 #include <slab_allocator/maps/radix_map.hpp>
+#include <slab_allocator/report/report.hpp>
+#include <slab_allocator/report/sink.hpp>
 #include <slab_allocator/version.hpp>

@@ -48,6 +48,7 @@
 #include <slab_allocator/core/recent_objects.hpp>
 #include <slab_allocator/core/slab_info.hpp>
 #include <slab_allocator/core/slab_lists.hpp>
+#include <slab_allocator/core/slab_view.hpp>
 
 namespace slab_allocator {
 
@@ -237,6 +238,18 @@ public:
                 ++slab;
                 visit(slab_info, f);
             }
+        }
+    }
+
+    /// Calls f(const SlabView&) for every slab, the full ones first. `f` must not call the cache.
+    /// What lies at the cache's hand goes back to its slabs before. Costs: O(slabs).
+    template <typename F>
+        requires std::invocable<F&, const SlabView&>
+    void for_each_slab(F&& f) {
+        settle_recent();
+        for (std::size_t number = 0; number < Lists::lists_number; ++number) {
+            for (const SlabInfo& slab_info : lists_.list(number))
+                f(SlabView(slab_info, layout));
         }
     }
 

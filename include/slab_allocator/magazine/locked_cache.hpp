@@ -31,6 +31,7 @@
 #include <slab_allocator/core/cache_statistics.hpp>
 #include <slab_allocator/core/config.hpp>
 #include <slab_allocator/core/defect.hpp>
+#include <slab_allocator/core/slab_view.hpp>
 #include <slab_allocator/magazine/lock.hpp>
 #include <slab_allocator/magazine/object_calls.hpp>
 #include <slab_allocator/magazine/unlocking_backend.hpp>
@@ -114,6 +115,14 @@ public:
     void for_each(F&& f) {
         const LockGuard<Lock> guard(lock());
         cache_.for_each(f);
+    }
+
+    /// Calls f(const SlabView&) for every slab, under the lock: `f` must not call the cache.
+    template <typename F>
+        requires std::invocable<F&, const SlabView&>
+    void for_each_slab(F&& f) {
+        const LockGuard<Lock> guard(lock());
+        cache_.for_each_slab(f);
     }
 
     [[nodiscard]] bool owns(const T* pointer) noexcept {

@@ -49,6 +49,7 @@
 #include <slab_allocator/core/cache_statistics.hpp>
 #include <slab_allocator/core/config.hpp>
 #include <slab_allocator/core/defect.hpp>
+#include <slab_allocator/core/slab_view.hpp>
 #include <slab_allocator/magazine/atomics.hpp>
 #include <slab_allocator/magazine/cpu_slot.hpp>
 #include <slab_allocator/magazine/cpus.hpp>
@@ -233,6 +234,14 @@ public:
     void for_each(F&& f) {
         collect();
         slabs_.for_each([&](Object* object) { f(outside(object)); });
+    }
+
+    /// Calls f(const SlabView&) for every slab, under the slabs' lock: `f` must not call the cache.
+    /// What lies in magazines is taken out of its slab.
+    template <typename F>
+        requires std::invocable<F&, const SlabView&>
+    void for_each_slab(F&& f) {
+        slabs_.for_each_slab(f);
     }
 
     /// Is `pointer` the start of a live object of this cache? At level none, one that lies in a
