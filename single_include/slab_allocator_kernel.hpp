@@ -2892,6 +2892,63 @@ private:
 
 }  // namespace slab_allocator
 
+// slab_view.hpp -- one slab of a cache, to look at: what for_each_slab() shows.
+//
+//      slot 0   1   2   3   4   5   6 ...
+//      Taken Free Covered Taken Free Untouched Untouched
+//
+// Valid during the call that shows it, and like everything that looks: it changes nothing.
+
+namespace slab_allocator {
+
+enum class SlotState : std::uint8_t {
+    Taken,      ///< an object's, or in the hands of a layer in front of the cache
+    Free,       ///< was an object's
+    Untouched,  ///< free, and never taken out of the slab
+    Covered,    ///< under the SlabInfo: no object's, ever
+};
+
+class SlabView {
+public:
+    SlabView(const SlabInfo& slab_info, const Layout& layout) noexcept
+        : slab_info_(&slab_info), layout_(&layout) {}
+
+    [[nodiscard]] const std::byte* slab() const noexcept { return slab_info_->slab; }
+    [[nodiscard]] std::size_t slab_size() const noexcept { return layout_->slab_size; }
+    [[nodiscard]] const SlabInfo& slab_info() const noexcept { return *slab_info_; }
+
+    /// Slots, those under the SlabInfo among them, and how many of them objects can have.
+    [[nodiscard]] std::size_t slots_number() const noexcept { return layout_->slots_per_slab; }
+    [[nodiscard]] std::size_t objects_number() const noexcept { return layout_->objects_per_slab; }
+    [[nodiscard]] std::size_t free_objects_number() const noexcept {
+        return slab_info_->free_number;
+    }
+    [[nodiscard]] std::size_t allocated_objects_number() const noexcept {
+        return objects_number() - free_objects_number();
+    }
+
+    /// Does `pointer` lead into the slab?
+    [[nodiscard]] bool contains(const void* pointer) const noexcept {
+        return address_of(pointer) - address_of(slab()) < slab_size();  // wraps for those before it
+    }
+
+    /// Requires: slot < slots_number(), not checked.
+    [[nodiscard]] SlotState state_of(std::size_t slot) const noexcept {
+        if (layout_->info_slots > 0) {
+            const std::size_t first = layout_->info_slot_of(address_of(slab()));
+            if (slot - first < layout_->info_slots) return SlotState::Covered;  // wraps, too
+        }
+        if (!slab_info_->map.is_free(slot)) return SlotState::Taken;
+        return slot < slab_info_->untouched ? SlotState::Free : SlotState::Untouched;
+    }
+
+private:
+    const SlabInfo* slab_info_;
+    const Layout* layout_;
+};
+
+}  // namespace slab_allocator
+
 // cache.hpp -- the allocator: what happens per object, and when a slab is born and dies.
 //
 //      alloc  <-- recent objects <--words-- slabs with room, the fullest first <-- backend
@@ -3106,6 +3163,18 @@ public:
                 ++slab;
                 visit(slab_info, f);
             }
+        }
+    }
+
+    /// Calls f(const SlabView&) for every slab, the full ones first. `f` must not call the cache.
+    /// What lies at the cache's hand goes back to its slabs before. Costs: O(slabs).
+    template <typename F>
+        requires std::invocable<F&, const SlabView&>
+    void for_each_slab(F&& f) {
+        settle_recent();
+        for (std::size_t number = 0; number < Lists::lists_number; ++number) {
+            for (const SlabInfo& slab_info : lists_.list(number))
+                f(SlabView(slab_info, layout));
         }
     }
 
@@ -5402,6 +5471,14 @@ public:
         cache_.for_each(f);
     }
 
+    /// Calls f(const SlabView&) for every slab, under the lock: `f` must not call the cache.
+    template <typename F>
+        requires std::invocable<F&, const SlabView&>
+    void for_each_slab(F&& f) {
+        const LockGuard<Lock> guard(lock());
+        cache_.for_each_slab(f);
+    }
+
     [[nodiscard]] bool owns(const T* pointer) noexcept {
         const LockGuard<Lock> guard(lock());
         return cache_.owns(pointer);
@@ -5728,6 +5805,14 @@ public:
     void for_each(F&& f) {
         collect();
         slabs_.for_each([&](Object* object) { f(outside(object)); });
+    }
+
+    /// Calls f(const SlabView&) for every slab, under the slabs' lock: `f` must not call the cache.
+    /// What lies in magazines is taken out of its slab.
+    template <typename F>
+        requires std::invocable<F&, const SlabView&>
+    void for_each_slab(F&& f) {
+        slabs_.for_each_slab(f);
     }
 
     /// Is `pointer` the start of a live object of this cache? At level none, one that lies in a
@@ -6397,6 +6482,362 @@ private:
     Entry root_;
     [[no_unique_address]] Pages pages_{};
 };
+
+}  // namespace slab_allocator
+
+// sink.hpp -- where text goes: anything that takes characters and their number.
+//
+//      write("dentry", 6)      a serial line, a file, a ring buffer, a string
+//
+// The reports need nothing else of the world: no allocation, no printf, no locale. What a sink does
+// with what it cannot take is its own affair.
+
+namespace slab_allocator {
+
+/// Takes `size` characters, which no null follows.
+template <typename T>
+concept Sink = requires(T& sink, const char* text, std::size_t size) { sink.write(text, size); };
+
+/// A sink into an array of the caller's; what does not fit is dropped, and counted.
+class ArraySink {
+public:
+    constexpr explicit ArraySink(std::span<char> array) noexcept : array_(array) {}
+
+    constexpr void write(const char* text, std::size_t size) noexcept {
+        for (std::size_t index = 0; index < size; ++index) {
+            if (size_ < array_.size()) array_[size_] = text[index];
+            ++size_;
+        }
+    }
+
+    [[nodiscard]] constexpr std::span<const char> text() const noexcept {
+        return array_.first(size_ < array_.size() ? size_ : array_.size());
+    }
+    [[nodiscard]] constexpr std::size_t dropped_number() const noexcept {
+        return size_ < array_.size() ? 0 : size_ - array_.size();
+    }
+
+private:
+    std::span<char> array_;
+    std::size_t size_ = 0;
+};
+
+namespace detail {
+
+constexpr std::size_t length_of(const char* text) noexcept {
+    std::size_t length = 0;
+    while (text[length] != '\0')
+        ++length;
+    return length;
+}
+
+/// Text and numbers into a sink, in columns.
+template <Sink Out>
+class Writer {
+public:
+    constexpr explicit Writer(Out& sink) noexcept : sink_(sink) {}
+
+    constexpr void text(const char* text) { sink_.write(text, length_of(text)); }
+    constexpr void character(char character) { sink_.write(&character, 1); }
+
+    constexpr void spaces(std::size_t number) {
+        for (; number > 0; --number)
+            character(' ');
+    }
+    /// At least `width` wide, the text on the left.
+    constexpr void left(const char* text_, std::size_t width) {
+        text(text_);
+        if (length_of(text_) < width) spaces(width - length_of(text_));
+    }
+    /// At least `width` wide, the text on the right.
+    constexpr void right(const char* text_, std::size_t width) {
+        if (length_of(text_) < width) spaces(width - length_of(text_));
+        text(text_);
+    }
+    constexpr void number(std::size_t number, std::size_t width = 0) { in_base(number, 10, width); }
+    constexpr void address(std::size_t address) {
+        text("0x");
+        in_base(address, 16, 0);
+    }
+
+private:
+    constexpr void in_base(std::size_t number, std::size_t base, std::size_t width) {
+        constexpr std::size_t most_digits = 20;
+        char digits[most_digits] = {};
+        std::size_t first = most_digits;
+        do {
+            digits[--first] = "0123456789abcdef"[number % base];
+            number /= base;
+        } while (number != 0);
+        const std::size_t length = most_digits - first;
+        if (length < width) spaces(width - length);
+        sink_.write(digits + first, length);
+    }
+
+    Out& sink_;
+};
+
+}  // namespace detail
+
+}  // namespace slab_allocator
+
+// report.hpp -- what caches hold, as text: the table of slabinfo, maps of slabs, JSON.
+//
+//      name   active_objs num_objs objsize objperslab pagesperslab active_slabs num_slabs  held ...
+//      dentry        1200     1280      64        128            2           10        10 83200 ...
+//
+//      ###72.                a slab a character: full, its tenths, free
+//      ##i.#,,,              a slot a character: taken, free, never taken, under the SlabInfo
+//
+// A line is taken from a cache first (summary_of) and written later (report), so that no lock need
+// be held while a slow sink writes. The two maps are written while the cache is walked.
+//
+// The columns are those of Linux' /proc/slabinfo, in their order, and two of bytes: of the slabs
+// and the SlabInfos outside of them (held), and of these what no object can ever use (lost).
+
+namespace slab_allocator {
+
+/// A cache's line of a report.
+struct CacheSummary {
+    const char* name = "";
+    std::size_t object_size = 0;
+    std::size_t objects_per_slab = 0;
+    std::size_t pages_per_slab = 0;
+    CacheStatistics statistics = {};
+};
+
+/// The line of a Cache, LockedCache or MagazineCache. The name is not copied.
+/// Costs: those of statistics().
+template <typename AnyCache>
+[[nodiscard]] CacheSummary summary_of(const char* name, AnyCache& cache) noexcept {
+    return {.name = name,
+            .object_size = cache.object_size(),
+            .objects_per_slab = cache.objects_per_slab(),
+            .pages_per_slab = cache.slab_size() / cache.page_size(),
+            .statistics = cache.statistics()};
+}
+
+namespace detail {
+
+/// A number of a line, and what it is called in the table and in JSON.
+struct ReportColumn {
+    using Number = std::size_t (*)(const CacheSummary&) noexcept;
+
+    consteval ReportColumn(const char* a_title, const char* a_key, Number a_number) noexcept
+        : title(a_title), key(a_key), of(a_number) {}
+
+    const char* title;
+    const char* key;
+    Number of;
+};
+
+/// The numbers of the statistics themselves.
+template <std::size_t CacheStatistics::* number>
+constexpr std::size_t statistic(const CacheSummary& cache) noexcept {
+    return cache.statistics.*number;
+}
+
+inline constexpr ReportColumn report_columns[] = {
+    {"active_objs", "allocated_objects_number",
+     statistic<&CacheStatistics::allocated_objects_number>},
+    {"num_objs", "objects_number",
+     [](const CacheSummary& cache) noexcept {
+         return cache.statistics.allocated_objects_number + cache.statistics.free_objects_number;
+     }},
+    {"objsize", "object_size",
+     [](const CacheSummary& cache) noexcept { return cache.object_size; }},
+    {"objperslab", "objects_per_slab",
+     [](const CacheSummary& cache) noexcept { return cache.objects_per_slab; }},
+    {"pagesperslab", "pages_per_slab",
+     [](const CacheSummary& cache) noexcept { return cache.pages_per_slab; }},
+    {"active_slabs", "active_slabs_number",
+     [](const CacheSummary& cache) noexcept {
+         return cache.statistics.partial_slabs_number + cache.statistics.full_slabs_number;
+     }},
+    {"num_slabs", "slabs_number",
+     [](const CacheSummary& cache) noexcept { return cache.statistics.slabs_number(); }},
+    {"held", "bytes_held", statistic<&CacheStatistics::bytes_held>},
+    {"lost", "bytes_lost", statistic<&CacheStatistics::bytes_lost>},
+};
+
+/// What the table leaves out.
+inline constexpr ReportColumn json_columns[] = {
+    {"", "full_slabs_number", statistic<&CacheStatistics::full_slabs_number>},
+    {"", "partial_slabs_number", statistic<&CacheStatistics::partial_slabs_number>},
+    {"", "free_slabs_number", statistic<&CacheStatistics::free_slabs_number>},
+    {"", "peak_allocated_objects_number",
+     statistic<&CacheStatistics::peak_allocated_objects_number>},
+    {"", "peak_slabs_number", statistic<&CacheStatistics::peak_slabs_number>},
+    {"", "failures_number", statistic<&CacheStatistics::failures_number>},
+};
+
+constexpr std::size_t digits_number(std::size_t number) noexcept {
+    std::size_t digits = 1;
+    for (; number >= 10; number /= 10)
+        ++digits;
+    return digits;
+}
+
+constexpr std::size_t width_of(const ReportColumn& column,
+                               std::span<const CacheSummary> caches) noexcept {
+    std::size_t width = length_of(column.title);
+    for (const CacheSummary& cache : caches) {
+        const std::size_t digits = digits_number(column.of(cache));
+        if (digits > width) width = digits;
+    }
+    return width;
+}
+
+template <Sink Out>
+void write_json_string(Writer<Out>& writer, const char* text) {
+    writer.character('"');
+    for (; *text != '\0'; ++text) {
+        const auto byte = static_cast<unsigned char>(*text);
+        if (byte < 0x20) {
+            writer.text("\\u00");
+            writer.character("01"[byte / 16]);
+            writer.character("0123456789abcdef"[byte % 16]);
+            continue;
+        }
+        if (*text == '"' || *text == '\\') writer.character('\\');
+        writer.character(*text);
+    }
+    writer.character('"');
+}
+
+template <Sink Out>
+void write_json_members(Writer<Out>& writer, std::span<const ReportColumn> columns,
+                        const CacheSummary& cache) {
+    for (const ReportColumn& column : columns) {
+        writer.text(", \"");
+        writer.text(column.key);
+        writer.text("\": ");
+        writer.number(column.of(cache));
+    }
+}
+
+/// '.' for a slab without objects, '#' for a full one, else its tenths, rounded down, from 0 to 9.
+[[nodiscard]] inline char character_of(const SlabView& slab) noexcept {
+    if (slab.free_objects_number() == 0) return '#';
+    if (slab.allocated_objects_number() == 0) return '.';
+    return "0123456789"[slab.allocated_objects_number() * 10 / slab.objects_number()];
+}
+
+[[nodiscard]] constexpr char character_of(SlotState state) noexcept {
+    switch (state) {
+        case SlotState::Taken:
+            return '#';
+        case SlotState::Free:
+            return '.';
+        case SlotState::Untouched:
+            return ',';
+        case SlotState::Covered:
+            break;
+    }
+    return 'i';
+}
+
+inline constexpr std::size_t characters_a_line = 64;
+
+}  // namespace detail
+
+/// Writes the table: a line a cache.
+template <Sink Out>
+void report(std::span<const CacheSummary> caches, Out&& sink) {
+    detail::Writer writer(sink);
+    std::size_t name_width = detail::length_of("name");
+    for (const CacheSummary& cache : caches) {
+        const std::size_t length = detail::length_of(cache.name);
+        if (length > name_width) name_width = length;
+    }
+    writer.left("name", name_width);
+    for (const detail::ReportColumn& column : detail::report_columns) {
+        writer.character(' ');
+        writer.right(column.title, detail::width_of(column, caches));
+    }
+    writer.character('\n');
+    for (const CacheSummary& cache : caches) {
+        writer.left(cache.name, name_width);
+        for (const detail::ReportColumn& column : detail::report_columns) {
+            writer.character(' ');
+            writer.number(column.of(cache), detail::width_of(column, caches));
+        }
+        writer.character('\n');
+    }
+}
+template <Sink Out>
+void report(std::initializer_list<CacheSummary> caches, Out&& sink) {
+    report(std::span<const CacheSummary>(caches.begin(), caches.size()), sink);
+}
+/// The table of one cache.
+template <typename AnyCache, Sink Out>
+    requires requires(AnyCache& cache) { cache.statistics(); }
+void report(AnyCache& cache, Out&& sink, const char* name = "cache") {
+    report({summary_of(name, cache)}, sink);
+}
+
+/// Writes the same and more for tools: an array with an object a cache, whose members are numbers
+/// with the names that the library gives them.
+template <Sink Out>
+void report_json(std::span<const CacheSummary> caches, Out&& sink) {
+    detail::Writer writer(sink);
+    writer.character('[');
+    const char* between = "\n  ";
+    for (const CacheSummary& cache : caches) {
+        writer.text(between);
+        writer.text("{\"name\": ");
+        detail::write_json_string(writer, cache.name);
+        detail::write_json_members(writer, detail::report_columns, cache);
+        detail::write_json_members(writer, detail::json_columns, cache);
+        writer.character('}');
+        between = ",\n  ";
+    }
+    writer.text("\n]\n");
+}
+template <Sink Out>
+void report_json(std::initializer_list<CacheSummary> caches, Out&& sink) {
+    report_json(std::span<const CacheSummary>(caches.begin(), caches.size()), sink);
+}
+
+/// Writes a character a slab, the full ones first: '#' full, '9' .. '0' its tenths, '.' free. The
+/// sink is called under the lock of a LockedCache, and must not call the cache.
+template <typename AnyCache, Sink Out>
+void report_slabs(AnyCache& cache, Out&& sink) {
+    detail::Writer writer(sink);
+    std::size_t number = 0;
+    cache.for_each_slab([&](const SlabView& slab) {
+        writer.character(detail::character_of(slab));
+        if (++number % detail::characters_a_line == 0) writer.character('\n');
+    });
+    if (number % detail::characters_a_line != 0) writer.character('\n');
+}
+
+/// Writes a line about the slab that `pointer` leads into, and a character for each of its slots:
+/// '#' taken, '.' free, ',' never taken, 'i' the SlabInfo. Any pointer will do. Returns: whether it
+/// leads into a slab of the cache; if not, nothing is written.
+template <typename AnyCache, Sink Out>
+bool report_slots(AnyCache& cache, const void* pointer, Out&& sink) {
+    bool found = false;
+    cache.for_each_slab([&](const SlabView& slab) {
+        if (found || !slab.contains(pointer)) return;
+        found = true;
+        detail::Writer writer(sink);
+        writer.text("slab ");
+        writer.address(address_of(slab.slab()));
+        writer.text(", ");
+        writer.number(slab.allocated_objects_number());
+        writer.text(" of ");
+        writer.number(slab.objects_number());
+        writer.text(" objects\n");
+        for (std::size_t slot = 0; slot < slab.slots_number(); ++slot) {
+            writer.character(detail::character_of(slab.state_of(slot)));
+            const std::size_t next = slot + 1;
+            if (next % detail::characters_a_line == 0 || next == slab.slots_number())
+                writer.character('\n');
+        }
+    });
+    return found;
+}
 
 }  // namespace slab_allocator
 
