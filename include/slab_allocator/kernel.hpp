@@ -21,6 +21,7 @@
 #include <slab_allocator/core/intrusive_list.hpp>
 #include <slab_allocator/core/layout.hpp>
 #include <slab_allocator/core/memory_backend.hpp>
+#include <slab_allocator/core/object_calls.hpp>
 #include <slab_allocator/core/placement.hpp>
 #include <slab_allocator/core/recent_objects.hpp>
 #include <slab_allocator/core/slab_info.hpp>
@@ -30,12 +31,12 @@
 #include <slab_allocator/magazine/cpu_slot.hpp>
 #include <slab_allocator/magazine/cpus.hpp>
 #include <slab_allocator/magazine/depot.hpp>
+#include <slab_allocator/magazine/forwarding_backend.hpp>
 #include <slab_allocator/magazine/lock.hpp>
 #include <slab_allocator/magazine/locked_backend.hpp>
 #include <slab_allocator/magazine/locked_cache.hpp>
 #include <slab_allocator/magazine/magazine.hpp>
 #include <slab_allocator/magazine/magazine_cache.hpp>
-#include <slab_allocator/magazine/object_calls.hpp>
 #include <slab_allocator/magazine/slot_numbers.hpp>
 #include <slab_allocator/magazine/token.hpp>
 #include <slab_allocator/magazine/unlocking_backend.hpp>

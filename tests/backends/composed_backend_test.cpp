@@ -33,6 +33,7 @@ struct Nothing {};
 
 struct Frames : AlignedAllocPages {
     SlabInfo* slab_info_at(std::uintptr_t) noexcept { return nullptr; }
+    std::uint64_t secret() noexcept { return 0x5ec; }
 };
 
 struct MisspeltInfos {
@@ -63,6 +64,9 @@ TEST_CASE("a backend of three parts serves what its parts can serve", "[composed
 
     using WithFrames = ComposedBackend<Frames, Nothing, Nothing>;
     STATIC_REQUIRE(MemoryBackend<WithFrames, page_frames>);
+    STATIC_REQUIRE_FALSE(backend_has::secret<SlabsOnly>);
+    STATIC_REQUIRE(backend_has::secret<WithFrames>);
+    REQUIRE(WithFrames{}.secret() == 0x5ec);
 
     using WithoutInfos = ComposedBackend<AlignedAllocPages, Nothing, VoidMap>;
     STATIC_REQUIRE(MemoryBackend<WithoutInfos, small_by_map>);

@@ -54,6 +54,7 @@ struct Everything : SlabsOnly {
         calls.page_addr = page_addr;
         return slab_info;
     }
+    std::uint64_t secret() noexcept { return 0x5ec; }
 };
 
 struct WrongAnswers {
@@ -65,6 +66,7 @@ struct WrongAnswers {
     const SlabInfo* get_slab_info_ptr(std::uintptr_t) noexcept { return nullptr; }
     bool delete_slab_info_ptr(std::uintptr_t) noexcept { return true; }
     const SlabInfo* slab_info_at(std::uintptr_t) noexcept { return nullptr; }
+    std::uint32_t secret() noexcept { return 0; }
 };
 
 struct WrongArguments {
@@ -90,7 +92,8 @@ constexpr bool same_set = [] {
            has::save_slab_info_ptr<Backend> == has::save_slab_info_ptr<Reference> &&
            has::get_slab_info_ptr<Backend> == has::get_slab_info_ptr<Reference> &&
            has::delete_slab_info_ptr<Backend> == has::delete_slab_info_ptr<Reference> &&
-           has::slab_info_at<Backend> == has::slab_info_at<Reference>;
+           has::slab_info_at<Backend> == has::slab_info_at<Reference> &&
+           has::secret<Backend> == has::secret<Reference>;
 }();
 
 TEST_CASE("a reference has the functions of its backend and no others", "[backend_ref]") {
@@ -101,6 +104,8 @@ TEST_CASE("a reference has the functions of its backend and no others", "[backen
     STATIC_REQUIRE(SlabSource<BackendRef<SlabsOnly>>);
     STATIC_REQUIRE_FALSE(backend_has::alloc_slab_info<BackendRef<SlabsOnly>>);
     STATIC_REQUIRE_FALSE(backend_has::slab_info_at<BackendRef<SlabsOnly>>);
+    STATIC_REQUIRE_FALSE(backend_has::secret<BackendRef<SlabsOnly>>);
+    STATIC_REQUIRE(backend_has::secret<BackendRef<Everything>>);
     STATIC_REQUIRE(SlabInfoMap<BackendRef<Everything>>);
     STATIC_REQUIRE(SlabInfoSource<BackendRef<Everything>>);
     STATIC_REQUIRE(backend_has::slab_info_at<BackendRef<Everything>>);
@@ -142,6 +147,7 @@ TEST_CASE("a reference forwards every argument and every answer", "[backend_ref]
     REQUIRE(backend.calls.page_addr == 16384);
     REQUIRE(reference.slab_info_at(20480) == &slab_info);
     REQUIRE(backend.calls.page_addr == 20480);
+    REQUIRE(reference.secret() == 0x5ec);
 }
 
 TEST_CASE("a reference is one pointer, copied freely, and works at compile time", "[backend_ref]") {

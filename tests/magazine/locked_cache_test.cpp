@@ -1,6 +1,7 @@
 #include <atomic>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
@@ -8,7 +9,10 @@
 #include <vector>
 
 #include <slab_allocator/backends/aligned_alloc_backend.hpp>
+#include <slab_allocator/core/memory_backend.hpp>
+#include <slab_allocator/magazine/locked_backend.hpp>
 #include <slab_allocator/magazine/locked_cache.hpp>
+#include <slab_allocator/magazine/unlocking_backend.hpp>
 
 #include <support/catch.hpp>
 #include <support/defects.hpp>
@@ -264,6 +268,20 @@ TEST_CASE("threads go on with what they have when the backend refuses", "[locked
         REQUIRE(cache.statistics().allocated_objects_number == 0);
     }
     REQUIRE(catcher.number() == 0);
+}
+
+TEST_CASE("a lock around a backend, or away from it, hides no secret", "[locked_cache]") {
+    struct Known {
+        std::uint64_t secret() noexcept { return 0x5ec; }
+    };
+    slab_allocator::LockedBackend<Known, KnownLock> locked;
+    slab_allocator::UnlockingBackend<Known, KnownLock> unlocking;
+    STATIC_REQUIRE(slab_allocator::backend_has::secret<decltype(locked)>);
+    STATIC_REQUIRE(slab_allocator::backend_has::secret<decltype(unlocking)>);
+    REQUIRE(locked.secret() == 0x5ec);
+    unlocking.lock().lock();
+    REQUIRE(unlocking.secret() == 0x5ec);
+    unlocking.lock().unlock();
 }
 
 TEST_CASE("a locked cache finds wrong frees, and destroys nothing that is not its own",

@@ -67,6 +67,12 @@ public:
         return slabs_.slab_info_at(page_addr);
     }
 
+    [[nodiscard]] constexpr decltype(auto) secret() noexcept
+        requires requires(Slabs& slabs) { slabs.secret(); }
+    {
+        return slabs_.secret();
+    }
+
     [[nodiscard]] constexpr decltype(auto) alloc_slab_info() noexcept
         requires requires(Infos& infos) { infos.alloc_slab_info(); }
     {

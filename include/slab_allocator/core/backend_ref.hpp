@@ -82,6 +82,12 @@ public:
         return backend_->slab_info_at(page_addr);
     }
 
+    [[nodiscard]] constexpr decltype(auto) secret() const noexcept
+        requires requires(Backend& backend) { backend.secret(); }
+    {
+        return backend_->secret();
+    }
+
 private:
     Backend* backend_;  // [B1]
 };

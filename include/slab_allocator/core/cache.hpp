@@ -29,7 +29,6 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <new>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -41,9 +40,9 @@
 #include <slab_allocator/core/defect.hpp>
 #include <slab_allocator/core/free_map.hpp>
 #include <slab_allocator/core/guards.hpp>
-#include <slab_allocator/core/handle.hpp>
 #include <slab_allocator/core/layout.hpp>
 #include <slab_allocator/core/memory_backend.hpp>
+#include <slab_allocator/core/object_calls.hpp>
 #include <slab_allocator/core/placement.hpp>
 #include <slab_allocator/core/recent_objects.hpp>
 #include <slab_allocator/core/slab_info.hpp>
@@ -54,7 +53,7 @@ namespace slab_allocator {
 
 template <typename T, typename Backend, CacheConfig Config = CacheConfig{}>
     requires(check_config<T, Config>() && check_memory_backend<Backend, layout_of<T, Config>.row>())
-class Cache {
+class Cache : public ObjectCalls<Cache<T, Backend, Config>, T, Config.checks != Checks::none> {
     static constexpr Layout layout = layout_of<T, Config>;
     static constexpr bool checked = Config.checks != Checks::none;
     using Place = Placement<layout, Backend, checked>;
@@ -116,45 +115,6 @@ public:
                 return free_to_slab(memory, nullptr);
             recent_.push(memory, nullptr);
         }
-    }
-
-    /// alloc, and a T made there. A constructor that throws loses nothing.
-    template <typename... Arguments>
-        requires std::constructible_from<T, Arguments...>
-    [[nodiscard]] T* create(Arguments&&... arguments) noexcept(
-        std::is_nothrow_constructible_v<T, Arguments...>) {
-        T* const memory = alloc();
-        if (memory == nullptr) return nullptr;
-        FreeUnlessDone guard{this, memory};
-        T* const object =
-            ::new (static_cast<void*>(memory)) T(std::forward<Arguments>(arguments)...);
-        guard.cache = nullptr;
-        return object;
-    }
-
-    /// The T is destroyed and its memory taken back; nullptr does nothing. A pointer that free
-    /// would refuse is refused before the destructor runs.
-    void destroy(T* object) noexcept
-        requires std::is_nothrow_destructible_v<T>
-    {
-        if constexpr (!std::is_trivially_destructible_v<T>) {
-            if (object == nullptr) return;
-            if constexpr (checked) {
-                if (!owns(object)) [[unlikely]]
-                    return refuse(memory_of(object));
-            }
-            object->~T();
-        }
-        free(object);
-    }
-
-    /// create, owned by a handle: empty where alloc fails. make_unique<cache>(...) is the same for
-    /// a static cache, one pointer wide.
-    template <typename... Arguments>
-        requires std::constructible_from<T, Arguments...>
-    [[nodiscard]] Handle<T, OwnedBy<Cache>> make_unique(Arguments&&... arguments) noexcept(
-        std::is_nothrow_constructible_v<T, Arguments...>) {
-        return {create(std::forward<Arguments>(arguments)...), {this}};
     }
 
     // ---- Many at once ---------------------------------------------------------------------------
@@ -268,13 +228,7 @@ public:
     /// Costs: O(1).
     [[nodiscard]] bool is_out(const T* pointer) noexcept {
         const std::byte* const memory = memory_of(const_cast<T*>(pointer));
-        SlabInfo* const slab_info = Place::find(backend_, memory);
-        if constexpr (layout.row != Row::SmallByMask) {
-            if (slab_info == nullptr) return false;
-        }
-        if (slab_info->owner != guards_.identity(this, slab_info)) return false;
-        const std::size_t slot = Place::slot_of(*slab_info, memory);
-        return slot < layout.slots_per_slab && !slab_info->map.is_free_unlocked(slot);
+        return is_taken<&FreeMap::is_free_unlocked>(Place::find(backend_, memory), memory);
     }
 
     /// Costs: O(1): what lies at the cache's hand goes back to its slabs first, so that the numbers
@@ -358,14 +312,6 @@ public:
     }
 
 private:
-    struct FreeUnlessDone {
-        Cache* cache;
-        T* memory;
-        ~FreeUnlessDone() {
-            if (cache != nullptr) cache->free(memory);
-        }
-    };
-
     static constexpr std::size_t enough_slabs = 4;  // with room, for one of them to drain [C5]
     static constexpr std::size_t enough_filled = divide_up(Recent::capacity, 4);
     static constexpr std::size_t most_filled = Recent::capacity > FreeMap::bits_per_word
@@ -387,13 +333,14 @@ private:
     // ---- The way of an object: slow paths -------------------------------------------------------
 
     /// Is `memory` a slot of this cache that is not free in its slab?
+    template <auto is_free = &FreeMap::is_free>
     [[nodiscard]] bool is_taken(SlabInfo* slab_info, const std::byte* memory) const noexcept {
         if constexpr (layout.row != Row::SmallByMask) {
             if (slab_info == nullptr) return false;
         }
         if (slab_info->owner != guards_.identity(this, slab_info)) return false;
         const std::size_t slot = Place::slot_of(*slab_info, memory);
-        return slot < layout.slots_per_slab && !slab_info->map.is_free(slot);
+        return slot < layout.slots_per_slab && !(slab_info->map.*is_free)(slot);
     }
 
     /// free, where it is not the object that alloc gave last.
@@ -927,7 +874,7 @@ private:
     [[nodiscard]] std::uint64_t entropy(const std::byte* slab) noexcept
         requires guarded
     {
-        if constexpr (requires { std::uint64_t{backend_.secret()}; }) {
+        if constexpr (backend_has::secret<Backend>) {
             return backend_.secret();
         } else {
             return detail::mixed(address_of(slab)) ^ address_of(this);

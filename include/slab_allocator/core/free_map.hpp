@@ -93,16 +93,14 @@ public:
     [[nodiscard]] bool empty() const noexcept { return nonempty_ == 0; }
 
     [[nodiscard]] bool is_free(std::size_t slot) const noexcept {
-        return ((word_at(slot / bits_per_word) >> (slot % bits_per_word)) & 1U) != 0;
+        return has_slot(word_at(slot / bits_per_word), slot);
     }
 
     /// is_free, without the lock under which others take and give back other slots of the word: the
     /// bit of a slot that is the caller's does not change meanwhile. ThreadSanitizer does not know
     /// that.
     [[nodiscard, gnu::no_sanitize_thread]] bool is_free_unlocked(std::size_t slot) const noexcept {
-        const std::uint64_t word =
-            __atomic_load_n(words() + slot / bits_per_word, __ATOMIC_RELAXED);
-        return ((word >> (slot % bits_per_word)) & 1U) != 0;
+        return has_slot(__atomic_load_n(words() + slot / bits_per_word, __ATOMIC_RELAXED), slot);
     }
 
     [[nodiscard]] std::uint64_t word_at(std::size_t word) const noexcept { return words()[word]; }
@@ -159,6 +157,10 @@ public:
     }
 
 private:
+    [[nodiscard]] static constexpr bool has_slot(std::uint64_t word, std::size_t slot) noexcept {
+        return ((word >> (slot % bits_per_word)) & 1U) != 0;
+    }
+
     /// The bits of a word that begins with slot `start`, up to slot `end`.
     [[nodiscard]] static constexpr std::uint64_t below(std::size_t end,
                                                        std::size_t start) noexcept {

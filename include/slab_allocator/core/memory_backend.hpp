@@ -88,6 +88,13 @@ concept slab_info_at = requires(Backend& backend, std::uintptr_t page_addr) {
     { backend.slab_info_at(page_addr) } -> std::same_as<SlabInfo*>;
 };
 
+/// May be there; asked once by a cache that guards its objects (levels hardened and debug): a
+/// number that nobody can guess.
+template <typename Backend>
+concept secret = requires(Backend& backend) {
+    { backend.secret() } -> std::same_as<std::uint64_t>;
+};
+
 }  // namespace backend_has
 
 template <typename Backend>

@@ -15,21 +15,17 @@
 //   [K1] backend_ is used with lock_ held, but by get()
 
 #include <concepts>
-#include <cstddef>
-#include <cstdint>
 #include <utility>
 
-#include <slab_allocator/core/slab_info.hpp>
+#include <slab_allocator/magazine/forwarding_backend.hpp>
 #include <slab_allocator/magazine/lock.hpp>
 
 namespace slab_allocator {
 
 /// Has the functions that Backend has. Caches that share one hold it by BackendRef.
 template <typename Backend, BasicLockable Lock>
-class LockedBackend {
+class LockedBackend : public ForwardingBackend<LockedBackend<Backend, Lock>, Backend> {
 public:
-    using backend_type = Backend;
-
     constexpr LockedBackend() noexcept
         requires std::default_initializable<Backend>
     = default;
@@ -44,64 +40,19 @@ public:
     /// The backend itself, without the lock.
     [[nodiscard]] constexpr Backend& get() noexcept { return backend_; }
 
-    [[nodiscard]] decltype(auto) alloc_slab(std::size_t slab_size,
-                                            std::size_t slab_alignment) noexcept
-        requires requires(Backend& backend) { backend.alloc_slab(slab_size, slab_alignment); }
-    {
-        const LockGuard<Lock> guard(lock_);
-        return backend_.alloc_slab(slab_size, slab_alignment);
-    }
-
-    decltype(auto) free_slab(void* slab, std::size_t slab_size, std::size_t slab_alignment) noexcept
-        requires requires(Backend& backend) { backend.free_slab(slab, slab_size, slab_alignment); }
-    {
-        const LockGuard<Lock> guard(lock_);
-        return backend_.free_slab(slab, slab_size, slab_alignment);
-    }
-
-    [[nodiscard]] decltype(auto) alloc_slab_info() noexcept
-        requires requires(Backend& backend) { backend.alloc_slab_info(); }
-    {
-        const LockGuard<Lock> guard(lock_);
-        return backend_.alloc_slab_info();
-    }
-
-    decltype(auto) free_slab_info(SlabInfo* slab_info) noexcept
-        requires requires(Backend& backend) { backend.free_slab_info(slab_info); }
-    {
-        const LockGuard<Lock> guard(lock_);
-        return backend_.free_slab_info(slab_info);
-    }
-
-    decltype(auto) save_slab_info_ptr(std::uintptr_t page_addr, SlabInfo* slab_info) noexcept
-        requires requires(Backend& backend) { backend.save_slab_info_ptr(page_addr, slab_info); }
-    {
-        const LockGuard<Lock> guard(lock_);
-        return backend_.save_slab_info_ptr(page_addr, slab_info);
-    }
-
-    [[nodiscard]] decltype(auto) get_slab_info_ptr(std::uintptr_t page_addr) noexcept
-        requires requires(Backend& backend) { backend.get_slab_info_ptr(page_addr); }
-    {
-        const LockGuard<Lock> guard(lock_);
-        return backend_.get_slab_info_ptr(page_addr);
-    }
-
-    decltype(auto) delete_slab_info_ptr(std::uintptr_t page_addr) noexcept
-        requires requires(Backend& backend) { backend.delete_slab_info_ptr(page_addr); }
-    {
-        const LockGuard<Lock> guard(lock_);
-        return backend_.delete_slab_info_ptr(page_addr);
-    }
-
-    [[nodiscard]] decltype(auto) slab_info_at(std::uintptr_t page_addr) noexcept
-        requires requires(Backend& backend) { backend.slab_info_at(page_addr); }
-    {
-        const LockGuard<Lock> guard(lock_);
-        return backend_.slab_info_at(page_addr);
-    }
-
 private:
+    friend ForwardingBackend<LockedBackend, Backend>;
+
+    template <typename Call>
+    decltype(auto) around(Call call) noexcept {
+        const LockGuard<Lock> guard(lock_);  // [K1]
+        return call(backend_);
+    }
+    template <typename Call>
+    decltype(auto) look_up(Call call) noexcept {
+        return around(call);
+    }
+
     [[no_unique_address]] Backend backend_{};
     Lock lock_{};
 };

@@ -31,9 +31,9 @@
 #include <slab_allocator/core/cache_statistics.hpp>
 #include <slab_allocator/core/config.hpp>
 #include <slab_allocator/core/defect.hpp>
+#include <slab_allocator/core/object_calls.hpp>
 #include <slab_allocator/core/slab_view.hpp>
 #include <slab_allocator/magazine/lock.hpp>
-#include <slab_allocator/magazine/object_calls.hpp>
 #include <slab_allocator/magazine/unlocking_backend.hpp>
 
 namespace slab_allocator {

@@ -49,6 +49,7 @@
 #include <slab_allocator/core/cache_statistics.hpp>
 #include <slab_allocator/core/config.hpp>
 #include <slab_allocator/core/defect.hpp>
+#include <slab_allocator/core/object_calls.hpp>
 #include <slab_allocator/core/slab_view.hpp>
 #include <slab_allocator/magazine/atomics.hpp>
 #include <slab_allocator/magazine/cpu_slot.hpp>
@@ -57,7 +58,6 @@
 #include <slab_allocator/magazine/lock.hpp>
 #include <slab_allocator/magazine/locked_cache.hpp>
 #include <slab_allocator/magazine/magazine.hpp>
-#include <slab_allocator/magazine/object_calls.hpp>
 #include <slab_allocator/magazine/token.hpp>
 
 namespace slab_allocator {

@@ -15,21 +15,17 @@
 //   [U2] from no_longer_shared() on, the lock is not touched: the last thread takes the cache apart
 
 #include <concepts>
-#include <cstddef>
-#include <cstdint>
 #include <utility>
 
-#include <slab_allocator/core/slab_info.hpp>
+#include <slab_allocator/magazine/forwarding_backend.hpp>
 #include <slab_allocator/magazine/lock.hpp>
 
 namespace slab_allocator {
 
 /// Has the functions that Backend has. A move takes the backend along, not the lock.
 template <typename Backend, BasicLockable Lock>
-class UnlockingBackend {
+class UnlockingBackend : public ForwardingBackend<UnlockingBackend<Backend, Lock>, Backend> {
 public:
-    using backend_type = Backend;
-
     constexpr UnlockingBackend() noexcept
         requires std::default_initializable<Backend>
     = default;
@@ -47,70 +43,18 @@ public:
     /// For the destructor of what was locked [U2].
     constexpr void no_longer_shared() noexcept { shared_ = false; }
 
-    [[nodiscard]] decltype(auto) alloc_slab(std::size_t slab_size,
-                                            std::size_t slab_alignment) noexcept
-        requires requires(Backend& backend) { backend.alloc_slab(slab_size, slab_alignment); }
-    {
-        return unlocked([&]() -> decltype(auto) {  //
-            return backend_.alloc_slab(slab_size, slab_alignment);
-        });
-    }
-
-    decltype(auto) free_slab(void* slab, std::size_t slab_size, std::size_t slab_alignment) noexcept
-        requires requires(Backend& backend) { backend.free_slab(slab, slab_size, slab_alignment); }
-    {
-        return unlocked([&]() -> decltype(auto) {
-            return backend_.free_slab(slab, slab_size, slab_alignment);
-        });
-    }
-
-    [[nodiscard]] decltype(auto) alloc_slab_info() noexcept
-        requires requires(Backend& backend) { backend.alloc_slab_info(); }
-    {
-        return unlocked([&]() -> decltype(auto) { return backend_.alloc_slab_info(); });
-    }
-
-    decltype(auto) free_slab_info(SlabInfo* slab_info) noexcept
-        requires requires(Backend& backend) { backend.free_slab_info(slab_info); }
-    {
-        return unlocked([&]() -> decltype(auto) { return backend_.free_slab_info(slab_info); });
-    }
-
-    decltype(auto) save_slab_info_ptr(std::uintptr_t page_addr, SlabInfo* slab_info) noexcept
-        requires requires(Backend& backend) { backend.save_slab_info_ptr(page_addr, slab_info); }
-    {
-        return unlocked(
-            [&]() -> decltype(auto) { return backend_.save_slab_info_ptr(page_addr, slab_info); });
-    }
-
-    decltype(auto) delete_slab_info_ptr(std::uintptr_t page_addr) noexcept
-        requires requires(Backend& backend) { backend.delete_slab_info_ptr(page_addr); }
-    {
-        return unlocked([&]() -> decltype(auto) {  //
-            return backend_.delete_slab_info_ptr(page_addr);
-        });
-    }
-
-    // ---- The look-ups ---------------------------------------------------------------------------
-
-    [[nodiscard]] decltype(auto) get_slab_info_ptr(std::uintptr_t page_addr) noexcept
-        requires requires(Backend& backend) { backend.get_slab_info_ptr(page_addr); }
-    {
-        return backend_.get_slab_info_ptr(page_addr);
-    }
-
-    [[nodiscard]] decltype(auto) slab_info_at(std::uintptr_t page_addr) noexcept
-        requires requires(Backend& backend) { backend.slab_info_at(page_addr); }
-    {
-        return backend_.slab_info_at(page_addr);
-    }
-
 private:
+    friend ForwardingBackend<UnlockingBackend, Backend>;
+
     template <typename Call>
-    decltype(auto) unlocked(Call call) noexcept {
-        if (!shared_) return call();           // [U2]
+    decltype(auto) around(Call call) noexcept {
+        if (!shared_) return call(backend_);   // [U2]
         const UnlockGuard<Lock> guard(lock_);  // [U1]
-        return call();
+        return call(backend_);
+    }
+    template <typename Call>
+    decltype(auto) look_up(Call call) noexcept {
+        return call(backend_);
     }
 
     [[no_unique_address]] Backend backend_{};
