@@ -332,16 +332,14 @@ public:
     [[nodiscard]] bool empty() const noexcept { return nonempty_ == 0; }
 
     [[nodiscard]] bool is_free(std::size_t slot) const noexcept {
-        return ((word_at(slot / bits_per_word) >> (slot % bits_per_word)) & 1U) != 0;
+        return has_slot(word_at(slot / bits_per_word), slot);
     }
 
     /// is_free, without the lock under which others take and give back other slots of the word: the
     /// bit of a slot that is the caller's does not change meanwhile. ThreadSanitizer does not know
     /// that.
     [[nodiscard, gnu::no_sanitize_thread]] bool is_free_unlocked(std::size_t slot) const noexcept {
-        const std::uint64_t word =
-            __atomic_load_n(words() + slot / bits_per_word, __ATOMIC_RELAXED);
-        return ((word >> (slot % bits_per_word)) & 1U) != 0;
+        return has_slot(__atomic_load_n(words() + slot / bits_per_word, __ATOMIC_RELAXED), slot);
     }
 
     [[nodiscard]] std::uint64_t word_at(std::size_t word) const noexcept { return words()[word]; }
@@ -398,6 +396,10 @@ public:
     }
 
 private:
+    [[nodiscard]] static constexpr bool has_slot(std::uint64_t word, std::size_t slot) noexcept {
+        return ((word >> (slot % bits_per_word)) & 1U) != 0;
+    }
+
     /// The bits of a word that begins with slot `start`, up to slot `end`.
     [[nodiscard]] static constexpr std::uint64_t below(std::size_t end,
                                                        std::size_t start) noexcept {
@@ -1232,6 +1234,12 @@ public:
         return slabs_.slab_info_at(page_addr);
     }
 
+    [[nodiscard]] constexpr decltype(auto) secret() noexcept
+        requires requires(Slabs& slabs) { slabs.secret(); }
+    {
+        return slabs_.secret();
+    }
+
     [[nodiscard]] constexpr decltype(auto) alloc_slab_info() noexcept
         requires requires(Infos& infos) { infos.alloc_slab_info(); }
     {
@@ -2009,82 +2017,6 @@ private:
 
 }  // namespace slab_allocator
 
-// handle.hpp -- one owner for one object: destroyed and given back when its handle is.
-//
-//      OwnedBy<Cache>         | object | cache |     cache.make_unique(...)
-//      OwnedByStatic<cache>   | object |             make_unique<cache>(...)
-//
-// As std::unique_ptr, without <memory>, which kernels do not have. A handle must not outlive its
-// cache. Freeing through the handle of a static cache with another cache does not compile.
-
-namespace slab_allocator {
-
-/// Remembers the cache.
-template <typename Cache>
-struct OwnedBy {
-    Cache* cache = nullptr;
-    void destroy(typename Cache::value_type* object) const noexcept { cache->destroy(object); }
-};
-
-/// Is told the cache by its type.
-template <auto& cache>
-struct OwnedByStatic {
-    template <typename T>
-    void destroy(T* object) const noexcept {
-        cache.destroy(object);
-    }
-};
-
-template <typename T, typename Owner>
-class [[nodiscard]] Handle {
-public:
-    using element_type = T;
-
-    constexpr Handle() noexcept = default;
-    constexpr Handle(T* object, Owner owner) noexcept : object_(object), owner_(owner) {}
-    Handle(Handle&& other) noexcept : object_(other.release()), owner_(other.owner_) {}
-    Handle& operator=(Handle&& other) noexcept {
-        if (this != &other) {
-            reset();
-            owner_ = other.owner_;
-            object_ = other.release();
-        }
-        return *this;
-    }
-    Handle(const Handle&) = delete;
-    Handle& operator=(const Handle&) = delete;
-    ~Handle() { reset(); }
-
-    [[nodiscard]] T* get() const noexcept { return object_; }
-    [[nodiscard]] T& operator*() const noexcept { return *object_; }
-    [[nodiscard]] T* operator->() const noexcept { return object_; }
-    [[nodiscard]] explicit operator bool() const noexcept { return object_ != nullptr; }
-
-    /// The object, which is the caller's to destroy from now on.
-    [[nodiscard]] T* release() noexcept { return std::exchange(object_, nullptr); }
-    void reset() noexcept {
-        if (object_ != nullptr) owner_.destroy(release());
-    }
-
-    friend bool operator==(const Handle& handle, std::nullptr_t) noexcept {
-        return handle.object_ == nullptr;
-    }
-
-private:
-    T* object_ = nullptr;
-    [[no_unique_address]] Owner owner_;
-};
-
-/// An object of a static cache, in a handle that is one pointer wide; empty where alloc fails.
-template <auto& cache, typename... Arguments>
-[[nodiscard]] auto make_unique(Arguments&&... arguments) {
-    using Object = typename std::remove_reference_t<decltype(cache)>::value_type;
-    return Handle<Object, OwnedByStatic<cache>>(cache.create(std::forward<Arguments>(arguments)...),
-                                                {});
-}
-
-}  // namespace slab_allocator
-
 // memory_backend.hpp -- what the user's backend must do, and the compiler's words where it does
 // not.
 //
@@ -2163,6 +2095,13 @@ concept delete_slab_info_ptr = requires(Backend& backend, std::uintptr_t page_ad
 template <typename Backend>
 concept slab_info_at = requires(Backend& backend, std::uintptr_t page_addr) {
     { backend.slab_info_at(page_addr) } -> std::same_as<SlabInfo*>;
+};
+
+/// May be there; asked once by a cache that guards its objects (levels hardened and debug): a
+/// number that nobody can guess.
+template <typename Backend>
+concept secret = requires(Backend& backend) {
+    { backend.secret() } -> std::same_as<std::uint64_t>;
 };
 
 }  // namespace backend_has
@@ -2248,6 +2187,152 @@ consteval bool check_memory_backend() {
     return detail::check_functions<Backend, true, detail::needs_map(row), row == Row::LargeByMap,
                                    row == Row::LargeByPageFrames>();
 }
+
+}  // namespace slab_allocator
+
+// handle.hpp -- one owner for one object: destroyed and given back when its handle is.
+//
+//      OwnedBy<Cache>         | object | cache |     cache.make_unique(...)
+//      OwnedByStatic<cache>   | object |             make_unique<cache>(...)
+//
+// As std::unique_ptr, without <memory>, which kernels do not have. A handle must not outlive its
+// cache. Freeing through the handle of a static cache with another cache does not compile.
+
+namespace slab_allocator {
+
+/// Remembers the cache.
+template <typename Cache>
+struct OwnedBy {
+    Cache* cache = nullptr;
+    void destroy(typename Cache::value_type* object) const noexcept { cache->destroy(object); }
+};
+
+/// Is told the cache by its type.
+template <auto& cache>
+struct OwnedByStatic {
+    template <typename T>
+    void destroy(T* object) const noexcept {
+        cache.destroy(object);
+    }
+};
+
+template <typename T, typename Owner>
+class [[nodiscard]] Handle {
+public:
+    using element_type = T;
+
+    constexpr Handle() noexcept = default;
+    constexpr Handle(T* object, Owner owner) noexcept : object_(object), owner_(owner) {}
+    Handle(Handle&& other) noexcept : object_(other.release()), owner_(other.owner_) {}
+    Handle& operator=(Handle&& other) noexcept {
+        if (this != &other) {
+            reset();
+            owner_ = other.owner_;
+            object_ = other.release();
+        }
+        return *this;
+    }
+    Handle(const Handle&) = delete;
+    Handle& operator=(const Handle&) = delete;
+    ~Handle() { reset(); }
+
+    [[nodiscard]] T* get() const noexcept { return object_; }
+    [[nodiscard]] T& operator*() const noexcept { return *object_; }
+    [[nodiscard]] T* operator->() const noexcept { return object_; }
+    [[nodiscard]] explicit operator bool() const noexcept { return object_ != nullptr; }
+
+    /// The object, which is the caller's to destroy from now on.
+    [[nodiscard]] T* release() noexcept { return std::exchange(object_, nullptr); }
+    void reset() noexcept {
+        if (object_ != nullptr) owner_.destroy(release());
+    }
+
+    friend bool operator==(const Handle& handle, std::nullptr_t) noexcept {
+        return handle.object_ == nullptr;
+    }
+
+private:
+    T* object_ = nullptr;
+    [[no_unique_address]] Owner owner_;
+};
+
+/// An object of a static cache, in a handle that is one pointer wide; empty where alloc fails.
+template <auto& cache, typename... Arguments>
+[[nodiscard]] auto make_unique(Arguments&&... arguments) {
+    using Object = typename std::remove_reference_t<decltype(cache)>::value_type;
+    return Handle<Object, OwnedByStatic<cache>>(cache.create(std::forward<Arguments>(arguments)...),
+                                                {});
+}
+
+}  // namespace slab_allocator
+
+// object_calls.hpp -- create, destroy and make_unique, for every cache that has alloc and free.
+//
+//      create     alloc --> constructor --throws--> free
+//      destroy    owns? --> destructor --> free
+//
+// No lock is held while a constructor or a destructor of T runs: they may call the cache.
+
+namespace slab_allocator {
+
+/// A base class of Derived, which has alloc, free, and, where `checked`, owns.
+template <typename Derived, typename T, bool checked>
+class ObjectCalls {
+public:
+    /// alloc, and a T made there. A constructor that throws loses nothing.
+    template <typename... Arguments>
+        requires std::constructible_from<T, Arguments...>
+    [[nodiscard]] T* create(Arguments&&... arguments) noexcept(
+        std::is_nothrow_constructible_v<T, Arguments...>) {
+        T* const memory = derived().alloc();
+        if (memory == nullptr) return nullptr;
+        FreeUnlessDone guard{&derived(), memory};
+        T* const object =
+            ::new (static_cast<void*>(memory)) T(std::forward<Arguments>(arguments)...);
+        guard.cache = nullptr;
+        return object;
+    }
+
+    /// The T is destroyed and its memory taken back; nullptr does nothing. A pointer that free
+    /// would refuse is refused before the destructor runs.
+    void destroy(T* object) noexcept
+        requires std::is_nothrow_destructible_v<T>
+    {
+        if constexpr (!std::is_trivially_destructible_v<T>) {
+            if (object == nullptr) return;
+            if constexpr (checked) {
+                if (!derived().owns(object)) [[unlikely]]
+                    return derived().free(object);
+            }
+            object->~T();
+        }
+        derived().free(object);
+    }
+
+    /// create, owned by a handle: empty where alloc fails. make_unique<cache>(...) is the same for
+    /// a static cache, one pointer wide.
+    template <typename... Arguments>
+        requires std::constructible_from<T, Arguments...>
+    [[nodiscard]] auto make_unique(Arguments&&... arguments) noexcept(
+        std::is_nothrow_constructible_v<T, Arguments...>) {
+        return Handle<T, OwnedBy<Derived>>(create(std::forward<Arguments>(arguments)...),
+                                           {&derived()});
+    }
+
+private:
+    friend Derived;
+    constexpr ObjectCalls() noexcept = default;
+
+    struct FreeUnlessDone {
+        Derived* cache;
+        T* memory;
+        ~FreeUnlessDone() {
+            if (cache != nullptr) cache->free(memory);
+        }
+    };
+
+    [[nodiscard]] Derived& derived() noexcept { return static_cast<Derived&>(*this); }
+};
 
 }  // namespace slab_allocator
 
@@ -2991,7 +3076,7 @@ namespace slab_allocator {
 
 template <typename T, typename Backend, CacheConfig Config = CacheConfig{}>
     requires(check_config<T, Config>() && check_memory_backend<Backend, layout_of<T, Config>.row>())
-class Cache {
+class Cache : public ObjectCalls<Cache<T, Backend, Config>, T, Config.checks != Checks::none> {
     static constexpr Layout layout = layout_of<T, Config>;
     static constexpr bool checked = Config.checks != Checks::none;
     using Place = Placement<layout, Backend, checked>;
@@ -3053,45 +3138,6 @@ public:
                 return free_to_slab(memory, nullptr);
             recent_.push(memory, nullptr);
         }
-    }
-
-    /// alloc, and a T made there. A constructor that throws loses nothing.
-    template <typename... Arguments>
-        requires std::constructible_from<T, Arguments...>
-    [[nodiscard]] T* create(Arguments&&... arguments) noexcept(
-        std::is_nothrow_constructible_v<T, Arguments...>) {
-        T* const memory = alloc();
-        if (memory == nullptr) return nullptr;
-        FreeUnlessDone guard{this, memory};
-        T* const object =
-            ::new (static_cast<void*>(memory)) T(std::forward<Arguments>(arguments)...);
-        guard.cache = nullptr;
-        return object;
-    }
-
-    /// The T is destroyed and its memory taken back; nullptr does nothing. A pointer that free
-    /// would refuse is refused before the destructor runs.
-    void destroy(T* object) noexcept
-        requires std::is_nothrow_destructible_v<T>
-    {
-        if constexpr (!std::is_trivially_destructible_v<T>) {
-            if (object == nullptr) return;
-            if constexpr (checked) {
-                if (!owns(object)) [[unlikely]]
-                    return refuse(memory_of(object));
-            }
-            object->~T();
-        }
-        free(object);
-    }
-
-    /// create, owned by a handle: empty where alloc fails. make_unique<cache>(...) is the same for
-    /// a static cache, one pointer wide.
-    template <typename... Arguments>
-        requires std::constructible_from<T, Arguments...>
-    [[nodiscard]] Handle<T, OwnedBy<Cache>> make_unique(Arguments&&... arguments) noexcept(
-        std::is_nothrow_constructible_v<T, Arguments...>) {
-        return {create(std::forward<Arguments>(arguments)...), {this}};
     }
 
     // ---- Many at once ---------------------------------------------------------------------------
@@ -3205,13 +3251,7 @@ public:
     /// Costs: O(1).
     [[nodiscard]] bool is_out(const T* pointer) noexcept {
         const std::byte* const memory = memory_of(const_cast<T*>(pointer));
-        SlabInfo* const slab_info = Place::find(backend_, memory);
-        if constexpr (layout.row != Row::SmallByMask) {
-            if (slab_info == nullptr) return false;
-        }
-        if (slab_info->owner != guards_.identity(this, slab_info)) return false;
-        const std::size_t slot = Place::slot_of(*slab_info, memory);
-        return slot < layout.slots_per_slab && !slab_info->map.is_free_unlocked(slot);
+        return is_taken<&FreeMap::is_free_unlocked>(Place::find(backend_, memory), memory);
     }
 
     /// Costs: O(1): what lies at the cache's hand goes back to its slabs first, so that the numbers
@@ -3295,14 +3335,6 @@ public:
     }
 
 private:
-    struct FreeUnlessDone {
-        Cache* cache;
-        T* memory;
-        ~FreeUnlessDone() {
-            if (cache != nullptr) cache->free(memory);
-        }
-    };
-
     static constexpr std::size_t enough_slabs = 4;  // with room, for one of them to drain [C5]
     static constexpr std::size_t enough_filled = divide_up(Recent::capacity, 4);
     static constexpr std::size_t most_filled = Recent::capacity > FreeMap::bits_per_word
@@ -3324,13 +3356,14 @@ private:
     // ---- The way of an object: slow paths -------------------------------------------------------
 
     /// Is `memory` a slot of this cache that is not free in its slab?
+    template <auto is_free = &FreeMap::is_free>
     [[nodiscard]] bool is_taken(SlabInfo* slab_info, const std::byte* memory) const noexcept {
         if constexpr (layout.row != Row::SmallByMask) {
             if (slab_info == nullptr) return false;
         }
         if (slab_info->owner != guards_.identity(this, slab_info)) return false;
         const std::size_t slot = Place::slot_of(*slab_info, memory);
-        return slot < layout.slots_per_slab && !slab_info->map.is_free(slot);
+        return slot < layout.slots_per_slab && !(slab_info->map.*is_free)(slot);
     }
 
     /// free, where it is not the object that alloc gave last.
@@ -3864,7 +3897,7 @@ private:
     [[nodiscard]] std::uint64_t entropy(const std::byte* slab) noexcept
         requires guarded
     {
-        if constexpr (requires { std::uint64_t{backend_.secret()}; }) {
+        if constexpr (backend_has::secret<Backend>) {
             return backend_.secret();
         } else {
             return detail::mixed(address_of(slab)) ^ address_of(this);
@@ -4095,6 +4128,12 @@ public:
         requires requires(Backend& backend) { backend.slab_info_at(page_addr); }
     {
         return backend_->slab_info_at(page_addr);
+    }
+
+    [[nodiscard]] constexpr decltype(auto) secret() const noexcept
+        requires requires(Backend& backend) { backend.secret(); }
+    {
+        return backend_->secret();
     }
 
 private:
@@ -5098,6 +5137,106 @@ private:
 
 }  // namespace slab_allocator
 
+// forwarding_backend.hpp -- the functions of a backend, passed on to another one.
+//
+//      cache --alloc_slab--> Derived: | something | backend.alloc_slab | something |
+//
+// Who stands in front of a backend says what happens around a call, once for all functions:
+//
+//      around(call)     call(backend), with whatever Derived does before and after it
+//      look_up(call)    the same for the two look-ups, which stand in the middle of each free
+//
+// Derived has just the functions that Backend has, with the answers that they have there: the
+// backend concept sees through it, and what is missing or misspelt stays so.
+
+namespace slab_allocator {
+
+/// A base class of Derived.
+template <typename Derived, typename Backend>
+class ForwardingBackend {
+public:
+    using backend_type = Backend;
+
+    [[nodiscard]] decltype(auto) alloc_slab(std::size_t slab_size,
+                                            std::size_t slab_alignment) noexcept
+        requires requires(Backend& backend) { backend.alloc_slab(slab_size, slab_alignment); }
+    {
+        return derived().around([&](Backend& backend) -> decltype(auto) {
+            return backend.alloc_slab(slab_size, slab_alignment);
+        });
+    }
+
+    decltype(auto) free_slab(void* slab, std::size_t slab_size, std::size_t slab_alignment) noexcept
+        requires requires(Backend& backend) { backend.free_slab(slab, slab_size, slab_alignment); }
+    {
+        return derived().around([&](Backend& backend) -> decltype(auto) {
+            return backend.free_slab(slab, slab_size, slab_alignment);
+        });
+    }
+
+    [[nodiscard]] decltype(auto) alloc_slab_info() noexcept
+        requires requires(Backend& backend) { backend.alloc_slab_info(); }
+    {
+        return derived().around(
+            [](Backend& backend) -> decltype(auto) { return backend.alloc_slab_info(); });
+    }
+
+    decltype(auto) free_slab_info(SlabInfo* slab_info) noexcept
+        requires requires(Backend& backend) { backend.free_slab_info(slab_info); }
+    {
+        return derived().around(
+            [&](Backend& backend) -> decltype(auto) { return backend.free_slab_info(slab_info); });
+    }
+
+    decltype(auto) save_slab_info_ptr(std::uintptr_t page_addr, SlabInfo* slab_info) noexcept
+        requires requires(Backend& backend) { backend.save_slab_info_ptr(page_addr, slab_info); }
+    {
+        return derived().around([&](Backend& backend) -> decltype(auto) {
+            return backend.save_slab_info_ptr(page_addr, slab_info);
+        });
+    }
+
+    decltype(auto) delete_slab_info_ptr(std::uintptr_t page_addr) noexcept
+        requires requires(Backend& backend) { backend.delete_slab_info_ptr(page_addr); }
+    {
+        return derived().around([&](Backend& backend) -> decltype(auto) {
+            return backend.delete_slab_info_ptr(page_addr);
+        });
+    }
+
+    [[nodiscard]] decltype(auto) secret() noexcept
+        requires requires(Backend& backend) { backend.secret(); }
+    {
+        return derived().around(
+            [](Backend& backend) -> decltype(auto) { return backend.secret(); });
+    }
+
+    // ---- The look-ups ---------------------------------------------------------------------------
+
+    [[nodiscard]] decltype(auto) get_slab_info_ptr(std::uintptr_t page_addr) noexcept
+        requires requires(Backend& backend) { backend.get_slab_info_ptr(page_addr); }
+    {
+        return derived().look_up([&](Backend& backend) -> decltype(auto) {
+            return backend.get_slab_info_ptr(page_addr);
+        });
+    }
+
+    [[nodiscard]] decltype(auto) slab_info_at(std::uintptr_t page_addr) noexcept
+        requires requires(Backend& backend) { backend.slab_info_at(page_addr); }
+    {
+        return derived().look_up(
+            [&](Backend& backend) -> decltype(auto) { return backend.slab_info_at(page_addr); });
+    }
+
+private:
+    friend Derived;
+    constexpr ForwardingBackend() noexcept = default;
+
+    [[nodiscard]] constexpr Derived& derived() noexcept { return static_cast<Derived&>(*this); }
+};
+
+}  // namespace slab_allocator
+
 // locked_backend.hpp -- a backend that several threads may call, made of one that they may not.
 //
 //      LockedCache --.
@@ -5116,10 +5255,8 @@ namespace slab_allocator {
 
 /// Has the functions that Backend has. Caches that share one hold it by BackendRef.
 template <typename Backend, BasicLockable Lock>
-class LockedBackend {
+class LockedBackend : public ForwardingBackend<LockedBackend<Backend, Lock>, Backend> {
 public:
-    using backend_type = Backend;
-
     constexpr LockedBackend() noexcept
         requires std::default_initializable<Backend>
     = default;
@@ -5134,136 +5271,21 @@ public:
     /// The backend itself, without the lock.
     [[nodiscard]] constexpr Backend& get() noexcept { return backend_; }
 
-    [[nodiscard]] decltype(auto) alloc_slab(std::size_t slab_size,
-                                            std::size_t slab_alignment) noexcept
-        requires requires(Backend& backend) { backend.alloc_slab(slab_size, slab_alignment); }
-    {
-        const LockGuard<Lock> guard(lock_);
-        return backend_.alloc_slab(slab_size, slab_alignment);
-    }
-
-    decltype(auto) free_slab(void* slab, std::size_t slab_size, std::size_t slab_alignment) noexcept
-        requires requires(Backend& backend) { backend.free_slab(slab, slab_size, slab_alignment); }
-    {
-        const LockGuard<Lock> guard(lock_);
-        return backend_.free_slab(slab, slab_size, slab_alignment);
-    }
-
-    [[nodiscard]] decltype(auto) alloc_slab_info() noexcept
-        requires requires(Backend& backend) { backend.alloc_slab_info(); }
-    {
-        const LockGuard<Lock> guard(lock_);
-        return backend_.alloc_slab_info();
-    }
-
-    decltype(auto) free_slab_info(SlabInfo* slab_info) noexcept
-        requires requires(Backend& backend) { backend.free_slab_info(slab_info); }
-    {
-        const LockGuard<Lock> guard(lock_);
-        return backend_.free_slab_info(slab_info);
-    }
-
-    decltype(auto) save_slab_info_ptr(std::uintptr_t page_addr, SlabInfo* slab_info) noexcept
-        requires requires(Backend& backend) { backend.save_slab_info_ptr(page_addr, slab_info); }
-    {
-        const LockGuard<Lock> guard(lock_);
-        return backend_.save_slab_info_ptr(page_addr, slab_info);
-    }
-
-    [[nodiscard]] decltype(auto) get_slab_info_ptr(std::uintptr_t page_addr) noexcept
-        requires requires(Backend& backend) { backend.get_slab_info_ptr(page_addr); }
-    {
-        const LockGuard<Lock> guard(lock_);
-        return backend_.get_slab_info_ptr(page_addr);
-    }
-
-    decltype(auto) delete_slab_info_ptr(std::uintptr_t page_addr) noexcept
-        requires requires(Backend& backend) { backend.delete_slab_info_ptr(page_addr); }
-    {
-        const LockGuard<Lock> guard(lock_);
-        return backend_.delete_slab_info_ptr(page_addr);
-    }
-
-    [[nodiscard]] decltype(auto) slab_info_at(std::uintptr_t page_addr) noexcept
-        requires requires(Backend& backend) { backend.slab_info_at(page_addr); }
-    {
-        const LockGuard<Lock> guard(lock_);
-        return backend_.slab_info_at(page_addr);
-    }
-
 private:
+    friend ForwardingBackend<LockedBackend, Backend>;
+
+    template <typename Call>
+    decltype(auto) around(Call call) noexcept {
+        const LockGuard<Lock> guard(lock_);  // [K1]
+        return call(backend_);
+    }
+    template <typename Call>
+    decltype(auto) look_up(Call call) noexcept {
+        return around(call);
+    }
+
     [[no_unique_address]] Backend backend_{};
     Lock lock_{};
-};
-
-}  // namespace slab_allocator
-
-// object_calls.hpp -- create, destroy and make_unique, for every cache that has alloc and free.
-//
-//      create     alloc --> constructor --throws--> free
-//      destroy    owns? --> destructor --> free
-//
-// No lock is held while a constructor or a destructor of T runs: they may call the cache.
-
-namespace slab_allocator {
-
-/// A base class of Derived, which has alloc, free, and, where `checked`, owns.
-template <typename Derived, typename T, bool checked>
-class ObjectCalls {
-public:
-    /// alloc, and a T made there. A constructor that throws loses nothing.
-    template <typename... Arguments>
-        requires std::constructible_from<T, Arguments...>
-    [[nodiscard]] T* create(Arguments&&... arguments) noexcept(
-        std::is_nothrow_constructible_v<T, Arguments...>) {
-        T* const memory = derived().alloc();
-        if (memory == nullptr) return nullptr;
-        FreeUnlessDone guard{&derived(), memory};
-        T* const object =
-            ::new (static_cast<void*>(memory)) T(std::forward<Arguments>(arguments)...);
-        guard.cache = nullptr;
-        return object;
-    }
-
-    /// The T is destroyed and its memory taken back; nullptr does nothing. A pointer that free
-    /// would refuse is refused before the destructor runs.
-    void destroy(T* object) noexcept
-        requires std::is_nothrow_destructible_v<T>
-    {
-        if constexpr (!std::is_trivially_destructible_v<T>) {
-            if (object == nullptr) return;
-            if constexpr (checked) {
-                if (!derived().owns(object)) [[unlikely]]
-                    return derived().free(object);
-            }
-            object->~T();
-        }
-        derived().free(object);
-    }
-
-    /// create, owned by a handle: empty where alloc fails. make_unique<cache>(...) is the same for
-    /// a static cache, one pointer wide.
-    template <typename... Arguments>
-        requires std::constructible_from<T, Arguments...>
-    [[nodiscard]] auto make_unique(Arguments&&... arguments) noexcept(
-        std::is_nothrow_constructible_v<T, Arguments...>) {
-        return Handle<T, OwnedBy<Derived>>(create(std::forward<Arguments>(arguments)...),
-                                           {&derived()});
-    }
-
-private:
-    friend Derived;
-    constexpr ObjectCalls() noexcept = default;
-
-    struct FreeUnlessDone {
-        Derived* cache;
-        T* memory;
-        ~FreeUnlessDone() {
-            if (cache != nullptr) cache->free(memory);
-        }
-    };
-
-    [[nodiscard]] Derived& derived() noexcept { return static_cast<Derived&>(*this); }
 };
 
 }  // namespace slab_allocator
@@ -5286,10 +5308,8 @@ namespace slab_allocator {
 
 /// Has the functions that Backend has. A move takes the backend along, not the lock.
 template <typename Backend, BasicLockable Lock>
-class UnlockingBackend {
+class UnlockingBackend : public ForwardingBackend<UnlockingBackend<Backend, Lock>, Backend> {
 public:
-    using backend_type = Backend;
-
     constexpr UnlockingBackend() noexcept
         requires std::default_initializable<Backend>
     = default;
@@ -5307,70 +5327,18 @@ public:
     /// For the destructor of what was locked [U2].
     constexpr void no_longer_shared() noexcept { shared_ = false; }
 
-    [[nodiscard]] decltype(auto) alloc_slab(std::size_t slab_size,
-                                            std::size_t slab_alignment) noexcept
-        requires requires(Backend& backend) { backend.alloc_slab(slab_size, slab_alignment); }
-    {
-        return unlocked([&]() -> decltype(auto) {  //
-            return backend_.alloc_slab(slab_size, slab_alignment);
-        });
-    }
-
-    decltype(auto) free_slab(void* slab, std::size_t slab_size, std::size_t slab_alignment) noexcept
-        requires requires(Backend& backend) { backend.free_slab(slab, slab_size, slab_alignment); }
-    {
-        return unlocked([&]() -> decltype(auto) {
-            return backend_.free_slab(slab, slab_size, slab_alignment);
-        });
-    }
-
-    [[nodiscard]] decltype(auto) alloc_slab_info() noexcept
-        requires requires(Backend& backend) { backend.alloc_slab_info(); }
-    {
-        return unlocked([&]() -> decltype(auto) { return backend_.alloc_slab_info(); });
-    }
-
-    decltype(auto) free_slab_info(SlabInfo* slab_info) noexcept
-        requires requires(Backend& backend) { backend.free_slab_info(slab_info); }
-    {
-        return unlocked([&]() -> decltype(auto) { return backend_.free_slab_info(slab_info); });
-    }
-
-    decltype(auto) save_slab_info_ptr(std::uintptr_t page_addr, SlabInfo* slab_info) noexcept
-        requires requires(Backend& backend) { backend.save_slab_info_ptr(page_addr, slab_info); }
-    {
-        return unlocked(
-            [&]() -> decltype(auto) { return backend_.save_slab_info_ptr(page_addr, slab_info); });
-    }
-
-    decltype(auto) delete_slab_info_ptr(std::uintptr_t page_addr) noexcept
-        requires requires(Backend& backend) { backend.delete_slab_info_ptr(page_addr); }
-    {
-        return unlocked([&]() -> decltype(auto) {  //
-            return backend_.delete_slab_info_ptr(page_addr);
-        });
-    }
-
-    // ---- The look-ups ---------------------------------------------------------------------------
-
-    [[nodiscard]] decltype(auto) get_slab_info_ptr(std::uintptr_t page_addr) noexcept
-        requires requires(Backend& backend) { backend.get_slab_info_ptr(page_addr); }
-    {
-        return backend_.get_slab_info_ptr(page_addr);
-    }
-
-    [[nodiscard]] decltype(auto) slab_info_at(std::uintptr_t page_addr) noexcept
-        requires requires(Backend& backend) { backend.slab_info_at(page_addr); }
-    {
-        return backend_.slab_info_at(page_addr);
-    }
-
 private:
+    friend ForwardingBackend<UnlockingBackend, Backend>;
+
     template <typename Call>
-    decltype(auto) unlocked(Call call) noexcept {
-        if (!shared_) return call();           // [U2]
+    decltype(auto) around(Call call) noexcept {
+        if (!shared_) return call(backend_);   // [U2]
         const UnlockGuard<Lock> guard(lock_);  // [U1]
-        return call();
+        return call(backend_);
+    }
+    template <typename Call>
+    decltype(auto) look_up(Call call) noexcept {
+        return call(backend_);
     }
 
     [[no_unique_address]] Backend backend_{};
