@@ -61,6 +61,11 @@ using slab_allocator::RadixMap;
 using slab_allocator::SlabInfoCache;
 using slab_allocator::SlabRuns;
 
+// Memory of any size.
+using slab_allocator::Heap;
+using slab_allocator::HeapConfig;
+using slab_allocator::HeapStatistics;
+
 // Caches for several threads or CPUs.
 using slab_allocator::BasicLockable;
 using slab_allocator::CpuMachine;

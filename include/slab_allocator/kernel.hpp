@@ -27,6 +27,12 @@
 #include <slab_allocator/core/slab_info.hpp>
 #include <slab_allocator/core/slab_lists.hpp>
 #include <slab_allocator/core/slab_view.hpp>
+#include <slab_allocator/heap/class_slabs.hpp>
+#include <slab_allocator/heap/heap.hpp>
+#include <slab_allocator/heap/heap_pages.hpp>
+#include <slab_allocator/heap/heap_statistics.hpp>
+#include <slab_allocator/heap/page_runs.hpp>
+#include <slab_allocator/heap/size_classes.hpp>
 #include <slab_allocator/magazine/atomics.hpp>
 #include <slab_allocator/magazine/cpu_slot.hpp>
 #include <slab_allocator/magazine/cpus.hpp>

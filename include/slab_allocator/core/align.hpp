@@ -7,14 +7,14 @@
 //
 // Every alignment is a power of two, not checked: the configuration is, at compile time.
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 
 namespace slab_allocator {
 
+/// Not std::has_single_bit: that is a call into libgcc where it is not inlined.
 [[nodiscard]] constexpr bool is_power_of_two(std::size_t value) noexcept {
-    return std::has_single_bit(value);
+    return value != 0 && (value & (value - 1)) == 0;
 }
 
 template <typename Number>

@@ -30,6 +30,7 @@ enum class Defect : std::uint8_t {
     InteriorPointer,     ///< free of an address in a slab that is not the start of a slot
     ForeignPointer,      ///< free of an address that lies in no slab of this cache
     OtherCache,          ///< free of an object of another cache
+    WrongSize,           ///< free of a heap's block with another size than it was asked for with
     MisalignedSlab,      ///< alloc_slab() answered an address without the promised alignment
     MisalignedSlabInfo,  ///< the backend placed a SlabInfo at a misaligned address
     MemoryInUse,         ///< the backend answered memory that a slab lies in already
@@ -55,6 +56,8 @@ enum class Defect : std::uint8_t {
             return "ForeignPointer";
         case Defect::OtherCache:
             return "OtherCache";
+        case Defect::WrongSize:
+            return "WrongSize";
         case Defect::MisalignedSlab:
             return "MisalignedSlab";
         case Defect::MisalignedSlabInfo:

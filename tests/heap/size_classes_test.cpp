@@ -1,0 +1,112 @@
+// size_classes_test.cpp -- the promises of size_classes.hpp: every size, every alignment.
+
+#include <bit>
+#include <cstddef>
+#include <cstdio>
+
+#include <slab_allocator/heap/size_classes.hpp>
+#include <support/catch.hpp>
+
+using namespace slab_allocator;
+using namespace slab_allocator::size_classes;
+
+namespace {
+
+constexpr std::size_t largest = 32768;
+constexpr std::size_t classes_number = class_of(largest) + 1;
+
+/// What the sizes 1 .. `largest` lose, as shares of their blocks.
+struct Waste {
+    double worst_rounding = 0;  // beyond what an alignment of 16 bytes takes
+    double mean_rounding = 0;   // all of it
+    double worst_slab = 0;      // what is left over in a slab, and its SlabInfo and map
+    double mean_slab = 0;       // over the sizes
+};
+
+Waste waste_of(const HeapConfig& config) {
+    Waste waste;
+    for (std::size_t size = 1; size <= config.largest_object; ++size) {
+        const std::size_t number = class_of(size);
+        const auto block = static_cast<double>(size_of_class(number));
+        const double beyond = (block - static_cast<double>(align_up(size, grain))) / block;
+        waste.worst_rounding = beyond > waste.worst_rounding ? beyond : waste.worst_rounding;
+        waste.mean_rounding += (block - static_cast<double>(size)) / block;
+        const Layout layout = layout_of_class(number, config);
+        const double lost = static_cast<double>(layout.bytes_lost_per_slab()) /
+                            static_cast<double>(layout.bytes_per_slab());
+        waste.worst_slab = lost > waste.worst_slab ? lost : waste.worst_slab;
+        waste.mean_slab += lost;
+    }
+    waste.mean_rounding /= static_cast<double>(config.largest_object);
+    waste.mean_slab /= static_cast<double>(config.largest_object);
+    return waste;
+}
+
+}  // namespace
+
+TEST_CASE("every size has a class, the smallest that it fits into", "[size_classes]") {
+    REQUIRE(classes_number == 64);
+    REQUIRE(class_of(0) == 0);
+    std::size_t before = 0;
+    for (std::size_t size = 1; size <= largest; ++size) {
+        const std::size_t number = class_of(size);
+        if (size_of_class(number) < size || (number > 0 && size_of_class(number - 1) >= size) ||
+            number < before || number > before + 1) {
+            FAIL("size " << size << ", class " << number);
+        }
+        before = number;
+    }
+}
+
+TEST_CASE("rounding up to a class costs at most 12.5 % and on average 6 % of the block",
+          "[size_classes]") {
+    const Waste waste = waste_of(HeapConfig{});
+    std::printf(
+        "1..32768 bytes: rounding at most %.2f %%, on average %.2f %%; slabs at most %.2f %%, "
+        "on average %.2f %%\n",
+        100 * waste.worst_rounding, 100 * waste.mean_rounding, 100 * waste.worst_slab,
+        100 * waste.mean_slab);
+    REQUIRE(waste.worst_rounding <= 0.125);
+    REQUIRE(waste.mean_rounding <= 0.06);
+    REQUIRE(waste.worst_slab <= 0.125);
+    REQUIRE(waste.mean_slab <= 0.06);
+    // Below 97 bytes, every multiple of 16 is a class: nothing is lost but to the alignment.
+    for (std::size_t size = 113; size <= largest; ++size) {
+        const std::size_t block = size_of_class(class_of(size));
+        if (8 * (block - size) > block) FAIL("size " << size << ", block " << block);
+    }
+}
+
+TEST_CASE("a class of an aligned size is aligned, and costs as much as the alignment does",
+          "[size_classes]") {
+    for (std::size_t alignment = 1; alignment <= largest; alignment *= 2) {
+        for (std::size_t size = 1; size <= largest; ++size) {
+            const std::size_t rounded = aligned_size(size, alignment);
+            if (rounded > largest) continue;
+            const std::size_t number = class_of(rounded);
+            const std::size_t block = size_of_class(number);
+            const std::size_t forced = align_up(rounded, grain);
+            const bool right =
+                block >= size && block % alignment == 0 && 8 * (block - forced) <= block;
+            if (!right) FAIL("size " << size << ", alignment " << alignment << ": " << block);
+        }
+    }
+}
+
+TEMPLATE_TEST_CASE_SIG("every class has a layout in which all of its alignments hold",
+                       "[size_classes]", ((std::size_t object, std::size_t slab), object, slab),
+                       (32768, 262144), (4096, 32768), (2048, 4096), (128, 4096)) {
+    constexpr HeapConfig config{.largest_object = object, .largest_slab = slab};
+    STATIC_REQUIRE(check<config>());
+    for (std::size_t number = 0; number <= class_of(object); ++number) {
+        CAPTURE(number);
+        const Layout layout = layout_of_class(number, config);
+        REQUIRE(layout.error == ConfigError::None);
+        REQUIRE(layout.row == Row::LargeByMap);
+        REQUIRE(layout.stride == size_of_class(number));
+        REQUIRE(layout.slab_alignment == layout.slab_size);
+        REQUIRE(layout.slab_size <= slab);
+        REQUIRE(std::bit_floor(layout.stride) <= layout.slab_size);
+        REQUIRE(layout.objects_per_slab >= 1);
+    }
+}
