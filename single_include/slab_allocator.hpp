@@ -76,8 +76,9 @@
 
 namespace slab_allocator {
 
+/// Not std::has_single_bit: that is a call into libgcc where it is not inlined.
 [[nodiscard]] constexpr bool is_power_of_two(std::size_t value) noexcept {
-    return std::has_single_bit(value);
+    return value != 0 && (value & (value - 1)) == 0;
 }
 
 template <typename Number>
@@ -139,6 +140,7 @@ enum class Defect : std::uint8_t {
     InteriorPointer,     ///< free of an address in a slab that is not the start of a slot
     ForeignPointer,      ///< free of an address that lies in no slab of this cache
     OtherCache,          ///< free of an object of another cache
+    WrongSize,           ///< free of a heap's block with another size than it was asked for with
     MisalignedSlab,      ///< alloc_slab() answered an address without the promised alignment
     MisalignedSlabInfo,  ///< the backend placed a SlabInfo at a misaligned address
     MemoryInUse,         ///< the backend answered memory that a slab lies in already
@@ -164,6 +166,8 @@ enum class Defect : std::uint8_t {
             return "ForeignPointer";
         case Defect::OtherCache:
             return "OtherCache";
+        case Defect::WrongSize:
+            return "WrongSize";
         case Defect::MisalignedSlab:
             return "MisalignedSlab";
         case Defect::MisalignedSlabInfo:
@@ -4542,6 +4546,1079 @@ private:
     SlabInfo* kept_ = nullptr;  // [U3]
     Runs others_;               // [U2]
     Runs partial_[partial_lists];
+};
+
+}  // namespace slab_allocator
+
+// heap_pages.hpp -- how a heap's memory gets its SlabInfo, and how an address leads to it.
+//
+//      any address --page--> map --> SlabInfo --owner--> ClassSlabs, or PageRuns
+//
+// What Placement is for one layout, for every size that a heap asks for: memory from the backend, a
+// SlabInfo outside of it, and the map between them. All blocks are looked up alike, and the answer
+// is good for any address.
+//
+// Invariants
+//   [P1] take() makes memory known whole or not at all: what the backend refuses undoes the rest
+//        in reverse order.
+//   [P2] give() makes it unknown before it can be anybody else's: identity, map, SlabInfo, memory.
+
+namespace slab_allocator {
+
+/// How much, where it may start, and how many of its pages the map shall know.
+struct PagesWanted {
+    std::size_t bytes;
+    std::size_t alignment;
+    std::size_t known_pages;
+};
+
+template <typename Backend, std::size_t page_size, bool checked>
+class HeapPages {
+public:
+    constexpr HeapPages(Backend backend, const void* heap) noexcept
+        : backend_(std::move(backend)), heap_(heap) {}
+
+    [[nodiscard]] constexpr Backend& backend() noexcept { return backend_; }
+    [[nodiscard]] constexpr const void* heap() const noexcept { return heap_; }
+
+    /// The SlabInfo of the memory that has this page; nullptr where there is none.
+    [[nodiscard]] static SlabInfo* find(auto& backend, const void* pointer) noexcept {
+        return backend.get_slab_info_ptr(align_down(address_of(pointer), page_size));
+    }
+
+    /// Memory with a SlabInfo that knows its address and no more. nullptr: the backend refused, or
+    /// its answer was, and everything is as before [P1].
+    [[nodiscard]] SlabInfo* take(const PagesWanted& wanted) noexcept {
+        auto* const memory =
+            static_cast<std::byte*>(backend_.alloc_slab(wanted.bytes, wanted.alignment));
+        if (memory == nullptr) return nullptr;
+        if constexpr (checked) {
+            if (!is_aligned(memory, wanted.alignment)) [[unlikely]] {
+                say(Defect::MisalignedSlab, memory, memory);
+                backend_.free_slab(memory, wanted.bytes, wanted.alignment);
+                return nullptr;
+            }
+            if (in_use(memory, wanted.known_pages)) [[unlikely]] {
+                say(Defect::MemoryInUse, memory, memory);
+                return nullptr;  // not given back: somebody else's memory lies there
+            }
+        }
+        SlabInfo* const slab_info = enter(memory, wanted);
+        if (slab_info == nullptr) backend_.free_slab(memory, wanted.bytes, wanted.alignment);
+        return slab_info;
+    }
+
+    /// Requires: what take() gave for the same `wanted`, at rest. [P2]
+    void give(SlabInfo& slab_info, const PagesWanted& wanted) noexcept {
+        std::byte* const memory = slab_info.slab;
+        slab_info.owner = nullptr;
+        forget(memory, wanted.known_pages);
+        backend_.free_slab_info(&slab_info);
+        backend_.free_slab(memory, wanted.bytes, wanted.alignment);
+    }
+
+    /// Does the map lead from each of these pages to the SlabInfo?
+    [[nodiscard]] bool knows(const SlabInfo& slab_info, std::size_t known_pages) noexcept {
+        for (std::size_t page = 0; page < known_pages; ++page) {
+            if (find(backend_, slab_info.slab + page * page_size) != &slab_info) return false;
+        }
+        return true;
+    }
+
+private:
+    [[nodiscard]] bool in_use(const std::byte* memory, std::size_t pages) noexcept {
+        for (std::size_t page = 0; page < pages; ++page) {
+            if (find(backend_, memory + page * page_size) != nullptr) return true;
+        }
+        return false;
+    }
+
+    [[nodiscard]] SlabInfo* enter(std::byte* memory, const PagesWanted& wanted) noexcept {
+        SlabInfo* const place = backend_.alloc_slab_info();
+        if (place == nullptr) return nullptr;
+        if constexpr (checked) {
+            const bool aligned = is_aligned(place, alignof(SlabInfo));
+            const bool apart = address_of(place) + sizeof(SlabInfo) <= address_of(memory) ||
+                               address_of(place) >= address_of(memory) + wanted.bytes;
+            if (!aligned || !apart) [[unlikely]] {
+                say(aligned ? Defect::MemoryInUse : Defect::MisalignedSlabInfo, place, memory);
+                backend_.free_slab_info(place);
+                return nullptr;
+            }
+        }
+        SlabInfo* const slab_info = ::new (static_cast<void*>(place)) SlabInfo;
+        slab_info->slab = memory;
+        if (!save(*slab_info, wanted.known_pages)) {
+            backend_.free_slab_info(slab_info);
+            return nullptr;
+        }
+        return slab_info;
+    }
+
+    [[nodiscard]] bool save(SlabInfo& slab_info, std::size_t pages) noexcept {
+        for (std::size_t page = 0; page < pages; ++page) {
+            std::byte* const start = slab_info.slab + page * page_size;
+            if (!save_page(address_of(start), slab_info)) {
+                forget(slab_info.slab, page);
+                return false;
+            }
+            if constexpr (checked) {
+                if (find(backend_, start) != &slab_info) [[unlikely]] {
+                    say(Defect::BackendLostSlab, start, slab_info.slab);
+                    forget(slab_info.slab, page + 1);
+                    return false;
+                }
+            }
+        }
+        return true;
+    }
+
+    [[nodiscard]] bool save_page(std::uintptr_t page, SlabInfo& slab_info) noexcept {
+        if constexpr (std::is_void_v<decltype(backend_.save_slab_info_ptr(page, &slab_info))>) {
+            backend_.save_slab_info_ptr(page, &slab_info);
+            return true;
+        } else {
+            return backend_.save_slab_info_ptr(page, &slab_info);
+        }
+    }
+
+    void forget(std::byte* memory, std::size_t pages) noexcept {
+        for (std::size_t page = pages; page-- > 0;)
+            backend_.delete_slab_info_ptr(address_of(memory) + page * page_size);
+    }
+
+    void say(Defect defect, const void* pointer, const std::byte* memory) const noexcept {
+        report({.defect = defect, .pointer = pointer, .cache = heap_, .slab = memory});
+    }
+
+    [[no_unique_address]] Backend backend_;
+    const void* heap_;
+};
+
+}  // namespace slab_allocator
+
+// size_classes.hpp -- which sizes a heap has slabs for, and how large their slabs are.
+//
+//      size    1..16  32  48  64  80  96  112  128 | 144 160 176 192 208 224  256 | 288 ... 32768
+//      class     0     1   2   3   4   5   6    7  |  8   9  10  11  12  13   14  | 15  ...  63
+//                '-- every 16 bytes                '-- seven for each power of two: eighths, and
+//                                                      the last two of them in one
+//
+// Eighths keep what rounding up costs below an eighth of the block, and the number of the class is
+// a bit scan and a shift, no table. And they make alignment free: of the multiples of a power of
+// two, each is the size of a class or rounds up to one that is a multiple of it, too. So a class
+// serves every alignment that its size is a multiple of, out of slabs that are naturally aligned.
+//
+// Invariants
+//   [Z1] size <= size_of_class(class_of(size)); what it is above align_up(size, 16) is at most an
+//        eighth of it
+//   [Z2] size a multiple of a power of two  =>  size_of_class(class_of(size)) is one, too
+//   [Z3] the layout of a class is Large and naturally aligned, and its stride is its size
+
+namespace slab_allocator {
+
+/// What the user of a heap chose. Members stand in the order in which designated initialisers must
+/// name them. Sizes are in bytes.
+struct HeapConfig {
+    /// The grain of the SlabInfo map, and of the runs of pages; a power of two from 256.
+    std::size_t page_size = 4096;
+    /// Larger requests are runs of pages. A power of two from 128.
+    std::size_t largest_object = std::size_t{32} * 1024;
+    /// A power of two, at least largest_object and page_size: slabs are as large only where less
+    /// would waste more than a thirty-second.
+    std::size_t largest_slab = std::size_t{256} * 1024;
+    /// Of each class, how many Free slabs are kept beside the one that is allocated from.
+    std::size_t retained_free_slabs = 0;
+    /// none or misuse: what a free is checked for.
+    Checks checks = Checks::misuse;
+    /// For statics that are never torn down, as CacheConfig's.
+    bool never_destroyed = false;
+
+    friend constexpr bool operator==(const HeapConfig&, const HeapConfig&) noexcept = default;
+};
+
+namespace size_classes {
+
+/// What every block is aligned to, as malloc's: enough for every type that asks for nothing.
+inline constexpr std::size_t grain = 16;
+/// Up to here the classes are a grain apart.
+inline constexpr std::size_t largest_by_grains = 8 * grain;
+inline constexpr std::size_t per_doubling = 7;
+
+/// The class of a request. Requires: size at most that of the last class. Costs: no memory access.
+[[nodiscard]] constexpr std::size_t class_of(std::size_t size) noexcept {
+    if (size <= largest_by_grains) return size == 0 ? 0 : (size - 1) / grain;
+    const auto shift = static_cast<std::size_t>(std::bit_width(size - 1)) - 4;
+    const std::size_t eighth = ((size - 1) >> shift) - 8;
+    constexpr std::size_t last = per_doubling - 1;
+    return 8 + (shift - 4) * per_doubling + (eighth < last ? eighth : last);
+}
+
+/// The largest size of a class.
+[[nodiscard]] constexpr std::size_t size_of_class(std::size_t number) noexcept {
+    if (number < 8) return (number + 1) * grain;
+    const std::size_t eighth = (number - 8) % per_doubling;
+    const std::size_t eighths = eighth < per_doubling - 1 ? 9 + eighth : 16;
+    return eighths << (4 + (number - 8) / per_doubling);
+}
+
+/// What a request with an alignment is rounded up to, before its class is looked for [Z2].
+/// Requires: a power of two, and a sum that does not overflow.
+[[nodiscard]] constexpr std::size_t aligned_size(std::size_t size, std::size_t alignment) noexcept {
+    return alignment <= grain ? size : align_up(size == 0 ? 1 : size, alignment);
+}
+
+/// How many objects a slab has at least, where it need not be larger than 64 KiB for that: what a
+/// slab's birth costs, it costs for all of them.
+inline constexpr std::size_t enough_objects = 64;
+inline constexpr std::size_t enough_slab = std::size_t{64} * 1024;
+
+/// The layout of a class: the smallest slab that has enough objects and loses at most a
+/// thirty-second, its SlabInfo and its entries in the map counted; else what loses least.
+[[nodiscard]] constexpr Layout layout_of_class(std::size_t number,
+                                               const HeapConfig& config) noexcept {
+    Layout best;
+    best.error = ConfigError::NoRoomForAnObject;
+    for (std::size_t slab = config.page_size; slab <= config.largest_slab; slab *= 2) {
+        const Layout candidate = layout_for(size_of_class(number), grain,
+                                            {.slab_size = slab,
+                                             .page_size = config.page_size,
+                                             .object_size_type = ObjectSizeType::Large,
+                                             .checks = config.checks});
+        if (candidate.error != ConfigError::None) continue;
+        if (detail::loses_less(candidate, best)) best = candidate;
+        const bool many = candidate.objects_per_slab >= enough_objects || slab >= enough_slab;
+        if (many && 32 * candidate.bytes_lost_per_slab() <= candidate.bytes_per_slab())
+            return candidate;
+    }
+    return best;
+}
+
+/// Does not compile where a heap cannot work under Config, and says why.
+template <HeapConfig Config>
+consteval bool check() {
+    static_assert(is_power_of_two(Config.page_size) && Config.page_size >= 256,
+                  "HeapConfig: page_size must be a power of two, at least 256");
+    static_assert(
+        is_power_of_two(Config.largest_object) && Config.largest_object >= largest_by_grains,
+        "HeapConfig: largest_object must be a power of two, at least 128");
+    static_assert(
+        is_power_of_two(Config.largest_slab) && Config.largest_slab >= Config.page_size &&
+            Config.largest_slab >= Config.largest_object,
+        "HeapConfig: largest_slab must be a power of two, at least page_size and at least "
+        "largest_object");
+    static_assert(Config.checks == Checks::none || Config.checks == Checks::misuse,
+                  "HeapConfig: a heap has the levels none and misuse");
+    return true;
+}
+
+}  // namespace size_classes
+
+}  // namespace slab_allocator
+
+// class_slabs.hpp -- the slabs of one size class: what Cache is for a type, for a size that is a
+// number.
+//
+//      alloc  <-- hand: one word of one slab's map <-- slabs with room, the fullest first <-- pages
+//      free   --> the hand, or the map of the object's slab ------------free slabs------> pages
+//
+// A Cache is compiled for its type; 64 of them are half a megabyte of code and 20 seconds of
+// compiling, which no kernel wants for its kmalloc. So here stride and slots are members, and one
+// piece of code serves all classes. The hand is a word of 64 bits, taken out of a map at once:
+// alloc is the lowest of them, and a free of a slot in that word puts it back there. Nothing is
+// written in a free object, and a free slot is found free at once, in the hand or in the map.
+//
+// Invariants
+//   [L1] a slot is in one of three hands: free in its slab's map, in hand_, or the caller's.
+//   [L2] the slab in hand stands on no list; every other one on the list of its free_number.
+//   [L3] before each call of the backend every list and counter is in order, and after it they are
+//        looked at again: the backend may call the heap.
+//   [L4] what is refused has changed nothing.
+
+namespace slab_allocator {
+
+template <typename Backend, HeapConfig Config>
+class alignas(64) ClassSlabs {
+    static constexpr bool checked = Config.checks != Checks::none;
+
+public:
+    using Pages = HeapPages<Backend, Config.page_size, checked>;
+
+    constexpr ClassSlabs(const Layout& layout, Pages pages) noexcept
+        : layout_(layout), pages_(std::move(pages)) {}
+    ClassSlabs(const ClassSlabs&) = delete;  // its slabs know its address
+    ClassSlabs& operator=(const ClassSlabs&) = delete;
+
+    // ---- One object -----------------------------------------------------------------------------
+
+    /// Returns: nullptr where the backend refuses. Costs: O(1).
+    [[nodiscard]] void* alloc() noexcept {
+        if (hand_ == 0) [[unlikely]]
+            return alloc_slowly();
+        return take_lowest();
+    }
+
+    /// Takes back an object whose SlabInfo is `slab_info`, of this class. Returns: false where that
+    /// is no live object [L4]. Costs: O(1).
+    [[nodiscard]] bool free(const void* object, SlabInfo& slab_info) noexcept {
+        const std::size_t slot = slot_of(object, slab_info);
+        if constexpr (checked) {
+            if (slot >= layout_.slots_per_slab) [[unlikely]]
+                return false;
+        }
+        const std::size_t word = slot / FreeMap::bits_per_word;
+        const std::uint64_t bit = std::uint64_t{1} << (slot % FreeMap::bits_per_word);
+        if (&slab_info == hand_slab_ && word == hand_word_) {
+            if constexpr (checked) {
+                if ((hand_ & bit) != 0) [[unlikely]]
+                    return false;
+            }
+            hand_ |= bit;
+            return true;
+        }
+        if constexpr (checked) {
+            if (!slab_info.map.all_taken(word, bit)) [[unlikely]]
+                return false;
+        }
+        slab_info.map.give_back(word, bit);
+        if (++slab_info.free_number > slab_info.list_most) [[unlikely]]
+            has_more_free(slab_info);
+        return true;
+    }
+
+    // ---- Slabs ----------------------------------------------------------------------------------
+
+    /// Gives all Free slabs back. Returns: how many.
+    std::size_t shrink_to_fit() noexcept {
+        put_down_hand();
+        std::size_t given = 0;
+        while (!lists_[free_list].empty()) {
+            remove(lists_[free_list].front());
+            ++given;
+        }
+        return given;
+    }
+
+    /// Gives all slabs back. Returns: how many objects were live.
+    std::size_t give_back_everything() noexcept {
+        const std::size_t live = allocated_objects_number();
+        put_down_hand();
+        for (auto& list : lists_) {
+            while (!list.empty())
+                remove(list.front());
+        }
+        return live;
+    }
+
+    // ---- To look at -----------------------------------------------------------------------------
+
+    [[nodiscard]] constexpr const Layout& layout() const noexcept { return layout_; }
+    [[nodiscard]] constexpr std::size_t object_size() const noexcept { return layout_.object_size; }
+    [[nodiscard]] constexpr Backend& backend() noexcept { return pages_.backend(); }
+
+    [[nodiscard]] bool is_live(const void* object, const SlabInfo& slab_info) const noexcept {
+        const std::size_t slot = slot_of(object, slab_info);
+        return slot < layout_.slots_per_slab && !slab_info.map.is_free(slot) &&
+               !in_hand(slot, slab_info);
+    }
+
+    /// The rest of a report on a free of `object`, which is not live.
+    void say_what_is_wrong(DefectReport& report, const SlabInfo& slab_info) const noexcept {
+        report.slab = slab_info.slab;
+        const std::size_t slot = slot_of(report.pointer, slab_info);
+        if (slot >= layout_.slots_per_slab) {
+            report.defect = Defect::InteriorPointer;
+            return;
+        }
+        report.slot = slot;
+        report.defect = slot >= slab_info.untouched ? Defect::NeverAllocated : Defect::DoubleFree;
+    }
+
+    /// Costs: O(slabs). The peak of objects is not known.
+    [[nodiscard]] CacheStatistics statistics() noexcept {
+        CacheStatistics result;
+        for (std::size_t number = 0; number < lists_number; ++number) {
+            for (const SlabInfo& slab_info : lists_[number])
+                count(result, slab_info.free_number);
+        }
+        if (hand_slab_ != nullptr) count(result, hand_slab_->free_number + bits_number(hand_));
+        result.peak_slabs_number = peak_slabs_number_;
+        result.failures_number = failures_number_;
+        result.bytes_held = slabs_number_ * (layout_.slab_size + sizeof(SlabInfo));
+        result.bytes_lost = slabs_number_ * (layout_.slab_size + sizeof(SlabInfo) -
+                                             layout_.objects_per_slab * layout_.object_size);
+        return result;
+    }
+
+    [[nodiscard]] std::size_t allocated_objects_number() noexcept {
+        return statistics().allocated_objects_number;
+    }
+
+    /// The first thing that is not as it must be, or Defect::None. Costs: O(slots).
+    [[nodiscard]] DefectReport validate() noexcept {
+        std::size_t slabs = 0;
+        for (std::size_t number = 0; number < lists_number; ++number) {
+            for (SlabInfo& slab_info : lists_[number]) {
+                if (++slabs > slabs_number_ || !slab_info.consistent())
+                    return corrupted(&slab_info);
+                const Defect defect = defect_of(slab_info, number);
+                if (defect != Defect::None) return wrong(defect, &slab_info);
+            }
+        }
+        if (hand_slab_ != nullptr) {
+            ++slabs;
+            const bool at_rest = !hand_slab_->linked() &&
+                                 (hand_ & (hand_slab_->map.word_at(hand_word_))) == 0 &&
+                                 hand_slab_->list_most == never_moves;
+            if (!at_rest) return corrupted(hand_slab_);
+            const Defect defect = defect_of(*hand_slab_, hand_slab_->list);
+            if (defect != Defect::None) return wrong(defect, hand_slab_);
+        } else if (hand_ != 0) {
+            return corrupted(this);
+        }
+        return slabs == slabs_number_ ? DefectReport{} : corrupted(this);
+    }
+
+private:
+    static constexpr std::size_t full_list = 0;
+    static constexpr std::size_t partial_lists = 8;
+    static constexpr std::size_t free_list = 1 + partial_lists;
+    static constexpr std::size_t lists_number = 2 + partial_lists;
+    static constexpr std::uint16_t never_moves = 0xffff;  // list_most of the slab in hand
+
+    [[nodiscard]] std::size_t slot_of(const void* object,
+                                      const SlabInfo& slab_info) const noexcept {
+        return layout_.slot_at(address_of(object) - address_of(slab_info.slab));
+    }
+    [[nodiscard]] PagesWanted wanted() const noexcept {
+        return {layout_.slab_size, layout_.slab_alignment, layout_.pages_per_slab()};
+    }
+
+    // ---- The hand -------------------------------------------------------------------------------
+
+    [[nodiscard]] void* take_lowest() noexcept {
+        const std::size_t slot = lowest_bit(hand_);
+        hand_ &= hand_ - 1;
+        return hand_start_ + slot * layout_.stride;
+    }
+
+    [[nodiscard]] bool in_hand(std::size_t slot, const SlabInfo& slab_info) const noexcept {
+        return &slab_info == hand_slab_ && slot / FreeMap::bits_per_word == hand_word_ &&
+               ((hand_ >> (slot % FreeMap::bits_per_word)) & 1U) != 0;
+    }
+
+    [[nodiscard, gnu::noinline]] void* alloc_slowly() noexcept {
+        while (hand_ == 0) {
+            if (!fill_hand() && !add()) {
+                ++failures_number_;
+                return nullptr;
+            }
+        }
+        return take_lowest();
+    }
+
+    /// Takes a word of the slab in hand, or of another one. Returns: false where none has room.
+    /// Requires: the hand is empty.
+    [[nodiscard]] bool fill_hand() noexcept {
+        if (hand_slab_ == nullptr || hand_slab_->map.empty()) {
+            SlabInfo* const slab_info = slab_with_room();
+            if (slab_info == nullptr) return false;
+            put_down_hand();
+            unlink(*slab_info);
+            slab_info->list_most = never_moves;  // [L2]
+            hand_slab_ = slab_info;
+        }
+        SlabInfo& slab_info = *hand_slab_;
+        hand_word_ = slab_info.map.first_word();
+        hand_ = slab_info.map.word_at(hand_word_);
+        slab_info.map.take(hand_word_, hand_, 0);
+        slab_info.free_number =
+            static_cast<std::uint16_t>(slab_info.free_number - bits_number(hand_));
+        const std::size_t first = hand_word_ * FreeMap::bits_per_word;
+        hand_start_ = slab_info.slab + layout_.offset_of(first);
+        const std::size_t end = first + highest_bit(hand_) + 1;
+        if (end > slab_info.untouched) slab_info.untouched = static_cast<std::uint16_t>(end);
+        return true;
+    }
+
+    /// The hand's bits go back to their map, and its slab on a list.
+    void put_down_hand() noexcept {
+        SlabInfo* const slab_info = hand_slab_;
+        if (slab_info == nullptr) return;
+        if (hand_ != 0) slab_info->map.give_back(hand_word_, hand_);
+        slab_info->free_number =
+            static_cast<std::uint16_t>(slab_info->free_number + bits_number(hand_));
+        hand_ = 0;
+        hand_slab_ = nullptr;
+        link(*slab_info, list_for(slab_info->free_number, full_list));
+    }
+
+    // ---- Lists ----------------------------------------------------------------------------------
+
+    /// The most free slots of a slab on list `number`.
+    [[nodiscard]] std::size_t most_on(std::size_t number) const noexcept {
+        if (number == full_list) return 0;
+        if (number == free_list) return layout_.objects_per_slab;
+        return divide_up(number * layout_.objects_per_slab, partial_lists) - 1;
+    }
+    /// The list of a slab with so many free slots, which is not before `from`.
+    [[nodiscard]] std::size_t list_for(std::size_t free_number, std::size_t from) const noexcept {
+        while (free_number > most_on(from))
+            ++from;
+        return from;
+    }
+
+    void link(SlabInfo& slab_info, std::size_t number) noexcept {
+        lists_[number].push_front(slab_info);
+        nonempty_ |= std::uint64_t{1} << number;
+        slab_info.list = static_cast<std::uint8_t>(number);
+        slab_info.list_most = static_cast<std::uint16_t>(most_on(number));
+        if (number == free_list) ++free_slabs_number_;
+    }
+    void unlink(SlabInfo& slab_info) noexcept {
+        const std::size_t number = slab_info.list;
+        slab_info.unlink();
+        if (lists_[number].empty()) nonempty_ &= ~(std::uint64_t{1} << number);
+        if (number == free_list) --free_slabs_number_;
+    }
+
+    /// The fullest one, so that the emptier ones drain.
+    [[nodiscard]] SlabInfo* slab_with_room() noexcept {
+        const std::uint64_t with_room = nonempty_ & ~(std::uint64_t{1} << full_list);
+        return with_room == 0 ? nullptr : &lists_[lowest_bit(with_room)].front();
+    }
+
+    [[gnu::noinline]] void has_more_free(SlabInfo& slab_info) noexcept {
+        const std::size_t number = list_for(slab_info.free_number, slab_info.list);
+        unlink(slab_info);
+        link(slab_info, number);
+        while (free_slabs_number_ > Config.retained_free_slabs)
+            remove(lists_[free_list].front());
+    }
+
+    // ---- The life of a slab ---------------------------------------------------------------------
+
+    /// A slab is born whole or not at all. Returns: whether.
+    [[nodiscard]] bool add() noexcept {
+        SlabInfo* const slab_info = pages_.take(wanted());
+        if (slab_info == nullptr) return false;
+        slab_info->free_number = static_cast<std::uint16_t>(layout_.objects_per_slab);
+        slab_info->map.fill(layout_.slots_per_slab, 0, 0);
+        slab_info->owner = this;
+        link(*slab_info, free_list);
+        if (++slabs_number_ > peak_slabs_number_) peak_slabs_number_ = slabs_number_;
+        return true;
+    }
+
+    void remove(SlabInfo& slab_info) noexcept {
+        unlink(slab_info);
+        --slabs_number_;
+        pages_.give(slab_info, wanted());
+    }
+
+    // ---- Looking --------------------------------------------------------------------------------
+
+    void count(CacheStatistics& statistics, std::size_t free_number) const noexcept {
+        if (free_number == 0) {
+            ++statistics.full_slabs_number;
+        } else if (free_number == layout_.objects_per_slab) {
+            ++statistics.free_slabs_number;
+        } else {
+            ++statistics.partial_slabs_number;
+        }
+        statistics.free_objects_number += free_number;
+        statistics.allocated_objects_number += layout_.objects_per_slab - free_number;
+    }
+
+    [[nodiscard]] Defect defect_of(const SlabInfo& slab_info, std::size_t number) noexcept {
+        const bool on_its_list =
+            &slab_info == hand_slab_ ||
+            (slab_info.list == number && slab_info.list_most == most_on(number) &&
+             list_for(slab_info.free_number, full_list) == number);
+        const bool sound =
+            on_its_list && slab_info.owner == this &&
+            slab_info.map.consistent(layout_.slots_per_slab, 0, 0, slab_info.free_number) &&
+            slab_info.untouched <= layout_.slots_per_slab &&
+            slab_info.untouched >= slab_info.map.end_of_taken(layout_.slots_per_slab) &&
+            is_aligned(slab_info.slab, layout_.slab_alignment);
+        if (!sound) return Defect::CorruptedSlabInfo;
+        return pages_.knows(slab_info, layout_.pages_per_slab()) ? Defect::None
+                                                                 : Defect::BackendLostSlab;
+    }
+    [[nodiscard]] DefectReport wrong(Defect defect, const void* where) const noexcept {
+        return {.defect = defect, .pointer = where, .cache = pages_.heap()};
+    }
+    [[nodiscard]] DefectReport corrupted(const void* where) const noexcept {
+        return wrong(Defect::CorruptedSlabInfo, where);
+    }
+
+    std::uint64_t hand_ = 0;  // bit i: slot i from hand_start_ on is free, and here [L1]
+    std::byte* hand_start_ = nullptr;
+    SlabInfo* hand_slab_ = nullptr;
+    std::size_t hand_word_ = 0;
+    Layout layout_;
+    Pages pages_;
+    std::uint64_t nonempty_ = 0;  // bit i: list i is not empty
+    std::size_t slabs_number_ = 0;
+    std::size_t free_slabs_number_ = 0;
+    std::size_t peak_slabs_number_ = 0;
+    std::size_t failures_number_ = 0;
+    IntrusiveList<SlabInfo> lists_[lists_number];
+};
+
+}  // namespace slab_allocator
+
+// heap_statistics.hpp -- what a heap tells of itself.
+//
+//      allocated   objects in slabs, by the size of their class; runs, by their pages
+//      held        slabs and runs, and their SlabInfos
+
+namespace slab_allocator {
+
+struct HeapStatistics {
+    std::size_t allocated_objects_number = 0;  ///< in slabs
+    std::size_t allocated_bytes = 0;           ///< objects by the size of their class, and runs
+    std::size_t runs_number = 0;
+    std::size_t run_bytes = 0;
+    std::size_t slabs_number = 0;
+    std::size_t free_slabs_number = 0;  ///< that shrink_to_fit would give back
+    std::size_t bytes_held = 0;
+    std::size_t failures_number = 0;  ///< calls that gave nothing because the backend refused
+
+    friend constexpr bool operator==(const HeapStatistics&,
+                                     const HeapStatistics&) noexcept = default;
+};
+
+}  // namespace slab_allocator
+
+// page_runs.hpp -- what is too large for a class: a run of pages for each request.
+//
+//      run      |<- whole pages, from the backend ->|      SlabInfo: elsewhere, on the list
+//               '-- its first page leads to its SlabInfo
+//
+// A run is a slab with one object. Its SlabInfo has no slots to keep a map of, so the one word of
+// the map says how many pages the run has, and `list` to which power of two it is aligned.
+//
+// Invariants
+//   [R1] every run is live, and on the list; its owner is this.
+//   [R2] before each call of the backend the list and the counters are in order.
+
+namespace slab_allocator {
+
+template <typename Backend, HeapConfig Config>
+class PageRuns {
+public:
+    static constexpr std::size_t page_size = Config.page_size;
+    /// More than any address space has; below it, sizes and alignments can be added.
+    static constexpr std::size_t largest = ~std::size_t{0} / 4;
+    using Pages = HeapPages<Backend, page_size, Config.checks != Checks::none>;
+
+    constexpr explicit PageRuns(Pages pages) noexcept : pages_(std::move(pages)) {}
+    PageRuns(const PageRuns&) = delete;  // its runs know its address
+    PageRuns& operator=(const PageRuns&) = delete;
+
+    /// Returns: nullptr where the backend refuses. Requires: alignment is a power of two.
+    [[nodiscard]] void* alloc(std::size_t size, std::size_t alignment) noexcept {
+        if (size > largest || alignment > largest) return nullptr;
+        const std::size_t pages = divide_up(size == 0 ? 1 : size, page_size);
+        if (alignment < page_size) alignment = page_size;
+        SlabInfo* const run = pages_.take(wanted(pages, alignment));
+        if (run == nullptr) return nullptr;
+        run->map.fill(FreeMap::bits_per_word, 0, 0);
+        run->map.take(0, ~std::uint64_t{pages}, 0);
+        run->list = static_cast<std::uint8_t>(std::countr_zero(alignment));
+        run->owner = this;
+        runs_.push_front(*run);
+        ++number_;
+        bytes_ += pages * page_size;
+        return run->slab;
+    }
+
+    /// Requires: a run of this, of which `is_live` says yes.
+    void free(SlabInfo& run) noexcept {
+        run.unlink();
+        --number_;
+        bytes_ -= size_of(run);
+        pages_.give(run, wanted(pages_of(run), std::size_t{1} << run.list));
+    }
+
+    /// Gives all runs back. Returns: how many there were.
+    std::size_t give_back_everything() noexcept {
+        const std::size_t live = number_;
+        while (!runs_.empty())
+            free(runs_.front());
+        return live;
+    }
+
+    [[nodiscard]] static bool is_live(const void* object, const SlabInfo& run) noexcept {
+        return run.slab == object;
+    }
+    [[nodiscard]] static std::size_t size_of(const SlabInfo& run) noexcept {
+        return pages_of(run) * page_size;
+    }
+    /// Would a request of `size` bytes have as many pages?
+    [[nodiscard]] static bool fits(std::size_t size, const SlabInfo& run) noexcept {
+        return size <= largest && divide_up(size == 0 ? 1 : size, page_size) == pages_of(run);
+    }
+
+    /// The run that an address lies in; nullptr: none. Costs: O(runs).
+    [[nodiscard]] SlabInfo* run_around(const void* address) noexcept {
+        for (SlabInfo& run : runs_) {
+            if (address_of(address) - address_of(run.slab) < size_of(run)) return &run;
+        }
+        return nullptr;
+    }
+
+    [[nodiscard]] std::size_t number() const noexcept { return number_; }
+    [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
+
+    /// The first run that is not as it must be, or Defect::None. Costs: O(runs).
+    [[nodiscard]] DefectReport validate() noexcept {
+        std::size_t number = 0;
+        std::size_t bytes = 0;
+        for (SlabInfo& run : runs_) {
+            const bool sound = ++number <= number_ && run.consistent() && run.owner == this &&
+                               is_aligned(run.slab, std::size_t{1} << run.list);
+            if (!sound) return wrong(Defect::CorruptedSlabInfo, &run);
+            if (!pages_.knows(run, 1)) return wrong(Defect::BackendLostSlab, &run);
+            bytes += size_of(run);
+        }
+        if (number == number_ && bytes == bytes_) return {};
+        return wrong(Defect::CorruptedSlabInfo, this);
+    }
+
+private:
+    [[nodiscard]] static PagesWanted wanted(std::size_t pages, std::size_t alignment) noexcept {
+        return {pages * page_size, alignment, 1};
+    }
+    [[nodiscard]] static std::size_t pages_of(const SlabInfo& run) noexcept {
+        return static_cast<std::size_t>(run.map.word_at(0));
+    }
+    [[nodiscard]] DefectReport wrong(Defect defect, const void* where) const noexcept {
+        return {.defect = defect, .pointer = where, .cache = pages_.heap()};
+    }
+
+    Pages pages_;
+    std::size_t number_ = 0;
+    std::size_t bytes_ = 0;
+    IntrusiveList<SlabInfo> runs_;
+};
+
+}  // namespace slab_allocator
+
+// heap.hpp -- memory of any size: a kernel's kmalloc, a program's malloc.
+//
+//      alloc(size) --class_of--> ClassSlabs [0 .. 63] --lowest free slot-->
+//                  '--larger---> PageRuns ----------------whole pages----->
+//      free(p) --page--> map --> SlabInfo --owner--> the ClassSlabs, or the PageRuns, that it is of
+//
+// One look-up finds the SlabInfo of any block, small or large, and its owner is the very place that
+// takes the block back. The backend is that of a Large cache: pages, SlabInfos, a map.
+//
+// Every block is aligned to 16 bytes, and to what alloc is asked for. A request of 0 bytes is one
+// of 1. nullptr means that the backend refused, after the heap gave back what it could spare, and
+// nothing has changed.
+//
+// Invariants
+//   [H1] owner of a SlabInfo is one of slabs_, or &runs_, or it is not of this heap.
+//   [H2] every check of a call stands before its first store.
+//
+// Not synchronised: one lock, or one thread, for all members; LockedHeap and MagazineHeap are for
+// several. It is neither copied nor moved.
+
+namespace slab_allocator {
+
+template <typename Backend, HeapConfig Config = HeapConfig{}>
+    requires(size_classes::check<Config>() && check_memory_backend<Backend, Row::LargeByMap>())
+class Heap {
+    static constexpr bool checked = Config.checks != Checks::none;
+    using Pages = HeapPages<BackendRef<Backend>, Config.page_size, checked>;
+    using Slabs = ClassSlabs<BackendRef<Backend>, Config>;
+    using Runs = PageRuns<BackendRef<Backend>, Config>;
+
+public:
+    using backend_type = Backend;
+
+    static constexpr std::size_t classes_number = size_classes::class_of(Config.largest_object) + 1;
+
+    /// Effects: none outside of the heap; the backend is first called by the first alloc.
+    constexpr Heap() noexcept
+        requires std::default_initializable<Backend>
+        : Heap(std::make_index_sequence<classes_number>{}) {}
+    constexpr explicit Heap(Backend backend) noexcept
+        requires std::move_constructible<Backend>
+        : Heap(std::move(backend), std::make_index_sequence<classes_number>{}) {}
+
+    Heap(const Heap&) = delete;
+    Heap& operator=(const Heap&) = delete;
+
+    /// Gives everything back. Blocks that are live then are a Defect::Leak, with their number.
+    constexpr ~Heap()
+        requires(!Config.never_destroyed)
+    {
+        give_back_everything();
+    }
+    constexpr ~Heap()
+        requires(Config.never_destroyed)
+    = default;
+
+    // ---- One block ------------------------------------------------------------------------------
+
+    /// Returns: uninitialised memory, or nullptr. Costs: O(1).
+    [[nodiscard]] void* alloc(std::size_t size) noexcept {
+        if (size > Config.largest_object) [[unlikely]]
+            return alloc_run(size, 1);
+        const std::size_t number = size_classes::class_of(size);
+        if (void* const block = slabs_[number].alloc(); block != nullptr) [[likely]]
+            return block;
+        return alloc_again(number);
+    }
+
+    /// The same, aligned. Returns: nullptr, too, where the alignment is no power of two.
+    [[nodiscard]] void* alloc(std::size_t size, std::size_t alignment) noexcept {
+        if (!is_power_of_two(alignment)) return nullptr;
+        if (is_for_class(size, alignment)) [[likely]]
+            return alloc(size_classes::aligned_size(size, alignment));
+        return alloc_run(size, alignment);
+    }
+
+    /// Takes back what alloc gave; nullptr does nothing. Costs: O(1), one question to the map.
+    void free(void* block) noexcept {
+        SlabInfo* const slab_info = Pages::find(backend_, block);
+        if (slab_info == nullptr) [[unlikely]]
+            return refuse(block);
+        Slabs* const slabs = slabs_of(*slab_info);
+        if (slabs == nullptr) [[unlikely]]
+            return free_run(block, *slab_info);
+        if (!slabs->free(block, *slab_info)) [[unlikely]]
+            refuse(block);
+    }
+
+    /// The same for a caller who knows the size that was asked for: another size, that is not of
+    /// the same class or number of pages, is a Defect::WrongSize, and refused.
+    void free(void* block, std::size_t size) noexcept { free(block, size, 1); }
+    void free(void* block, std::size_t size, std::size_t alignment) noexcept {
+        if constexpr (checked) {
+            if (block != nullptr && !has_size(block, size, alignment)) [[unlikely]]
+                return refuse_size(block);
+        }
+        free(block);
+    }
+
+    /// A block of another size with the same contents, as far as both go; where it is, if a block
+    /// of that size would be as large. Returns: nullptr where the backend, or a Defect, stood in
+    /// the way, and the old block is as before. An alignment of more than 16 is not kept.
+    [[nodiscard]] void* realloc(void* block, std::size_t size) noexcept {
+        if (block == nullptr) return alloc(size);
+        const Found found = find(block);
+        if (!found.live) [[unlikely]] {
+            refuse(block);
+            return nullptr;
+        }
+        if (is_as_large(found, size)) return block;
+        void* const other = alloc(size);
+        if (other == nullptr) return nullptr;
+        const std::size_t before = size_of(found);
+        __builtin_memcpy(other, block, before < size ? before : size);
+        free(block);
+        return other;
+    }
+
+    // ---- To look at -----------------------------------------------------------------------------
+
+    /// How many bytes of a live block may be used; 0 of anything else. Costs: O(1).
+    [[nodiscard]] std::size_t usable_size(const void* block) noexcept {
+        const Found found = find(block);
+        return found.live ? size_of(found) : 0;
+    }
+
+    /// Is it the start of a live block of this heap? Costs: O(1).
+    [[nodiscard]] bool owns(const void* block) noexcept { return find(block).live; }
+
+    /// Costs: O(slabs).
+    [[nodiscard]] HeapStatistics statistics() noexcept {
+        HeapStatistics result{
+            .allocated_bytes = runs_.bytes(),
+            .runs_number = runs_.number(),
+            .run_bytes = runs_.bytes(),
+            .bytes_held = runs_.bytes() + runs_.number() * sizeof(SlabInfo),
+            .failures_number = failures_number_,
+        };
+        for (Slabs& slabs : slabs_) {
+            const CacheStatistics of_class = slabs.statistics();
+            result.allocated_objects_number += of_class.allocated_objects_number;
+            result.allocated_bytes += of_class.allocated_objects_number * slabs.object_size();
+            result.slabs_number += of_class.slabs_number();
+            result.free_slabs_number += of_class.free_slabs_number;
+            result.bytes_held += of_class.bytes_held;
+        }
+        return result;
+    }
+
+    /// What a class came to. Requires: number < classes_number.
+    [[nodiscard]] CacheStatistics class_statistics(std::size_t number) noexcept {
+        return slabs_[number].statistics();
+    }
+    [[nodiscard]] static constexpr Layout class_layout(std::size_t number) noexcept {
+        return size_classes::layout_of_class(number, Config);
+    }
+
+    /// Walks everything. Returns: the first inconsistency, or Defect::None; tells no handler and
+    /// changes nothing. Costs: O(slots).
+    [[nodiscard]] DefectReport validate() noexcept {
+        for (Slabs& slabs : slabs_) {
+            const DefectReport wrong = slabs.validate();
+            if (wrong.defect != Defect::None) return wrong;
+        }
+        return runs_.validate();
+    }
+
+    /// Gives all Free slabs back. Returns: how many. Costs: O(classes + slabs given back).
+    std::size_t shrink_to_fit() noexcept {
+        std::size_t given = 0;
+        for (Slabs& slabs : slabs_)
+            given += slabs.shrink_to_fit();
+        return given;
+    }
+
+    [[nodiscard]] constexpr Backend& backend() noexcept { return backend_; }
+    [[nodiscard]] constexpr const Backend& backend() const noexcept { return backend_; }
+
+private:
+    struct Found {
+        SlabInfo* slab_info = nullptr;
+        Slabs* slabs = nullptr;  // nullptr: a run
+        bool live = false;
+    };
+
+    template <std::size_t... numbers>
+    constexpr explicit Heap(std::index_sequence<numbers...>) noexcept
+        : slabs_{Slabs(size_classes::layout_of_class(numbers, Config), pages())...},
+          runs_(pages()) {}
+    template <std::size_t... numbers>
+    constexpr Heap(Backend&& backend, std::index_sequence<numbers...>) noexcept
+        : backend_(std::move(backend)),
+          slabs_{Slabs(size_classes::layout_of_class(numbers, Config), pages())...},
+          runs_(pages()) {}
+
+    [[nodiscard]] constexpr Pages pages() noexcept { return Pages(backend_, this); }
+
+    // ---- Which one ------------------------------------------------------------------------------
+
+    [[nodiscard]] static bool is_for_class(std::size_t size, std::size_t alignment) noexcept {
+        return size <= Config.largest_object && alignment <= Config.largest_object &&
+               size_classes::aligned_size(size, alignment) <= Config.largest_object;
+    }
+
+    /// nullptr: its owner is none of the classes [H1].
+    [[nodiscard]] Slabs* slabs_of(const SlabInfo& slab_info) noexcept {
+        const std::size_t offset = address_of(slab_info.owner) - address_of(slabs_);
+        if (offset >= sizeof(slabs_)) [[unlikely]]
+            return nullptr;
+        return static_cast<Slabs*>(
+            static_cast<void*>(static_cast<std::byte*>(static_cast<void*>(slabs_)) + offset));
+    }
+
+    [[nodiscard]] Found find(const void* block) noexcept {
+        SlabInfo* const slab_info = Pages::find(backend_, block);
+        if (slab_info == nullptr) return {};
+        if (Slabs* const slabs = slabs_of(*slab_info))
+            return {slab_info, slabs, slabs->is_live(block, *slab_info)};
+        return {slab_info, nullptr, slab_info->owner == &runs_ && runs_.is_live(block, *slab_info)};
+    }
+
+    [[nodiscard]] static std::size_t size_of(const Found& found) noexcept {
+        return found.slabs != nullptr ? found.slabs->object_size()
+                                      : Runs::size_of(*found.slab_info);
+    }
+
+    /// Would a request of `size` bytes be as large a block as this one?
+    [[nodiscard]] bool is_as_large(const Found& found, std::size_t size) noexcept {
+        if (size > Config.largest_object)
+            return found.slabs == nullptr && Runs::fits(size, *found.slab_info);
+        return found.slabs == &slabs_[size_classes::class_of(size)];
+    }
+
+    /// Is the block, if it is one of this heap, what such a request gives?
+    [[nodiscard]] bool has_size(const void* block, std::size_t size,
+                                std::size_t alignment) noexcept {
+        SlabInfo* const slab_info = Pages::find(backend_, block);
+        if (slab_info == nullptr || !is_power_of_two(alignment)) return false;
+        Slabs* const slabs = slabs_of(*slab_info);
+        if (is_for_class(size, alignment)) {
+            const std::size_t rounded = size_classes::aligned_size(size, alignment);
+            return slabs == &slabs_[size_classes::class_of(rounded)];
+        }
+        return slabs == nullptr && slab_info->owner == &runs_ && Runs::fits(size, *slab_info);
+    }
+
+    // ---- Slow paths -----------------------------------------------------------------------------
+
+    /// Where the backend refused, after all that can be spared went back to it.
+    [[nodiscard, gnu::noinline, gnu::cold]] void* alloc_again(std::size_t number) noexcept {
+        void* const block = shrink_to_fit() != 0 ? slabs_[number].alloc() : nullptr;
+        if (block == nullptr) ++failures_number_;
+        return block;
+    }
+
+    [[nodiscard, gnu::noinline]] void* alloc_run(std::size_t size, std::size_t alignment) noexcept {
+        void* run = runs_.alloc(size, alignment);
+        if (run == nullptr && shrink_to_fit() != 0) run = runs_.alloc(size, alignment);
+        if (run == nullptr) ++failures_number_;
+        return run;
+    }
+
+    [[gnu::noinline]] void free_run(void* block, SlabInfo& slab_info) noexcept {
+        if (slab_info.owner != &runs_ || !runs_.is_live(block, slab_info)) [[unlikely]]
+            return refuse(block);
+        runs_.free(slab_info);
+    }
+
+    constexpr void give_back_everything() noexcept {
+        std::size_t live = 0;
+        for (Slabs& slabs : slabs_)
+            live += slabs.give_back_everything();
+        live += runs_.give_back_everything();
+        if constexpr (checked) {
+            if (live != 0) report({.defect = Defect::Leak, .cache = this, .objects_number = live});
+        }
+    }
+
+    // ---- Defects --------------------------------------------------------------------------------
+
+    /// Nothing has been written yet, and nothing is [H2]. nullptr is no defect.
+    [[gnu::noinline, gnu::cold]] void refuse(void* block) noexcept {
+        if (block != nullptr) report(what_is_wrong(block));
+    }
+
+    [[gnu::noinline, gnu::cold]] void refuse_size(void* block) noexcept {
+        const Found found = find(block);
+        if (!found.live) return refuse(block);
+        report({.defect = Defect::WrongSize,
+                .pointer = block,
+                .cache = this,
+                .slab = found.slab_info->slab});
+    }
+
+    /// What is wrong with the free of a block that is not live.
+    [[nodiscard]] DefectReport what_is_wrong(const void* block) noexcept {
+        DefectReport result{.defect = Defect::ForeignPointer, .pointer = block, .cache = this};
+        const Found found = find(block);
+        if (found.slabs != nullptr) {
+            found.slabs->say_what_is_wrong(result, *found.slab_info);
+        } else if (const SlabInfo* const run = runs_.run_around(block)) {
+            result.defect = Defect::InteriorPointer;
+            result.slab = run->slab;
+        } else if (found.slab_info != nullptr && found.slab_info->owner != nullptr) {
+            result.defect = Defect::OtherCache;
+        }
+        return result;
+    }
+
+    Backend backend_{};
+    std::size_t failures_number_ = 0;
+    Slabs slabs_[classes_number];
+    Runs runs_;
 };
 
 }  // namespace slab_allocator
