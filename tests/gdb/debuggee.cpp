@@ -1,0 +1,74 @@
+// debuggee.cpp -- caches in a known state, for GDB to look at: see gdb_test.py.
+
+#include <cstddef>
+#include <cstdio>
+#include <mutex>
+
+#include <slab_allocator/backends/aligned_alloc_backend.hpp>
+#include <slab_allocator/core/cache.hpp>
+#include <slab_allocator/magazine/locked_cache.hpp>
+#include <slab_allocator/report/report.hpp>
+
+namespace app {
+
+using namespace slab_allocator;
+using Backend = AlignedAllocBackend;
+
+struct Object {
+    std::byte bytes[64];
+};
+
+constexpr CacheConfig pages{.slab_size = 4096, .object_size_type = ObjectSizeType::Small};
+constexpr CacheConfig elsewhere{.slab_size = 8192, .object_size_type = ObjectSizeType::Large};
+
+Cache<Object, Backend, pages> small;
+Cache<Object, Backend, elsewhere> large;
+Cache<Object, Backend, CacheConfig{.checks = Checks::debug}> debugged;
+LockedCache<Object, Backend, std::mutex, pages> locked;
+
+Object* live = nullptr;       // of small
+Object* at_hand = nullptr;    // freed, and at the cache's hand
+Object* in_slab = nullptr;    // freed, and back in its slab
+Object* guarded = nullptr;    // of debugged
+Object* of_locked = nullptr;  // of locked
+Object local = {};            // of none
+
+struct Standard {
+    void write(const char* text, std::size_t size) { std::fwrite(text, 1, size, stdout); }
+};
+
+/// Here GDB stops.
+[[gnu::noinline]] void stop() { __asm__ volatile("" : : : "memory"); }
+
+template <typename AnyCache>
+void fill(AnyCache& cache, std::size_t number) {
+    for (; number > 0; --number)
+        static_cast<void>(cache.alloc());
+}
+
+}  // namespace app
+
+int main() {
+    using namespace app;
+    fill(small, 100);
+    fill(large, 300);
+    fill(debugged, 10);
+    fill(locked, 5);
+    live = small.alloc();
+    in_slab = small.alloc();
+    small.free(in_slab);
+    static_cast<void>(small.statistics());  // nothing is at its hand from here on
+    at_hand = large.alloc();
+    large.free(at_hand);
+    guarded = debugged.alloc();
+    of_locked = locked.alloc();
+    Cache<Object, Backend, pages> of_main;
+    Object* const owned = of_main.alloc();
+    stop();
+    report({summary_of("app::small", small), summary_of("app::large", large),
+            summary_of("app::debugged", debugged), summary_of("app::locked", locked)},
+           Standard{});
+    of_main.free(owned);
+    std::fflush(stdout);
+    std::_Exit(0);  // with all those objects
+}
