@@ -29,6 +29,7 @@ using slab_allocator::SlabInfoLookup;
 using slab_allocator::Defect;
 using slab_allocator::DefectHandler;
 using slab_allocator::DefectReport;
+using slab_allocator::explanation_of;
 using slab_allocator::name_of;
 using slab_allocator::print_and_trap;
 using slab_allocator::set_defect_handler;

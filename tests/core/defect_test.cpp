@@ -36,15 +36,20 @@ template <typename Call>
 
 }  // namespace
 
-TEST_CASE("every defect has a name of its own", "[defect]") {
+TEST_CASE("every defect has a name and an explanation of its own", "[defect]") {
     std::set<std::string> names;
+    std::set<std::string> explanations;
     std::size_t defects = 0;
     for (std::uint8_t defect = 0; name_of(Defect{defect}) != std::string("?"); ++defect) {
         names.insert(name_of(Defect{defect}));
+        explanations.insert(explanation_of(Defect{defect}));
         ++defects;
     }
     REQUIRE(defects == static_cast<std::size_t>(Defect::Leak) + 1);
     REQUIRE(names.size() == defects);
+    REQUIRE(explanations.size() == defects);
+    REQUIRE(explanation_of(Defect::None) == std::string());
+    REQUIRE(explanation_of(Defect{200}) == std::string());
     REQUIRE(name_of(Defect::DoubleFree) == std::string("DoubleFree"));
     REQUIRE(name_of(Defect{200}) == std::string("?"));
 }
@@ -84,12 +89,14 @@ TEST_CASE("a report arrives as it was sent", "[defect]") {
 TEST_CASE("the default handler prints one line and traps", "[defect]") {
     bool trapped = false;
     const std::string line = printed_by([&] {
-        trapped = support::traps(
-            [] { print_and_trap({.defect = Defect::Leak, .slot = 12, .objects_number = 345}); });
+        trapped = support::traps([&] {
+            print_and_trap(
+                {.defect = Defect::Leak, .slab = &trapped, .slot = 12, .objects_number = 345});
+        });
     });
     REQUIRE(trapped);
     REQUIRE(line.find("slab_allocator: Leak: pointer ") == 0);
-    REQUIRE(line.find("slot 12, objects 345\n") != std::string::npos);
+    REQUIRE(line.find("slot 12, objects 345: objects are live when") != std::string::npos);
     REQUIRE(line.find('\n') == line.size() - 1);
 }
 

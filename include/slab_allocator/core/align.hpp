@@ -10,6 +10,8 @@
 #include <cstddef>
 #include <cstdint>
 
+static_assert(__cplusplus >= 202002L, "slab_allocator needs C++20: compile with -std=c++20");
+
 namespace slab_allocator {
 
 /// Not std::has_single_bit: that is a call into libgcc where it is not inlined.

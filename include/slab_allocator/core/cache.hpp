@@ -74,8 +74,11 @@ public:
     constexpr explicit Cache(Backend backend) noexcept
         requires std::move_constructible<Backend>
         : backend_(std::move(backend)) {}
+    constexpr explicit Cache(Backend&)
+        requires(!std::move_constructible<Backend>)
+    = delete;  // it cannot be moved in: Cache<T, BackendRef<Backend>> holds it by reference
 
-    Cache(const Cache&) = delete;
+    Cache(const Cache&) = delete;  // its slabs know its address: pass it by reference
     Cache& operator=(const Cache&) = delete;
 
     /// Gives every slab back. Objects that are live then are a Defect::Leak, with their number.

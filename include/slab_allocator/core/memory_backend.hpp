@@ -132,6 +132,9 @@ constexpr Row row_of(const CacheConfig& config) noexcept {
 
 template <typename Backend, bool every, bool map, bool info, bool frames>
 consteval bool check_functions() {
+    static_assert(std::is_object_v<Backend> && !std::is_const_v<Backend>,
+                  "a cache holds its backend by value and calls it: Backend must be an object type "
+                  "without const; BackendRef<Backend> holds one by reference");
     static_assert(!every || backend_has::alloc_slab<Backend>,
                   "the backend needs `void* alloc_slab(std::size_t slab_size, std::size_t "
                   "slab_alignment)`: every configuration takes its slabs from it");

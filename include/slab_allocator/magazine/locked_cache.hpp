@@ -56,7 +56,7 @@ public:
         requires std::move_constructible<Backend>
         : cache_(UnlockingBackend<Backend, Lock>(std::move(backend))) {}
 
-    LockedCache(const LockedCache&) = delete;
+    LockedCache(const LockedCache&) = delete;  // its slabs know its address: pass it by reference
     LockedCache& operator=(const LockedCache&) = delete;
 
     /// As Cache's. Requires: no other thread is in a call, or will be. The lock is not taken.

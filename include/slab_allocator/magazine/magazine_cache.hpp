@@ -122,7 +122,7 @@ public:
         slots_[slots_number].close();
     }
 
-    MagazineCache(const MagazineCache&) = delete;
+    MagazineCache(const MagazineCache&) = delete;  // its slabs know its address: pass a reference
     MagazineCache& operator=(const MagazineCache&) = delete;
 
     /// As Cache's. Requires: no other thread is in a call, or will be.
