@@ -74,6 +74,8 @@
 //
 // Every alignment is a power of two, not checked: the configuration is, at compile time.
 
+static_assert(__cplusplus >= 202002L, "slab_allocator needs C++20: compile with -std=c++20");
+
 namespace slab_allocator {
 
 /// Not std::has_single_bit: that is a call into libgcc where it is not inlined.
@@ -188,6 +190,46 @@ enum class Defect : std::uint8_t {
     return "?";
 }
 
+/// What a defect is, and what to do, in a sentence for who sees it for the first time.
+[[nodiscard]] constexpr const char* explanation_of(Defect defect) noexcept {
+    switch (defect) {
+        case Defect::None:
+            break;
+        case Defect::DoubleFree:
+            return "this object was freed before and not allocated since: free it once";
+        case Defect::NeverAllocated:
+            return "this is the place of an object that was never allocated: free what alloc() "
+                   "gave";
+        case Defect::InteriorPointer:
+            return "this address is not where an object starts: free what alloc() gave";
+        case Defect::ForeignPointer:
+            return "this address lies in no slab of this cache: free what its alloc() gave";
+        case Defect::OtherCache:
+            return "this object is another cache's: free it to the cache that it came from";
+        case Defect::WrongSize:
+            return "this block is of another size: free it with the size that it was asked for "
+                   "with";
+        case Defect::MisalignedSlab:
+            return "alloc_slab() must answer an address aligned to slab_alignment";
+        case Defect::MisalignedSlabInfo:
+            return "the backend must place a SlabInfo at an address aligned to alignof(SlabInfo)";
+        case Defect::MemoryInUse:
+            return "the backend gave memory that a slab lies in already";
+        case Defect::BackendLostSlab:
+            return "get_slab_info_ptr() must answer what save_slab_info_ptr() was told for a page";
+        case Defect::CorruptedSlabInfo:
+            return "a record was overwritten, by an object that was written beyond its end, "
+                   "perhaps";
+        case Defect::WriteAfterFree:
+            return "this object was written to after its free";
+        case Defect::Overflow:
+            return "the bytes beside this object were written to";
+        case Defect::Leak:
+            return "objects are live when their cache is destroyed: free them before";
+    }
+    return "";
+}
+
 /// What is known of a defect. `slab` and `slot` are null and 0 where the pointer leads to no slab.
 /// `objects_number` is the number of live objects of a Leak, 1 otherwise; level debug reports each
 /// of them, with how many there are from it on. Who allocated and freed last is known at level
@@ -210,15 +252,17 @@ using DefectHandler = void (*)(const DefectReport&) noexcept;
 /// that are reported one by one, after the last.
 inline void print_and_trap([[maybe_unused]] const DefectReport& report) noexcept {
 #if __STDC_HOSTED__
-    std::fprintf(stderr, "slab_allocator: %s: pointer %p, cache %p, slab %p, slot %zu, objects %zu",
-                 name_of(report.defect), report.pointer, report.cache, report.slab, report.slot,
-                 report.objects_number);
+    std::fprintf(stderr, "slab_allocator: %s: pointer %p, cache %p", name_of(report.defect),
+                 report.pointer, report.cache);
+    if (report.slab != nullptr)
+        std::fprintf(stderr, ", slab %p, slot %zu", report.slab, report.slot);
+    if (report.defect == Defect::Leak) std::fprintf(stderr, ", objects %zu", report.objects_number);
     if (report.defect == Defect::WriteAfterFree || report.defect == Defect::Overflow)
         std::fprintf(stderr, ", byte %td", report.offset);
     if (report.allocated_by != nullptr)
         std::fprintf(stderr, ", allocated by %p", report.allocated_by);
     if (report.freed_by != nullptr) std::fprintf(stderr, ", freed by %p", report.freed_by);
-    std::fprintf(stderr, "\n");
+    std::fprintf(stderr, ": %s\n", explanation_of(report.defect));
 #endif
     const bool more = report.defect == Defect::Leak && report.pointer != nullptr;
     if (!more || report.objects_number == 1) __builtin_trap();
@@ -2145,6 +2189,9 @@ constexpr Row row_of(const CacheConfig& config) noexcept {
 
 template <typename Backend, bool every, bool map, bool info, bool frames>
 consteval bool check_functions() {
+    static_assert(std::is_object_v<Backend> && !std::is_const_v<Backend>,
+                  "a cache holds its backend by value and calls it: Backend must be an object type "
+                  "without const; BackendRef<Backend> holds one by reference");
     static_assert(!every || backend_has::alloc_slab<Backend>,
                   "the backend needs `void* alloc_slab(std::size_t slab_size, std::size_t "
                   "slab_alignment)`: every configuration takes its slabs from it");
@@ -3101,8 +3148,11 @@ public:
     constexpr explicit Cache(Backend backend) noexcept
         requires std::move_constructible<Backend>
         : backend_(std::move(backend)) {}
+    constexpr explicit Cache(Backend&)
+        requires(!std::move_constructible<Backend>)
+    = delete;  // it cannot be moved in: Cache<T, BackendRef<Backend>> holds it by reference
 
-    Cache(const Cache&) = delete;
+    Cache(const Cache&) = delete;  // its slabs know its address: pass it by reference
     Cache& operator=(const Cache&) = delete;
 
     /// Gives every slab back. Objects that are live then are a Defect::Leak, with their number.
@@ -6467,7 +6517,7 @@ public:
         requires std::move_constructible<Backend>
         : cache_(UnlockingBackend<Backend, Lock>(std::move(backend))) {}
 
-    LockedCache(const LockedCache&) = delete;
+    LockedCache(const LockedCache&) = delete;  // its slabs know its address: pass it by reference
     LockedCache& operator=(const LockedCache&) = delete;
 
     /// As Cache's. Requires: no other thread is in a call, or will be. The lock is not taken.
@@ -6750,7 +6800,7 @@ public:
         slots_[slots_number].close();
     }
 
-    MagazineCache(const MagazineCache&) = delete;
+    MagazineCache(const MagazineCache&) = delete;  // its slabs know its address: pass a reference
     MagazineCache& operator=(const MagazineCache&) = delete;
 
     /// As Cache's. Requires: no other thread is in a call, or will be.
