@@ -25,6 +25,7 @@
 
 namespace slab_allocator {
 
+/// What an MmapBackend asks of the system.
 struct MmapOptions {
     /// Runs are aligned to huge pages and advised to be ones (madvise, where the system has that).
     bool huge_pages = false;

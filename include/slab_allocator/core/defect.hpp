@@ -23,6 +23,7 @@
 
 namespace slab_allocator {
 
+/// What can be wrong; what each is found by, README.md tells.
 enum class Defect : std::uint8_t {
     None,
     DoubleFree,          ///< free of a slot that is free already
@@ -134,6 +135,7 @@ struct DefectReport {
     const void* freed_by = nullptr;
 };
 
+/// Who is told. May be called on any thread, and must not call the cache that reports.
 using DefectHandler = void (*)(const DefectReport&) noexcept;
 
 /// The handler until another is set: prints one line where there is a stderr, then traps; of leaks

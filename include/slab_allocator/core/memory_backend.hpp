@@ -97,13 +97,16 @@ concept secret = requires(Backend& backend) {
 
 }  // namespace backend_has
 
+/// Gives slabs, and takes them back: in every row.
 template <typename Backend>
 concept SlabSource = backend_has::alloc_slab<Backend> && backend_has::free_slab<Backend>;
 
+/// Gives memory for SlabInfos: where these lie outside of their slabs.
 template <typename Backend>
 concept SlabInfoSource =
     backend_has::alloc_slab_info<Backend> && backend_has::free_slab_info<Backend>;
 
+/// Knows the SlabInfo of a page: where the address of an object does not lead there.
 template <typename Backend>
 concept SlabInfoMap =
     backend_has::save_slab_info_ptr<Backend> && backend_has::get_slab_info_ptr<Backend> &&

@@ -16,6 +16,7 @@
 
 namespace slab_allocator {
 
+/// What a slot of a slab is.
 enum class SlotState : std::uint8_t {
     Taken,      ///< an object's, or in the hands of a layer in front of the cache
     Free,       ///< was an object's

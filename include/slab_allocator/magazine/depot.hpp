@@ -26,6 +26,7 @@
 
 namespace slab_allocator {
 
+/// What a depot holds, and how busy it was.
 struct DepotStatistics {
     std::size_t rounds = 0;  ///< objects to a magazine, at this moment
     std::size_t full_magazines_number = 0;
