@@ -123,6 +123,7 @@ template <typename Number>
 
 namespace slab_allocator {
 
+/// What can be wrong; what each is found by, README.md tells.
 enum class Defect : std::uint8_t {
     None,
     DoubleFree,          ///< free of a slot that is free already
@@ -234,6 +235,7 @@ struct DefectReport {
     const void* freed_by = nullptr;
 };
 
+/// Who is told. May be called on any thread, and must not call the cache that reports.
 using DefectHandler = void (*)(const DefectReport&) noexcept;
 
 /// The handler until another is set: prints one line where there is a stderr, then traps; of leaks
@@ -2142,13 +2144,16 @@ concept secret = requires(Backend& backend) {
 
 }  // namespace backend_has
 
+/// Gives slabs, and takes them back: in every row.
 template <typename Backend>
 concept SlabSource = backend_has::alloc_slab<Backend> && backend_has::free_slab<Backend>;
 
+/// Gives memory for SlabInfos: where these lie outside of their slabs.
 template <typename Backend>
 concept SlabInfoSource =
     backend_has::alloc_slab_info<Backend> && backend_has::free_slab_info<Backend>;
 
+/// Knows the SlabInfo of a page: where the address of an object does not lead there.
 template <typename Backend>
 concept SlabInfoMap =
     backend_has::save_slab_info_ptr<Backend> && backend_has::get_slab_info_ptr<Backend> &&
@@ -3037,6 +3042,7 @@ private:
 
 namespace slab_allocator {
 
+/// What a slot of a slab is.
 enum class SlotState : std::uint8_t {
     Taken,      ///< an object's, or in the hands of a layer in front of the cache
     Free,       ///< was an object's
@@ -6116,6 +6122,7 @@ private:
 
 namespace slab_allocator {
 
+/// What a depot holds, and how busy it was.
 struct DepotStatistics {
     std::size_t rounds = 0;  ///< objects to a magazine, at this moment
     std::size_t full_magazines_number = 0;
