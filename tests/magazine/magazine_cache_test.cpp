@@ -25,34 +25,36 @@ using slab_allocator::Defect;
 using slab_allocator::DepotStatistics;
 using slab_allocator::KernelCpus;
 using slab_allocator::MagazineCache;
+using slab_allocator::PinnedCpus;
+using slab_allocator::Reach;
 using slab_allocator::ThreadCpus;
 
 namespace {
 
 /// As many CPUs as one thread can play: the test says which one it is on.
 template <std::size_t number>
-class PlayedCpus {
+class PlayedCpus : public PinnedCpus<PlayedCpus<number>> {
 public:
     static constexpr std::size_t slots_number = number;
     struct Pin {
-        std::size_t index;
+        std::size_t offset;
     };
 
     Pin enter() noexcept {
         ++entered;
-        return {cpu};
+        return {cpu * slab_allocator::cpu_slot_size};
     }
     void leave(const Pin&) noexcept { --entered; }
     void join() noexcept { right = right && entered == 0 && KnownLock::held() == 0; }
-    bool synchronise() noexcept {
+    Reach synchronise() noexcept {
         right = right && entered == 0 && KnownLock::held() == 0;
-        return reaches_others;
+        return reach;
     }
     void wait() noexcept { right = false; }  // nobody else is ever in a slot
 
     std::size_t cpu = 0;
     std::size_t entered = 0;
-    bool reaches_others = true;
+    Reach reach = Reach::magazines;  // it is known that nobody else is in a slot
     bool right = true;
 };
 
@@ -272,7 +274,7 @@ TEST_CASE("slots out of reach are left alone, and given back with the cache", "[
         Played<Row> cache(Row::plain(memory));
         stock_up(cache, 0, 20);
         cache.cpus().cpu = 1;
-        cache.cpus().reaches_others = false;
+        cache.cpus().reach = Reach::own;
         REQUIRE(cache.statistics().allocated_objects_number == 20);
         REQUIRE(cache.shrink_to_fit() == 0);
         cache.cpus().cpu = 0;
@@ -682,7 +684,8 @@ TEMPLATE_LIST_TEST_CASE("threads that share a magazine cache never share an obje
         REQUIRE(cache.validate().defect == Defect::None);
         REQUIRE(cache.statistics().allocated_objects_number == 0);
         static_cast<void>(cache.shrink_to_fit());
-        REQUIRE(memory.live_slabs() == 0);
+        REQUIRE(cache.statistics().slabs_number() == 0);
+        REQUIRE(memory.live_slabs() <= 4);  // a magazine of each
     }
     REQUIRE(catcher.number() == 0);
 }
@@ -858,15 +861,15 @@ private:
     std::mutex mutex_;
 };
 
-struct GateCpus {
+struct GateCpus : PinnedCpus<GateCpus> {
     static constexpr std::size_t slots_number = 2;
     struct Pin {
-        std::size_t index;
+        std::size_t offset;
     };
-    static Pin enter() noexcept { return {Gate::cpu}; }
+    static Pin enter() noexcept { return {Gate::cpu * slab_allocator::cpu_slot_size}; }
     static void leave(const Pin&) noexcept {}
     static void join() noexcept {}
-    static bool synchronise() noexcept { return ThreadCpus<>::synchronise(); }
+    static Reach synchronise() noexcept { return ThreadCpus<>::synchronise(); }
     static void wait() noexcept {
         ++Gate::waits;
         Gate::open = true;
@@ -881,7 +884,7 @@ TEST_CASE("a slot in which somebody is, is not emptied before he has left it",
     TestMemory memory;
     MagazineCache<Row::Type, Row::Backend, GateCpus, GateLock, Row::config> cache(
         Row::backend(memory));
-    if (!GateCpus::synchronise()) return;  // no slot is reached from outside
+    if (GateCpus::synchronise() == Reach::own) return;  // no slot is reached from outside
     in_threads(2, [&](std::size_t thread) {
         Gate::cpu = thread;
         if (thread == 0) {
@@ -949,7 +952,8 @@ TEST_CASE("a kernel's CPUs are held for the length of a pop, and never around th
     REQUIRE(Machine::barriers == 0);
     REQUIRE(cache.shrink_to_fit() > 0);
     REQUIRE(Machine::barriers == 1);
-    REQUIRE(memory.live_slabs() == 0);
+    REQUIRE(memory.live_slabs() == 1);  // two CPUs keep an empty magazine, in one slab
+    REQUIRE(cache.statistics().slabs_number() == 0);
     REQUIRE(Machine::right);
     memory.on_call = nullptr;
 }

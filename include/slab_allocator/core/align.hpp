@@ -1,6 +1,6 @@
 #pragma once
 
-// align.hpp -- arithmetic on addresses: the only place that turns a pointer into a number.
+// align.hpp -- arithmetic on addresses: the only place that turns a pointer into a number, or back.
 //
 //      align_down(a, 4096)        a        align_up(a, 4096)
 //      |--------------------------+-----------------|
@@ -35,6 +35,12 @@ template <typename Number>
 
 [[nodiscard]] inline std::uintptr_t address_of(const void* pointer) noexcept {
     return reinterpret_cast<std::uintptr_t>(pointer);
+}
+
+/// What address_of() turned into a number.
+template <typename T>
+[[nodiscard]] T* pointer_to(std::uintptr_t address) noexcept {
+    return reinterpret_cast<T*>(address);
 }
 
 [[nodiscard]] inline bool is_aligned(const void* pointer, std::size_t alignment) noexcept {

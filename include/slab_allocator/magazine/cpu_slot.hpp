@@ -2,164 +2,196 @@
 
 // cpu_slot.hpp -- one CPU's two magazines: the hot path's whole world.
 //
-//      loaded     | null | . | . | . |    |     alloc pops, free pushes
-//                                     ^top ^limit
-//      previous   | null | ...                  empty or full, for the moment when loaded is
-//      nothing    | null |                      loaded before the first magazine and after the last
-//                        ^top ^limit
+//      loaded     | gone | . | . | . |       |      alloc pops, free pushes
+//                        ^start       ^top    ^limit      open: floor == start
+//      previous   | . | . |                   empty or full, for the moment when loaded is
 //
 // Two magazines, so that a CPU at the border of one does not visit the depot in each call: after a
 // visit both a whole magazine of allocs and one of frees are served (Bonwick and Adams 2001).
-// `nothing` is always both empty and full, so that the hot path need not ask whether there is a
-// magazine (as the bootstrap sheaf of Linux).
 //
-// Who may touch a slot: the CPU that entered it, between seize() and release(); or the one who
-// claimed it, between claim() with everybody's barrier and busy() == false, and unclaim().
+//      pop        top = t - 1 ; t > floor?   yes: the object at t - 1 is mine   no: top = t
+//      push       t < limit?                 yes: object to t ; top = t + 1     no: go elsewhere
+//      claimer    claim ; floor = highest, limit = 0 ; barrier on all CPUs ; [start, top) is mine
 //
-//      CPU        busy = 1 ; claimed?  no: touch ; busy = 0           yes: busy = 0 ; go elsewhere
-//      claimer    claimed = 1 ; barrier on all CPUs ; wait for busy == 0 ; touch ; claimed = 0
-//
-// That is Dekker's exclusion with the barrier on one side only: the CPU pays two plain stores and a
-// load of its own line, no atomic read-modify-write and no fence.
+// A pop that saw the old floor stored its top before the barrier, so the claimer sees it; one that
+// stores its top later sees the new floor. That is how the owner of a stack and its thieves agree
+// in Cilk-5 (Frigo, Leiserson and Randall 1998), with the fence on the thief's side only: a CPU
+// pays for no atomic read-modify-write, for no fence, and for no store but those of any stack.
 //
 // Invariants
-//   [V1] top_ and limit_ point into loaded_, or into nothing_ where that is null
-//   [V2] nobody touches what lies below busy_ but by the rule above
+//   [V1] claimed, or nobody's: floor_ is the highest address and limit_ the lowest
+//   [V2] else floor_ == start_, and [floor_, limit_) lies in loaded_, or there is none and it is empty
+//   [V3] start_, loaded_, previous_ are the claimer's. top_ is the CPU's: to a claimer from outside
+//        it may look one lower than it is, when a pop is about to fail
 
 #include <cstddef>
+#include <cstdint>
+#include <span>
 
+#include <slab_allocator/core/align.hpp>
 #include <slab_allocator/magazine/atomics.hpp>
 #include <slab_allocator/magazine/magazine.hpp>
 
 namespace slab_allocator {
 
-/// Alone in its cache lines, and in their neighbours that are prefetched with them.
+/// Who has claimed a slot.
+enum class Claim : unsigned char {
+    nobodys,
+    owners,    ///< its CPU's, for a few instructions and a visit to the depot
+    outsiders  ///< of one who empties it
+};
+
+/// A policy that remembers where a slot is in the array of slots, in bytes, spares the hot path the
+/// multiplication. Alone in its cache lines, and in their neighbours that are prefetched with them.
+constexpr std::size_t cpu_slot_size = 128;
+
 template <typename Object, typename Atomics = BuiltinAtomics>
-class alignas(128) CpuSlot {
+class alignas(cpu_slot_size) CpuSlot {
 public:
+    using Pointer = Object*;
+
     constexpr CpuSlot() noexcept = default;
-    CpuSlot(const CpuSlot&) = delete;  // top_ may point into it
+    CpuSlot(const CpuSlot&) = delete;
     CpuSlot& operator=(const CpuSlot&) = delete;
 
-    // ---- The hot path: by the CPU that entered the slot -----------------------------------------
-
-    /// nullptr: there is none, or the slot is claimed.
-    [[nodiscard]] Object* pop() noexcept {
-        if (!seize()) [[unlikely]]
-            return nullptr;
-        Object* const object = take();
-        release();
-        return object;
+    [[nodiscard]] static CpuSlot& at(CpuSlot* slots, std::size_t offset) noexcept {
+        auto* const first = static_cast<std::byte*>(static_cast<void*>(slots));
+        return *static_cast<CpuSlot*>(static_cast<void*>(first + offset));
     }
 
-    /// false: there is no room, or the slot is claimed.
-    [[nodiscard]] bool push(Object* object) noexcept {
-        if (!seize()) [[unlikely]]
-            return false;
-        const bool done = put(object);
-        release();
-        return done;
-    }
+    // ---- The hot path: by the CPU whose slot it is ----------------------------------------------
 
-    [[nodiscard]] bool seize() noexcept {
-        Atomics::store_relaxed(busy_, true);
+    /// false: there is none, or the slot is closed.
+    [[nodiscard]] bool pop(Object*& object) noexcept {
+        const Address top = Atomics::load_relaxed(top_);
+        Atomics::store_relaxed(top_, top - sizeof(Object*));
         Atomics::compiler_fence();  // the claimer's barrier does the rest
-        if (!Atomics::load_acquire(claimed_)) [[likely]]
-            return true;
-        release();
-        return false;
-    }
-    void release() noexcept { Atomics::store_release(busy_, false); }
-
-    // ---- Requires: seized, or claimed -----------------------------------------------------------
-
-    [[nodiscard]] Object* take() noexcept {
-        Atomics::touch(this);
-        Object* const object = top_[-1];
-        if (object != nullptr) [[likely]]  // [M1]
-            --top_;
-        return object;
-    }
-    [[nodiscard]] bool put(Object* object) noexcept {
-        Atomics::touch(this);
-        if (top_ == limit_) [[unlikely]]
+        if (top <= Atomics::load_acquire(floor_)) [[unlikely]] {
+            Atomics::store_relaxed(top_, top);
             return false;
-        *top_++ = object;
+        }
+        Atomics::touch(place(top) - 1);
+        object = place(top)[-1];
         return true;
     }
 
-    [[nodiscard]] bool has_magazine() const noexcept { return loaded_ != nullptr; }
-    [[nodiscard]] Magazine<Object>* previous() const noexcept { return previous_; }
-    [[nodiscard]] bool previous_has_objects() const noexcept {
-        return previous_ != nullptr && previous_->number != 0;
-    }
-    [[nodiscard]] bool previous_has_room(std::size_t rounds) const noexcept {
-        return previous_ != nullptr && previous_->number < rounds;
+    /// false: there is no room, or the slot is closed.
+    [[nodiscard]] bool push(Object* object) noexcept {
+        const Address top = Atomics::load_relaxed(top_);
+        if (top >= Atomics::load_acquire(limit_)) [[unlikely]]
+            return false;
+        Atomics::touch(place(top));
+        *place(top) = object;
+        Atomics::store_release(top_, top + sizeof(Object*));
+        return true;
     }
 
-    /// previous becomes loaded, and loaded previous.
-    void exchange(std::size_t rounds) noexcept { rotate(previous_, rounds); }
+    // ---- Claiming -------------------------------------------------------------------------------
 
-    /// `magazine` becomes loaded, with room up to `rounds`, and loaded previous. What was previous
-    /// is the caller's.
-    void rotate(Magazine<Object>* magazine, std::size_t rounds) noexcept {
-        previous_ = put_down();
-        load(magazine, rounds);
+    /// From now on nobody pops or pushes who was not about to. Returns: false: it is claimed.
+    [[nodiscard]] bool claim(Claim by) noexcept {
+        auto expected = number(Claim::nobodys);
+        if (!Atomics::compare_exchange_acquire(claim_, expected, number(by))) return false;
+        Atomics::store_relaxed(floor_, highest);  // [V1]
+        Atomics::store_relaxed(limit_, lowest);
+        return true;
     }
+    [[nodiscard]] Claim claimed() const noexcept {
+        return static_cast<Claim>(Atomics::load_relaxed(claim_));
+    }
+
+    /// Ends a claim. `rounds`: how many objects the loaded magazine takes.
+    void open(std::size_t rounds) noexcept {
+        const Address limit = loaded_ == nullptr ? lowest : address_of(loaded_->bottom() + rounds);
+        Atomics::store_release(floor_, start_);  // [V2]
+        Atomics::store_release(limit_, limit);
+        Atomics::store_release(claim_, number(Claim::nobodys));
+    }
+
+    /// Before anybody knows of it: it is nobody's, and closed for ever.
+    constexpr void close() noexcept {  // [V1]
+        floor_ = highest;
+        limit_ = lowest;
+    }
+
+    // ---- Requires: claimed, and a barrier on all CPUs since then --------------------------------
+
+    /// The objects that are loaded, but one that a call under way may have or bring.
+    [[nodiscard]] std::span<Object*> objects() const noexcept {
+        Atomics::touch(&start_);
+        const Address top = Atomics::load_acquire(top_);
+        if (top <= start_) return {};
+        for (Address each = start_; each < top; each += sizeof(Object*))
+            Atomics::touch(place(each));
+        return {place(start_), static_cast<std::size_t>(place(top) - place(start_))};
+    }
+    /// What objects() returned is somewhere else now.
+    void forget(std::span<Object*> objects) noexcept { start_ += objects.size_bytes(); }
 
     [[nodiscard]] Magazine<Object>* take_previous() noexcept {
-        Atomics::touch(this);
+        Atomics::touch(&start_);
         Magazine<Object>* const magazine = previous_;
         previous_ = nullptr;
         return magazine;
     }
 
+    // ---- Requires: claimed, and no call is under way --------------------------------------------
+
+    /// The loaded magazine comes to rest [M2].
+    void put_down() noexcept {
+        if (loaded_ == nullptr) return;
+        const std::span<Object*> objects = this->objects();
+        loaded_->number = 0;
+        loaded_->put(objects, Magazine<Object>::capacity);  // they move down, or stay
+        forget(objects);
+    }
+    /// What is at rest becomes loaded.
+    void take_up() noexcept {
+        if (loaded_ == nullptr) return;
+        start_ = address_of(loaded_->bottom());
+        Atomics::store_relaxed(top_, address_of(loaded_->bottom() + loaded_->number));
+    }
+
+    // ---- Requires: and put down -----------------------------------------------------------------
+
+    [[nodiscard]] Magazine<Object>* loaded() const noexcept { return loaded_; }
+    [[nodiscard]] Magazine<Object>* previous() const noexcept { return previous_; }
+
+    /// previous becomes loaded, and loaded previous.
+    void exchange() noexcept { rotate(previous_); }
+    /// `magazine` becomes loaded, and loaded previous. What was previous is the caller's.
+    void rotate(Magazine<Object>* magazine) noexcept {
+        previous_ = loaded_;
+        loaded_ = magazine;
+    }
+
     /// Both magazines, full or empty. The slot has none then.
     void take_all(MagazineStack<Object, Atomics>& to) noexcept {
-        if (Magazine<Object>* const magazine = put_down()) to.push(*magazine);
+        if (loaded_ != nullptr) to.push(*loaded_);
+        loaded_ = nullptr;
         if (Magazine<Object>* const magazine = take_previous()) to.push(*magazine);
     }
 
-    // ---- From outside ---------------------------------------------------------------------------
-
-    /// From now on, and a barrier on all CPUs, nobody enters. Returns: false: another has claimed.
-    [[nodiscard]] bool claim() noexcept { return !Atomics::exchange(claimed_, true); }
-    /// Requires: claimed, and a barrier on all CPUs since then.
-    [[nodiscard]] bool busy() const noexcept { return Atomics::load_acquire(busy_); }
-    void unclaim() noexcept { Atomics::store_release(claimed_, false); }
-
-    /// Claims it for ever, before anybody else knows of it.
-    constexpr void close() noexcept { claimed_ = true; }
-
 private:
-    /// The loaded magazine, at rest; nullptr: there was none.
-    [[nodiscard]] Magazine<Object>* put_down() noexcept {
-        Magazine<Object>* const magazine = loaded_;
-        if (magazine != nullptr) {
-            magazine->number = static_cast<std::size_t>(top_ - magazine->bottom());  // [M2]
-        }
-        load(nullptr, 0);
-        return magazine;
+    // Compared as numbers: the places of a magazine, and what is above and below them all.
+    using Address = std::uintptr_t;
+    static constexpr Address lowest = 0;
+    static constexpr Address highest = ~lowest;
+
+    [[nodiscard]] static unsigned char number(Claim claim) noexcept {
+        return static_cast<unsigned char>(claim);
+    }
+    [[nodiscard]] static Object** place(Address address) noexcept {
+        return pointer_to<Object*>(address);
     }
 
-    void load(Magazine<Object>* magazine, std::size_t rounds) noexcept {
-        Atomics::touch(this);
-        loaded_ = magazine;
-        if (magazine == nullptr) {
-            top_ = limit_ = nothing_ + 1;  // [V1]
-            return;
-        }
-        top_ = magazine->bottom() + magazine->number;
-        limit_ = magazine->bottom() + (magazine->number > rounds ? magazine->number : rounds);
-    }
-
-    bool busy_ = false;
-    bool claimed_ = false;
-    Object** top_ = nothing_ + 1;
-    Object** limit_ = nothing_ + 1;
+    Address top_ = 0;
+    Address floor_ = 0;
+    Address limit_ = 0;
+    unsigned char claim_ = 0;  // a Claim
+    Address start_ = 0;
     Magazine<Object>* loaded_ = nullptr;
     Magazine<Object>* previous_ = nullptr;
-    Object* nothing_[1] = {};
 };
 
 }  // namespace slab_allocator

@@ -2,18 +2,19 @@
 
 // magazine.hpp -- a stack of free objects that travels as one, and a stack of such magazines.
 //
-//      objects   | null | . | . | . |          |      the lowest `number` after the null
-//                       ^bottom      ^top      ^end
+//      objects   | . | . | . |          |      the lowest `number`
+//                ^bottom      ^top      ^end
 //
 // After Bonwick and Adams, "Magazines and Vmem" (2001). Every magazine has the same size, a quarter
 // of a page, and holds as many objects as its owner fills in ("rounds"), so that a change of the
 // rounds leaves no magazine of a wrong size behind.
 //
 // Invariants
-//   [M1] objects[0] is null, and no object below top is: the pop of an empty magazine finds null
+//   [M1] no object below top is null
 //   [M2] at rest, number says where top is; in a CPU's hand, the CPU's slot does
 
 #include <cstddef>
+#include <span>
 
 #include <slab_allocator/magazine/atomics.hpp>
 
@@ -22,17 +23,39 @@ namespace slab_allocator {
 template <typename Object>
 class Magazine {
 public:
-    static constexpr std::size_t capacity = 123;  // four of them and a SlabInfo to 4096 bytes
+    static constexpr std::size_t capacity = 124;  // four of them and a SlabInfo to 4096 bytes
 
-    Magazine() noexcept { objects_[0] = nullptr; }  // [M1] the rest is written when it is filled
+    Magazine() noexcept {}  // objects_ is written when it is filled
 
-    [[nodiscard]] Object** bottom() noexcept { return objects_ + 1; }
+    [[nodiscard]] Object** bottom() noexcept { return objects_; }
+
+    // ---- At rest --------------------------------------------------------------------------------
+
+    [[nodiscard]] std::span<Object*> objects() noexcept { return {objects_, number}; }
+
+    /// As many as there are, or fit. Returns: how many.
+    std::size_t take(std::span<Object*> objects) noexcept {
+        const std::size_t taken = number < objects.size() ? number : objects.size();
+        number -= taken;
+        for (std::size_t index = 0; index < taken; ++index)
+            objects[index] = objects_[number + index];
+        return taken;
+    }
+    /// As many as there is room for, up to `rounds`. Returns: how many.
+    std::size_t put(std::span<Object* const> objects, std::size_t rounds) noexcept {
+        const std::size_t room = rounds < number ? 0 : rounds - number;
+        const std::size_t put = room < objects.size() ? room : objects.size();
+        for (std::size_t index = 0; index < put; ++index)
+            objects_[number + index] = objects[index];
+        number += put;
+        return put;
+    }
 
     Magazine* next = nullptr;
     std::size_t number = 0;  // [M2]
 
 private:
-    Object* objects_[1 + capacity];
+    Object* objects_[capacity];
 };
 
 /// How many objects a magazine takes: few of large ones, so that what a CPU keeps is bounded.

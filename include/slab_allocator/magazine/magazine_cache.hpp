@@ -130,8 +130,10 @@ public:
         requires(!Config.never_destroyed)
     {
         Stack all;
-        for (Slot& slot : slots_)
+        for (Slot& slot : slots_) {
+            slot.put_down();
             slot.take_all(all);
+        }
         depot_.take_all_full(all);
         depot_.take_all_empty(all);
         give_back(all);
@@ -146,10 +148,8 @@ public:
     /// that can be reached had an object (another CPU may have taken it meanwhile). Costs: O(1), a
     /// lock once in a magazine; before nullptr, all that is in magazines goes to the slabs.
     [[nodiscard]] T* alloc() noexcept {
-        auto pin = cpus_.enter();
-        Object* const object = slots_[pin.index].pop();
-        cpus_.leave(pin);
-        if (object == nullptr) [[unlikely]]
+        Object* object = nullptr;
+        if (!cpus_.pop(slots_, object)) [[unlikely]]
             return alloc_slowly();
         if constexpr (checked) {
             if (!token().take_off(object)) [[unlikely]]
@@ -169,10 +169,7 @@ public:
         } else {
             if (object == nullptr) return;
         }
-        auto pin = cpus_.enter();
-        const bool done = slots_[pin.index].push(object);
-        cpus_.leave(pin);
-        if (!done) [[unlikely]]
+        if (!cpus_.push(slots_, object)) [[unlikely]]
             free_slowly(object);
     }
 
@@ -204,8 +201,9 @@ public:
     }
 
     /// Gives all back that is not live: what lies in magazines, of every CPU that the policy can
-    /// reach, the magazines, and all Free slabs. Returns: how many slabs of objects. Costs: a
-    /// barrier on all CPUs, O(objects in magazines + slabs given back).
+    /// reach, the magazines, but for one, empty, that each other CPU may keep, and all Free slabs.
+    /// Returns: how many slabs of objects. Costs: a barrier on all CPUs, O(objects in magazines +
+    /// slabs given back).
     std::size_t shrink_to_fit() noexcept { return shrink(~std::size_t{0}); }
 
     /// The same, but of the retained slabs, only until `most` were given back. Returns: how many.
@@ -283,28 +281,27 @@ public:
     [[nodiscard]] constexpr Cpus& cpus() noexcept { return cpus_; }
 
 private:
-    /// The caller's slot, entered and seized, where it has one that is not claimed.
+    /// The caller's slot, its magazines put down, where it has one that nobody else has claimed.
     class Held {
     public:
         explicit Held(MagazineCache& cache) noexcept
-            : cpus_(cache.cpus_),
-              pin_(cpus_.enter()),
-              slot_(cache.slots_[pin_.index]),
-              seized_(slot_.seize()) {}
+            : cache_(cache), held_(cache.cpus_.hold(cache.slots_)) {
+            if (held_.slot != nullptr) held_.slot->put_down();
+        }
         Held(const Held&) = delete;
         Held& operator=(const Held&) = delete;
         ~Held() {
-            if (seized_) slot_.release();
-            cpus_.leave(pin_);
+            if (held_.slot != nullptr) {
+                held_.slot->take_up();
+                held_.slot->open(cache_.depot_.rounds());
+            }
+            cache_.cpus_.let_go(held_);
         }
-        [[nodiscard]] bool seized() const noexcept { return seized_; }
-        [[nodiscard]] Slot& slot() const noexcept { return slot_; }
+        [[nodiscard]] Slot* slot() const noexcept { return held_.slot; }
 
     private:
-        Cpus& cpus_;
-        typename Cpus::Pin pin_;
-        Slot& slot_;
-        bool seized_;
+        MagazineCache& cache_;
+        decltype(std::declval<Cpus&>().hold(static_cast<Slot*>(nullptr))) held_;
     };
 
     [[nodiscard]] static T* outside(Object* object) noexcept {
@@ -360,22 +357,24 @@ private:
 
     [[nodiscard]] Object* pop_from_magazines(bool& stocked) noexcept {
         const Held held(*this);
-        if (!held.seized()) return nullptr;
-        Slot& slot = held.slot();
+        Slot* const slot = held.slot();
+        if (slot == nullptr) return nullptr;
         stocked = true;
-        if (Object* const object = slot.take()) return object;  // on another CPU by now
-        const std::size_t rounds = depot_.rounds();
-        if (slot.previous_has_objects()) {
-            slot.exchange(rounds);
-        } else if (Magazine<Object>* const full = depot_.trade_empty(slot.previous())) {
-            slot.rotate(full, rounds);
-        } else if (!slot.has_magazine()) {
-            Magazine<Object>* const empty = depot_.take_empty();
-            if (empty != nullptr) slot.rotate(empty, rounds);
-            stocked = empty != nullptr;
-            return nullptr;
+        if (slot->loaded() == nullptr || slot->loaded()->number == 0) {  // still, on this CPU
+            Magazine<Object>* const previous = slot->previous();
+            if (previous != nullptr && previous->number != 0) {
+                slot->exchange();
+            } else if (Magazine<Object>* const full = depot_.trade_empty(previous)) {
+                slot->rotate(full);
+            } else {
+                if (slot->loaded() == nullptr) slot->rotate(depot_.take_empty());
+                stocked = slot->loaded() != nullptr;
+                return nullptr;
+            }
         }
-        return slot.take();
+        Object* object = nullptr;
+        slot->loaded()->take(std::span(&object, 1));
+        return object;
     }
 
     /// Where the slot is stocked, takes some more along for it.
@@ -392,7 +391,7 @@ private:
         return batch[0];
     }
 
-    /// Puts objects into the caller's slot, the last one first; what finds no room goes back.
+    /// Puts objects into the caller's slot; what finds no room goes back.
     void stock(std::span<Object*> objects) noexcept {
         if constexpr (checked) {
             for (Object* const object : objects)
@@ -401,12 +400,11 @@ private:
         std::size_t left = objects.size();
         {
             const Held held(*this);
-            if (held.seized()) {
-                while (left > 0 && held.slot().put(objects[left - 1]))
-                    --left;
+            if (held.slot() != nullptr && held.slot()->loaded() != nullptr) {
+                left -= held.slot()->loaded()->put(objects, depot_.rounds());
             }
         }
-        if (left > 0) give_to_slabs(objects.first(left));
+        if (left > 0) give_to_slabs(objects.last(left));
     }
 
     // ---- Slow paths of free ---------------------------------------------------------------------
@@ -429,22 +427,27 @@ private:
     /// full one that the depot has no room for.
     [[nodiscard]] bool push_to_magazines(Object* object, Magazine<Object>*& surplus) noexcept {
         const Held held(*this);
-        if (!held.seized()) return false;
-        Slot& slot = held.slot();
-        if (slot.put(object)) return true;  // on another CPU by now
+        Slot* const slot = held.slot();
+        if (slot == nullptr) return false;
         const std::size_t rounds = depot_.rounds();
-        if (slot.previous_has_room(rounds)) {
-            slot.exchange(rounds);
-        } else if (Magazine<Object>* const empty = depot_.trade_full(slot.previous())) {
-            slot.rotate(empty, rounds);
-        } else {
-            if (slot.previous() != nullptr && depot_.crowded()) surplus = slot.take_previous();
-            return false;
+        const auto has_room = [&](const Magazine<Object>* magazine) {
+            return magazine != nullptr && magazine->number < rounds;
+        };
+        if (!has_room(slot->loaded())) {  // still, on this CPU
+            Magazine<Object>* const previous = slot->previous();
+            if (has_room(previous)) {
+                slot->exchange();
+            } else if (Magazine<Object>* const empty = depot_.trade_full(previous)) {
+                slot->rotate(empty);
+            } else {
+                if (previous != nullptr && depot_.crowded()) surplus = slot->take_previous();
+                return false;
+            }
         }
-        return slot.put(object);
+        return slot->loaded()->put(std::span(&object, 1), rounds) == 1;
     }
 
-    [[nodiscard]] bool has_slot() noexcept { return Held(*this).seized(); }
+    [[nodiscard]] bool has_slot() noexcept { return Held(*this).slot() != nullptr; }
 
     /// [Z3]
     [[nodiscard]] bool add_magazine() noexcept {
@@ -471,41 +474,55 @@ private:
 
     void empty(Magazine<Object>& magazine) noexcept {
         if (magazine.number == 0) return;
-        give_to_slabs(std::span<Object*>(magazine.bottom(), magazine.number));
+        give_to_slabs(magazine.objects());
         magazine.number = 0;
     }
 
     // ---- All CPUs -------------------------------------------------------------------------------
 
-    /// Everything that lies in a magazine goes to its slab, and the magazines go, too.
+    /// Everything that lies in a magazine goes to its slab, and the magazines go, too, but those
+    /// that other CPUs have loaded where the policy cannot tell whether they are pushing there.
     void collect() noexcept {
         Stack all;
-        take_all_of_slots(all);
+        {
+            const Held held(*this);
+            if (held.slot() != nullptr) held.slot()->take_all(all);
+        }
+        empty_others(all);
         depot_.take_all_full(all);
         depot_.take_all_empty(all);
         give_back(all);
         magazines_.shrink_to_fit();
     }
 
-    void take_all_of_slots(Stack& to) noexcept {
-        {
-            const Held held(*this);
-            if (held.seized()) held.slot().take_all(to);
-        }
+    void empty_others(Stack& to) noexcept {
         bool claimed[slots_number];
         for (std::size_t index = 0; index < slots_number; ++index)
-            claimed[index] = slots_[index].claim();
-        const bool reached = cpus_.synchronise();
+            claimed[index] = claim(slots_[index]);
+        const Reach reach = cpus_.synchronise();
         for (std::size_t index = 0; index < slots_number; ++index) {
             if (!claimed[index]) continue;  // somebody else empties it
             Slot& slot = slots_[index];
-            if (reached) {
-                while (slot.busy())
-                    cpus_.wait();
+            if (reach == Reach::magazines) {
+                slot.put_down();
                 slot.take_all(to);
+            } else if (reach == Reach::objects) {
+                const std::span<Object*> objects = slot.objects();
+                give_to_slabs(objects);
+                slot.forget(objects);
+                if (Magazine<Object>* const previous = slot.take_previous()) to.push(*previous);
             }
-            slot.unclaim();
+            slot.open(depot_.rounds());
         }
+    }
+
+    /// Returns: false: somebody else empties the slot.
+    [[nodiscard]] bool claim(Slot& slot) noexcept {
+        while (!slot.claim(Claim::outsiders)) {
+            if (slot.claimed() == Claim::outsiders) return false;
+            cpus_.wait();
+        }
+        return true;
     }
 
     void give_back(Stack& magazines) noexcept {

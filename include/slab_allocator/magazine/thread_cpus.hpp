@@ -16,8 +16,8 @@
 // numbers of the threads that are not there any more stay taken.
 //
 // Invariants
-//   [T1] a number is taken  <=>  a live thread has it as its index_
-//   [T2] index_ == most_threads before the first join() and from the end of the thread on
+//   [T1] a number is taken  <=>  a live thread has it, as its offset_
+//   [T2] offset_ == none before the first join() and from the end of the thread on
 
 #include <sched.h>
 
@@ -37,33 +37,34 @@ namespace slab_allocator {
 /// All policies with the same `most_threads` share the numbers of the threads. Not for signal
 /// handlers: one that interrupts an alloc or a free must not call the same cache.
 template <std::size_t most_threads = 64>
-class ThreadCpus {
+class ThreadCpus : public PinnedCpus<ThreadCpus<most_threads>> {
 public:
     static constexpr std::size_t slots_number = most_threads;
 
     struct Pin {
-        std::size_t index;
+        std::size_t offset;
     };
 
-    [[nodiscard]] static Pin enter() noexcept { return {index_}; }
+    [[nodiscard]] static Pin enter() noexcept { return {offset_}; }
     static void leave(const Pin&) noexcept {}
 
     /// Costs: nothing where the thread has a slot, else one atomic exchange where one is free.
     static void join() noexcept {
-        if (index_ != most_threads || ended_) return;
+        if (offset_ != none || ended_) return;
         static thread_local const AtEnd at_end;
         static_cast<void>(&at_end);
-        index_ = numbers_.take();
+        offset_ = numbers_.take() * cpu_slot_size;
     }
 
-    [[nodiscard]] static bool synchronise() noexcept {
+    [[nodiscard]] static Reach synchronise() noexcept {
 #if defined(__linux__)
         // Registering again costs little, and after a fork it is needed.
-        return ::syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0 &&
-               ::syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
-#else
-        return false;
+        if (::syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0 &&
+            ::syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0) {
+            return Reach::objects;
+        }
 #endif
+        return Reach::own;
     }
 
     static void wait() noexcept { ::sched_yield(); }
@@ -72,20 +73,22 @@ public:
     [[nodiscard]] static std::size_t threads_number() noexcept { return numbers_.taken_number(); }
 
 private:
+    static constexpr std::size_t none = most_threads * cpu_slot_size;  // the closed slot
+
     struct AtEnd {
         AtEnd() noexcept {}
         AtEnd(const AtEnd&) = delete;
         AtEnd& operator=(const AtEnd&) = delete;
         ~AtEnd() {
-            const std::size_t index = index_;
+            const std::size_t offset = offset_;
             ended_ = true;
-            index_ = most_threads;  // [T2]
-            if (index != most_threads) numbers_.give_back(index);
+            offset_ = none;  // [T2]
+            if (offset != none) numbers_.give_back(offset / cpu_slot_size);
         }
     };
 
     // constinit: reached without asking whether they were initialised.
-    static inline constinit thread_local std::size_t index_ = most_threads;
+    static inline constinit thread_local std::size_t offset_ = none;
     static inline constinit thread_local bool ended_ = false;
     static inline constinit SlotNumbers<most_threads> numbers_;
 };
