@@ -76,6 +76,8 @@ using slab_allocator::KernelCpus;
 using slab_allocator::LockedBackend;
 using slab_allocator::LockedCache;
 using slab_allocator::MagazineCache;
+using slab_allocator::PinnedCpus;
+using slab_allocator::Reach;
 using slab_allocator::ThreadCpus;
 
 // What caches hold, as text.

@@ -80,7 +80,7 @@ bool use_both() {
     if (!use(locked) || !use(magazines)) return false;
     magazines.tick();
     return magazines.depot_statistics().full_magazines_number == 0 &&
-           magazines.cpus().synchronise();
+           magazines.cpus().synchronise() != Reach::own;
 }
 
 constexpr CacheConfig by_mask{.never_destroyed = true};
