@@ -37,7 +37,7 @@ struct HeldSlot {
 /// pop and push stand in each alloc and free. The others are for slow paths.
 template <typename Cpus>
 concept CpuPolicy = requires(Cpus& cpus, CpuSlot<std::byte>* slots, std::byte*& object) {
-    /// How many slots there are. Behind them lies one more, which is closed: of those who have none.
+    /// How many slots there are. Behind them lies one more, closed: that of callers without one.
     { Cpus::slots_number } -> std::convertible_to<std::size_t>;
     /// Of the caller's slot. false: it could not.
     { cpus.pop(slots, object) } -> std::same_as<bool>;
