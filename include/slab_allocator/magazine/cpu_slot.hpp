@@ -20,7 +20,7 @@
 //
 // Invariants
 //   [V1] claimed, or nobody's: floor_ is the highest address and limit_ the lowest
-//   [V2] else floor_ == start_, and [floor_, limit_) lies in loaded_, or is empty where that is null
+//   [V2] else floor_ == start_; [floor_, limit_) lies in loaded_, or is empty where that is null
 //   [V3] start_, loaded_, previous_ are the claimer's. top_ is the CPU's: to a claimer from outside
 //        it may look one lower than it is, when a pop is about to fail
 
