@@ -67,7 +67,7 @@
 #define SLAB_ALLOCATOR_VERSION_MINOR 1
 #define SLAB_ALLOCATOR_VERSION_PATCH 0
 
-// align.hpp -- arithmetic on addresses: the only place that turns a pointer into a number.
+// align.hpp -- arithmetic on addresses: the only place that turns a pointer into a number, or back.
 //
 //      align_down(a, 4096)        a        align_up(a, 4096)
 //      |--------------------------+-----------------|
@@ -99,6 +99,12 @@ template <typename Number>
 
 [[nodiscard]] inline std::uintptr_t address_of(const void* pointer) noexcept {
     return reinterpret_cast<std::uintptr_t>(pointer);
+}
+
+/// What address_of() turned into a number.
+template <typename T>
+[[nodiscard]] T* pointer_to(std::uintptr_t address) noexcept {
+    return reinterpret_cast<T*>(address);
 }
 
 [[nodiscard]] inline bool is_aligned(const void* pointer, std::size_t alignment) noexcept {
@@ -5754,15 +5760,15 @@ struct BuiltinAtomics {
 
 // magazine.hpp -- a stack of free objects that travels as one, and a stack of such magazines.
 //
-//      objects   | null | . | . | . |          |      the lowest `number` after the null
-//                       ^bottom      ^top      ^end
+//      objects   | . | . | . |          |      the lowest `number`
+//                ^bottom      ^top      ^end
 //
 // After Bonwick and Adams, "Magazines and Vmem" (2001). Every magazine has the same size, a quarter
 // of a page, and holds as many objects as its owner fills in ("rounds"), so that a change of the
 // rounds leaves no magazine of a wrong size behind.
 //
 // Invariants
-//   [M1] objects[0] is null, and no object below top is: the pop of an empty magazine finds null
+//   [M1] no object below top is null
 //   [M2] at rest, number says where top is; in a CPU's hand, the CPU's slot does
 
 namespace slab_allocator {
@@ -5770,17 +5776,39 @@ namespace slab_allocator {
 template <typename Object>
 class Magazine {
 public:
-    static constexpr std::size_t capacity = 123;  // four of them and a SlabInfo to 4096 bytes
+    static constexpr std::size_t capacity = 124;  // four of them and a SlabInfo to 4096 bytes
 
-    Magazine() noexcept { objects_[0] = nullptr; }  // [M1] the rest is written when it is filled
+    Magazine() noexcept {}  // objects_ is written when it is filled
 
-    [[nodiscard]] Object** bottom() noexcept { return objects_ + 1; }
+    [[nodiscard]] Object** bottom() noexcept { return objects_; }
+
+    // ---- At rest --------------------------------------------------------------------------------
+
+    [[nodiscard]] std::span<Object*> objects() noexcept { return {objects_, number}; }
+
+    /// As many as there are, or fit. Returns: how many.
+    std::size_t take(std::span<Object*> objects) noexcept {
+        const std::size_t taken = number < objects.size() ? number : objects.size();
+        number -= taken;
+        for (std::size_t index = 0; index < taken; ++index)
+            objects[index] = objects_[number + index];
+        return taken;
+    }
+    /// As many as there is room for, up to `rounds`. Returns: how many.
+    std::size_t put(std::span<Object* const> objects, std::size_t rounds) noexcept {
+        const std::size_t room = rounds < number ? 0 : rounds - number;
+        const std::size_t put = room < objects.size() ? room : objects.size();
+        for (std::size_t index = 0; index < put; ++index)
+            objects_[number + index] = objects[index];
+        number += put;
+        return put;
+    }
 
     Magazine* next = nullptr;
     std::size_t number = 0;  // [M2]
 
 private:
-    Object* objects_[1 + capacity];
+    Object* objects_[capacity];
 };
 
 /// How many objects a magazine takes: few of large ones, so that what a CPU keeps is bounded.
@@ -5844,190 +5872,278 @@ private:
 
 // cpu_slot.hpp -- one CPU's two magazines: the hot path's whole world.
 //
-//      loaded     | null | . | . | . |    |     alloc pops, free pushes
-//                                     ^top ^limit
-//      previous   | null | ...                  empty or full, for the moment when loaded is
-//      nothing    | null |                      loaded before the first magazine and after the last
-//                        ^top ^limit
+//      loaded     | gone | . | . | . |       |      alloc pops, free pushes
+//                        ^start       ^top    ^limit      open: floor == start
+//      previous   | . | . |                   empty or full, for the moment when loaded is
 //
 // Two magazines, so that a CPU at the border of one does not visit the depot in each call: after a
 // visit both a whole magazine of allocs and one of frees are served (Bonwick and Adams 2001).
-// `nothing` is always both empty and full, so that the hot path need not ask whether there is a
-// magazine (as the bootstrap sheaf of Linux).
 //
-// Who may touch a slot: the CPU that entered it, between seize() and release(); or the one who
-// claimed it, between claim() with everybody's barrier and busy() == false, and unclaim().
+//      pop        top = t - 1 ; t > floor?   yes: the object at t - 1 is mine   no: top = t
+//      push       t < limit?                 yes: object to t ; top = t + 1     no: go elsewhere
+//      claimer    claim ; floor = highest, limit = 0 ; barrier on all CPUs ; [start, top) is mine
 //
-//      CPU        busy = 1 ; claimed?  no: touch ; busy = 0           yes: busy = 0 ; go elsewhere
-//      claimer    claimed = 1 ; barrier on all CPUs ; wait for busy == 0 ; touch ; claimed = 0
-//
-// That is Dekker's exclusion with the barrier on one side only: the CPU pays two plain stores and a
-// load of its own line, no atomic read-modify-write and no fence.
+// A pop that saw the old floor stored its top before the barrier, so the claimer sees it; one that
+// stores its top later sees the new floor. That is how the owner of a stack and its thieves agree
+// in Cilk-5 (Frigo, Leiserson and Randall 1998), with the fence on the thief's side only: a CPU
+// pays for no atomic read-modify-write, for no fence, and for no store but those of any stack.
 //
 // Invariants
-//   [V1] top_ and limit_ point into loaded_, or into nothing_ where that is null
-//   [V2] nobody touches what lies below busy_ but by the rule above
+//   [V1] claimed, or nobody's: floor_ is the highest address and limit_ the lowest
+//   [V2] else floor_ == start_; [floor_, limit_) lies in loaded_, or is empty where that is null
+//   [V3] start_, loaded_, previous_ are the claimer's. top_ is the CPU's: to a claimer from outside
+//        it may look one lower than it is, when a pop is about to fail
 
 namespace slab_allocator {
 
-/// Alone in its cache lines, and in their neighbours that are prefetched with them.
+/// Who has claimed a slot.
+enum class Claim : unsigned char {
+    nobodys,
+    owners,    ///< its CPU's, for a few instructions and a visit to the depot
+    outsiders  ///< of one who empties it
+};
+
+/// A policy that remembers where a slot is in the array of slots, in bytes, spares the hot path the
+/// multiplication. Alone in its cache lines, and in their neighbours that are prefetched with them.
+constexpr std::size_t cpu_slot_size = 128;
+
 template <typename Object, typename Atomics = BuiltinAtomics>
-class alignas(128) CpuSlot {
+class alignas(cpu_slot_size) CpuSlot {
 public:
+    using Pointer = Object*;
+
     constexpr CpuSlot() noexcept = default;
-    CpuSlot(const CpuSlot&) = delete;  // top_ may point into it
+    CpuSlot(const CpuSlot&) = delete;
     CpuSlot& operator=(const CpuSlot&) = delete;
 
-    // ---- The hot path: by the CPU that entered the slot -----------------------------------------
-
-    /// nullptr: there is none, or the slot is claimed.
-    [[nodiscard]] Object* pop() noexcept {
-        if (!seize()) [[unlikely]]
-            return nullptr;
-        Object* const object = take();
-        release();
-        return object;
+    [[nodiscard]] static CpuSlot& at(CpuSlot* slots, std::size_t offset) noexcept {
+        auto* const first = static_cast<std::byte*>(static_cast<void*>(slots));
+        return *static_cast<CpuSlot*>(static_cast<void*>(first + offset));
     }
 
-    /// false: there is no room, or the slot is claimed.
-    [[nodiscard]] bool push(Object* object) noexcept {
-        if (!seize()) [[unlikely]]
-            return false;
-        const bool done = put(object);
-        release();
-        return done;
-    }
+    // ---- The hot path: by the CPU whose slot it is ----------------------------------------------
 
-    [[nodiscard]] bool seize() noexcept {
-        Atomics::store_relaxed(busy_, true);
+    /// false: there is none, or the slot is closed.
+    [[nodiscard]] bool pop(Object*& object) noexcept {
+        const Address top = Atomics::load_relaxed(top_);
+        Atomics::store_relaxed(top_, top - sizeof(Object*));
         Atomics::compiler_fence();  // the claimer's barrier does the rest
-        if (!Atomics::load_acquire(claimed_)) [[likely]]
-            return true;
-        release();
-        return false;
-    }
-    void release() noexcept { Atomics::store_release(busy_, false); }
-
-    // ---- Requires: seized, or claimed -----------------------------------------------------------
-
-    [[nodiscard]] Object* take() noexcept {
-        Atomics::touch(this);
-        Object* const object = top_[-1];
-        if (object != nullptr) [[likely]]  // [M1]
-            --top_;
-        return object;
-    }
-    [[nodiscard]] bool put(Object* object) noexcept {
-        Atomics::touch(this);
-        if (top_ == limit_) [[unlikely]]
+        if (top <= Atomics::load_acquire(floor_)) [[unlikely]] {
+            Atomics::store_relaxed(top_, top);
             return false;
-        *top_++ = object;
+        }
+        Atomics::touch(place(top) - 1);
+        object = place(top)[-1];
         return true;
     }
 
-    [[nodiscard]] bool has_magazine() const noexcept { return loaded_ != nullptr; }
-    [[nodiscard]] Magazine<Object>* previous() const noexcept { return previous_; }
-    [[nodiscard]] bool previous_has_objects() const noexcept {
-        return previous_ != nullptr && previous_->number != 0;
-    }
-    [[nodiscard]] bool previous_has_room(std::size_t rounds) const noexcept {
-        return previous_ != nullptr && previous_->number < rounds;
+    /// false: there is no room, or the slot is closed.
+    [[nodiscard]] bool push(Object* object) noexcept {
+        const Address top = Atomics::load_relaxed(top_);
+        if (top >= Atomics::load_acquire(limit_)) [[unlikely]]
+            return false;
+        Atomics::touch(place(top));
+        *place(top) = object;
+        Atomics::store_release(top_, top + sizeof(Object*));
+        return true;
     }
 
-    /// previous becomes loaded, and loaded previous.
-    void exchange(std::size_t rounds) noexcept { rotate(previous_, rounds); }
+    // ---- Claiming -------------------------------------------------------------------------------
 
-    /// `magazine` becomes loaded, with room up to `rounds`, and loaded previous. What was previous
-    /// is the caller's.
-    void rotate(Magazine<Object>* magazine, std::size_t rounds) noexcept {
-        previous_ = put_down();
-        load(magazine, rounds);
+    /// From now on nobody pops or pushes who was not about to. Returns: false: it is claimed.
+    [[nodiscard]] bool claim(Claim by) noexcept {
+        auto expected = number(Claim::nobodys);
+        if (!Atomics::compare_exchange_acquire(claim_, expected, number(by))) return false;
+        Atomics::store_relaxed(floor_, highest);  // [V1]
+        Atomics::store_relaxed(limit_, lowest);
+        return true;
     }
+    [[nodiscard]] Claim claimed() const noexcept {
+        return static_cast<Claim>(Atomics::load_relaxed(claim_));
+    }
+
+    /// Ends a claim. `rounds`: how many objects the loaded magazine takes.
+    void open(std::size_t rounds) noexcept {
+        const Address limit = loaded_ == nullptr ? lowest : address_of(loaded_->bottom() + rounds);
+        Atomics::store_release(floor_, start_);  // [V2]
+        Atomics::store_release(limit_, limit);
+        Atomics::store_release(claim_, number(Claim::nobodys));
+    }
+
+    /// Before anybody knows of it: it is nobody's, and closed for ever.
+    constexpr void close() noexcept {  // [V1]
+        floor_ = highest;
+        limit_ = lowest;
+    }
+
+    // ---- Requires: claimed, and a barrier on all CPUs since then --------------------------------
+
+    /// The objects that are loaded, but one that a call under way may have or bring.
+    [[nodiscard]] std::span<Object*> objects() const noexcept {
+        Atomics::touch(&start_);
+        const Address top = Atomics::load_acquire(top_);
+        if (top <= start_) return {};
+        for (Address each = start_; each < top; each += sizeof(Object*))
+            Atomics::touch(place(each));
+        return {place(start_), static_cast<std::size_t>(place(top) - place(start_))};
+    }
+    /// What objects() returned is somewhere else now.
+    void forget(std::span<Object*> objects) noexcept { start_ += objects.size_bytes(); }
 
     [[nodiscard]] Magazine<Object>* take_previous() noexcept {
-        Atomics::touch(this);
+        Atomics::touch(&start_);
         Magazine<Object>* const magazine = previous_;
         previous_ = nullptr;
         return magazine;
     }
 
+    // ---- Requires: claimed, and no call is under way --------------------------------------------
+
+    /// The loaded magazine comes to rest [M2].
+    void put_down() noexcept {
+        if (loaded_ == nullptr) return;
+        const std::span<Object*> objects = this->objects();
+        loaded_->number = 0;
+        loaded_->put(objects, Magazine<Object>::capacity);  // they move down, or stay
+        forget(objects);
+    }
+    /// What is at rest becomes loaded.
+    void take_up() noexcept {
+        if (loaded_ == nullptr) return;
+        start_ = address_of(loaded_->bottom());
+        Atomics::store_relaxed(top_, address_of(loaded_->bottom() + loaded_->number));
+    }
+
+    // ---- Requires: and put down -----------------------------------------------------------------
+
+    [[nodiscard]] Magazine<Object>* loaded() const noexcept { return loaded_; }
+    [[nodiscard]] Magazine<Object>* previous() const noexcept { return previous_; }
+
+    /// previous becomes loaded, and loaded previous.
+    void exchange() noexcept { rotate(previous_); }
+    /// `magazine` becomes loaded, and loaded previous. What was previous is the caller's.
+    void rotate(Magazine<Object>* magazine) noexcept {
+        previous_ = loaded_;
+        loaded_ = magazine;
+    }
+
     /// Both magazines, full or empty. The slot has none then.
     void take_all(MagazineStack<Object, Atomics>& to) noexcept {
-        if (Magazine<Object>* const magazine = put_down()) to.push(*magazine);
+        if (loaded_ != nullptr) to.push(*loaded_);
+        loaded_ = nullptr;
         if (Magazine<Object>* const magazine = take_previous()) to.push(*magazine);
     }
 
-    // ---- From outside ---------------------------------------------------------------------------
-
-    /// From now on, and a barrier on all CPUs, nobody enters. Returns: false: another has claimed.
-    [[nodiscard]] bool claim() noexcept { return !Atomics::exchange(claimed_, true); }
-    /// Requires: claimed, and a barrier on all CPUs since then.
-    [[nodiscard]] bool busy() const noexcept { return Atomics::load_acquire(busy_); }
-    void unclaim() noexcept { Atomics::store_release(claimed_, false); }
-
-    /// Claims it for ever, before anybody else knows of it.
-    constexpr void close() noexcept { claimed_ = true; }
-
 private:
-    /// The loaded magazine, at rest; nullptr: there was none.
-    [[nodiscard]] Magazine<Object>* put_down() noexcept {
-        Magazine<Object>* const magazine = loaded_;
-        if (magazine != nullptr) {
-            magazine->number = static_cast<std::size_t>(top_ - magazine->bottom());  // [M2]
-        }
-        load(nullptr, 0);
-        return magazine;
+    // Compared as numbers: the places of a magazine, and what is above and below them all.
+    using Address = std::uintptr_t;
+    static constexpr Address lowest = 0;
+    static constexpr Address highest = ~lowest;
+
+    [[nodiscard]] static unsigned char number(Claim claim) noexcept {
+        return static_cast<unsigned char>(claim);
+    }
+    [[nodiscard]] static Object** place(Address address) noexcept {
+        return pointer_to<Object*>(address);
     }
 
-    void load(Magazine<Object>* magazine, std::size_t rounds) noexcept {
-        Atomics::touch(this);
-        loaded_ = magazine;
-        if (magazine == nullptr) {
-            top_ = limit_ = nothing_ + 1;  // [V1]
-            return;
-        }
-        top_ = magazine->bottom() + magazine->number;
-        limit_ = magazine->bottom() + (magazine->number > rounds ? magazine->number : rounds);
-    }
-
-    bool busy_ = false;
-    bool claimed_ = false;
-    Object** top_ = nothing_ + 1;
-    Object** limit_ = nothing_ + 1;
+    Address top_ = 0;
+    Address floor_ = 0;
+    Address limit_ = 0;
+    unsigned char claim_ = 0;  // a Claim
+    Address start_ = 0;
     Magazine<Object>* loaded_ = nullptr;
     Magazine<Object>* previous_ = nullptr;
-    Object* nothing_[1] = {};
 };
 
 }  // namespace slab_allocator
 
 // cpus.hpp -- which slot is mine, and how it stays mine for the length of a pop: the policies.
 //
-//      Pin pin = enter();     pin.index < slots_number: nobody else enters this slot until ...
-//      leave(pin);            ... the caller left it;  == slots_number: the caller has none
+//      pop, push                     alloc and free, while a magazine serves
+//      hold ... let_go               slow paths of the slot's own CPU: it has claimed it
+//      slot.claim, synchronise       from outside, to empty it
 //
-// A policy keeps apart those who *enter* a slot. One who comes from outside, to empty it, is kept
-// apart by the slot itself (cpu_slot.hpp), with the help of synchronise().
+//      PinnedCpus     enter ... leave: nobody else enters this slot in between     | kernels,
+//                     { pop of the slot's own }                                    | threads
+//
+// A policy keeps apart those who work in a slot at the same time, because they run on the same CPU
+// or are the same thread. One who comes from outside is kept apart by the slot (cpu_slot.hpp).
 
 namespace slab_allocator {
 
-/// enter() and leave() stand in each alloc and free. The others are for slow paths, and are called
-/// with no slot entered and no lock held.
+/// What one may have of a slot that one has claimed from outside.
+enum class Reach : unsigned char {
+    own,       ///< nothing: only one's own slot is in reach
+    objects,   ///< what objects() finds, and the previous magazine
+    magazines  ///< the loaded magazine, too: no pop and no push is under way
+};
+
+template <typename Slot, typename Pin>
+struct HeldSlot {
+    Slot* slot;
+    Pin pin;
+};
+
+/// pop and push stand in each alloc and free. The others are for slow paths.
 template <typename Cpus>
-concept CpuPolicy = requires(Cpus& cpus, typename Cpus::Pin& pin) {
-    /// How many slots there are.
+concept CpuPolicy = requires(Cpus& cpus, CpuSlot<std::byte>* slots, std::byte*& object) {
+    /// How many slots there are. Behind them lies one more, closed: that of callers without one.
     { Cpus::slots_number } -> std::convertible_to<std::size_t>;
-    { cpus.enter() } -> std::same_as<typename Cpus::Pin>;
-    { pin.index } -> std::convertible_to<std::size_t>;
-    { cpus.leave(pin) } -> std::same_as<void>;
-    /// A caller without a slot may get one here.
+    /// Of the caller's slot. false: it could not.
+    { cpus.pop(slots, object) } -> std::same_as<bool>;
+    { cpus.push(slots, object) } -> std::same_as<bool>;
+    /// The caller's slot, claimed, and no pop or push of it under way; nullptr: it has none, or it
+    /// is claimed by somebody else. When the claim has ended, let_go.
+    { cpus.hold(slots).slot } -> std::convertible_to<CpuSlot<std::byte>*>;
+    cpus.let_go(cpus.hold(slots));
+    /// A caller without a slot may get one here. Called with no slot held and no lock.
     { cpus.join() } -> std::same_as<void>;
-    /// Returns when every store that this caller made before is seen by every enter() that comes
-    /// after it, and every store of an enter() before it by this caller: a memory barrier on all
-    /// CPUs that are in a slot. false: that cannot be done, other CPUs' slots are out of reach.
-    { cpus.synchronise() } -> std::same_as<bool>;
-    /// Somebody is in the slot that this caller waits for.
+    /// A memory barrier on all CPUs: what this caller stored before is seen by whatever pop or push
+    /// comes after it, and what those before it stored, by this caller. Called with no lock.
+    { cpus.synchronise() } -> std::same_as<Reach>;
+    /// Somebody holds the slot that this caller waits for.
     { cpus.wait() } -> std::same_as<void>;
+};
+
+/// The base class of a policy by whose enter() the caller is alone in a slot until leave(), at
+/// Pin::offset in the array of slots.
+template <typename Derived>
+class PinnedCpus {
+public:
+    template <typename Slot>
+    [[nodiscard]] bool pop(Slot* slots, typename Slot::Pointer& object) noexcept {
+        const auto pin = derived().enter();
+        const bool done = Slot::at(slots, pin.offset).pop(object);
+        derived().leave(pin);
+        return done;
+    }
+
+    template <typename Slot>
+    [[nodiscard]] bool push(Slot* slots, typename Slot::Pointer object) noexcept {
+        const auto pin = derived().enter();
+        const bool done = Slot::at(slots, pin.offset).push(object);
+        derived().leave(pin);
+        return done;
+    }
+
+    template <typename Slot>
+    [[nodiscard]] auto hold(Slot* slots) noexcept {
+        const auto pin = derived().enter();
+        Slot* slot = nullptr;
+        if (pin.offset != Derived::slots_number * cpu_slot_size) {
+            slot = &Slot::at(slots, pin.offset);
+            if (!slot->claim(Claim::owners)) slot = nullptr;
+        }
+        return HeldSlot<Slot, std::remove_const_t<decltype(pin)>>{slot, pin};
+    }
+    template <typename Held>
+    void let_go(const Held& held) noexcept {
+        derived().leave(held.pin);
+    }
+
+private:
+    [[nodiscard]] Derived& derived() noexcept { return static_cast<Derived&>(*this); }
 };
 
 /// What a kernel knows of its CPUs. pin() makes the caller stay on its CPU, alone: preemption off,
@@ -6045,13 +6161,13 @@ concept CpuMachine = requires(Machine& machine) {
 /// The policy for a kernel: one slot per CPU, held by what the machine's pin() does. A CPU whose
 /// index is beyond the slots has none.
 template <CpuMachine Machine, std::size_t cpus_number>
-class KernelCpus {
+class KernelCpus : public PinnedCpus<KernelCpus<Machine, cpus_number>> {
 public:
     static constexpr std::size_t slots_number = cpus_number;
 
     struct Pin {
         decltype(std::declval<Machine&>().pin()) before;
-        std::size_t index;
+        std::size_t offset;
     };
 
     constexpr KernelCpus() noexcept = default;
@@ -6060,11 +6176,13 @@ public:
     [[nodiscard]] Pin enter() noexcept {
         auto before = machine_.pin();
         const std::size_t index = machine_.cpu_index();
-        return {before, index < slots_number ? index : slots_number};
+        return {before, (index < slots_number ? index : slots_number) * cpu_slot_size};
     }
-    void leave(Pin& pin) noexcept { machine_.unpin(pin.before); }
+    void leave(const Pin& pin) noexcept { machine_.unpin(pin.before); }
     void join() noexcept {}
-    [[nodiscard]] bool synchronise() noexcept { return machine_.barrier_on_all_cpus(); }
+    [[nodiscard]] Reach synchronise() noexcept {
+        return machine_.barrier_on_all_cpus() ? Reach::objects : Reach::own;
+    }
     void wait() noexcept { machine_.relax(); }
 
 private:
@@ -6815,8 +6933,10 @@ public:
         requires(!Config.never_destroyed)
     {
         Stack all;
-        for (Slot& slot : slots_)
+        for (Slot& slot : slots_) {
+            slot.put_down();
             slot.take_all(all);
+        }
         depot_.take_all_full(all);
         depot_.take_all_empty(all);
         give_back(all);
@@ -6831,10 +6951,8 @@ public:
     /// that can be reached had an object (another CPU may have taken it meanwhile). Costs: O(1), a
     /// lock once in a magazine; before nullptr, all that is in magazines goes to the slabs.
     [[nodiscard]] T* alloc() noexcept {
-        auto pin = cpus_.enter();
-        Object* const object = slots_[pin.index].pop();
-        cpus_.leave(pin);
-        if (object == nullptr) [[unlikely]]
+        Object* object = nullptr;
+        if (!cpus_.pop(slots_, object)) [[unlikely]]
             return alloc_slowly();
         if constexpr (checked) {
             if (!token().take_off(object)) [[unlikely]]
@@ -6854,10 +6972,7 @@ public:
         } else {
             if (object == nullptr) return;
         }
-        auto pin = cpus_.enter();
-        const bool done = slots_[pin.index].push(object);
-        cpus_.leave(pin);
-        if (!done) [[unlikely]]
+        if (!cpus_.push(slots_, object)) [[unlikely]]
             free_slowly(object);
     }
 
@@ -6889,8 +7004,9 @@ public:
     }
 
     /// Gives all back that is not live: what lies in magazines, of every CPU that the policy can
-    /// reach, the magazines, and all Free slabs. Returns: how many slabs of objects. Costs: a
-    /// barrier on all CPUs, O(objects in magazines + slabs given back).
+    /// reach, the magazines, but for one, empty, that each other CPU may keep, and all Free slabs.
+    /// Returns: how many slabs of objects. Costs: a barrier on all CPUs, O(objects in magazines +
+    /// slabs given back).
     std::size_t shrink_to_fit() noexcept { return shrink(~std::size_t{0}); }
 
     /// The same, but of the retained slabs, only until `most` were given back. Returns: how many.
@@ -6968,28 +7084,27 @@ public:
     [[nodiscard]] constexpr Cpus& cpus() noexcept { return cpus_; }
 
 private:
-    /// The caller's slot, entered and seized, where it has one that is not claimed.
+    /// The caller's slot, its magazines put down, where it has one that nobody else has claimed.
     class Held {
     public:
         explicit Held(MagazineCache& cache) noexcept
-            : cpus_(cache.cpus_),
-              pin_(cpus_.enter()),
-              slot_(cache.slots_[pin_.index]),
-              seized_(slot_.seize()) {}
+            : cache_(cache), held_(cache.cpus_.hold(cache.slots_)) {
+            if (held_.slot != nullptr) held_.slot->put_down();
+        }
         Held(const Held&) = delete;
         Held& operator=(const Held&) = delete;
         ~Held() {
-            if (seized_) slot_.release();
-            cpus_.leave(pin_);
+            if (held_.slot != nullptr) {
+                held_.slot->take_up();
+                held_.slot->open(cache_.depot_.rounds());
+            }
+            cache_.cpus_.let_go(held_);
         }
-        [[nodiscard]] bool seized() const noexcept { return seized_; }
-        [[nodiscard]] Slot& slot() const noexcept { return slot_; }
+        [[nodiscard]] Slot* slot() const noexcept { return held_.slot; }
 
     private:
-        Cpus& cpus_;
-        typename Cpus::Pin pin_;
-        Slot& slot_;
-        bool seized_;
+        MagazineCache& cache_;
+        decltype(std::declval<Cpus&>().hold(static_cast<Slot*>(nullptr))) held_;
     };
 
     [[nodiscard]] static T* outside(Object* object) noexcept {
@@ -7045,22 +7160,24 @@ private:
 
     [[nodiscard]] Object* pop_from_magazines(bool& stocked) noexcept {
         const Held held(*this);
-        if (!held.seized()) return nullptr;
-        Slot& slot = held.slot();
+        Slot* const slot = held.slot();
+        if (slot == nullptr) return nullptr;
         stocked = true;
-        if (Object* const object = slot.take()) return object;  // on another CPU by now
-        const std::size_t rounds = depot_.rounds();
-        if (slot.previous_has_objects()) {
-            slot.exchange(rounds);
-        } else if (Magazine<Object>* const full = depot_.trade_empty(slot.previous())) {
-            slot.rotate(full, rounds);
-        } else if (!slot.has_magazine()) {
-            Magazine<Object>* const empty = depot_.take_empty();
-            if (empty != nullptr) slot.rotate(empty, rounds);
-            stocked = empty != nullptr;
-            return nullptr;
+        if (slot->loaded() == nullptr || slot->loaded()->number == 0) {  // still, on this CPU
+            Magazine<Object>* const previous = slot->previous();
+            if (previous != nullptr && previous->number != 0) {
+                slot->exchange();
+            } else if (Magazine<Object>* const full = depot_.trade_empty(previous)) {
+                slot->rotate(full);
+            } else {
+                if (slot->loaded() == nullptr) slot->rotate(depot_.take_empty());
+                stocked = slot->loaded() != nullptr;
+                return nullptr;
+            }
         }
-        return slot.take();
+        Object* object = nullptr;
+        slot->loaded()->take(std::span(&object, 1));
+        return object;
     }
 
     /// Where the slot is stocked, takes some more along for it.
@@ -7077,7 +7194,7 @@ private:
         return batch[0];
     }
 
-    /// Puts objects into the caller's slot, the last one first; what finds no room goes back.
+    /// Puts objects into the caller's slot; what finds no room goes back.
     void stock(std::span<Object*> objects) noexcept {
         if constexpr (checked) {
             for (Object* const object : objects)
@@ -7086,12 +7203,11 @@ private:
         std::size_t left = objects.size();
         {
             const Held held(*this);
-            if (held.seized()) {
-                while (left > 0 && held.slot().put(objects[left - 1]))
-                    --left;
+            if (held.slot() != nullptr && held.slot()->loaded() != nullptr) {
+                left -= held.slot()->loaded()->put(objects, depot_.rounds());
             }
         }
-        if (left > 0) give_to_slabs(objects.first(left));
+        if (left > 0) give_to_slabs(objects.last(left));
     }
 
     // ---- Slow paths of free ---------------------------------------------------------------------
@@ -7114,22 +7230,27 @@ private:
     /// full one that the depot has no room for.
     [[nodiscard]] bool push_to_magazines(Object* object, Magazine<Object>*& surplus) noexcept {
         const Held held(*this);
-        if (!held.seized()) return false;
-        Slot& slot = held.slot();
-        if (slot.put(object)) return true;  // on another CPU by now
+        Slot* const slot = held.slot();
+        if (slot == nullptr) return false;
         const std::size_t rounds = depot_.rounds();
-        if (slot.previous_has_room(rounds)) {
-            slot.exchange(rounds);
-        } else if (Magazine<Object>* const empty = depot_.trade_full(slot.previous())) {
-            slot.rotate(empty, rounds);
-        } else {
-            if (slot.previous() != nullptr && depot_.crowded()) surplus = slot.take_previous();
-            return false;
+        const auto has_room = [&](const Magazine<Object>* magazine) {
+            return magazine != nullptr && magazine->number < rounds;
+        };
+        if (!has_room(slot->loaded())) {  // still, on this CPU
+            Magazine<Object>* const previous = slot->previous();
+            if (has_room(previous)) {
+                slot->exchange();
+            } else if (Magazine<Object>* const empty = depot_.trade_full(previous)) {
+                slot->rotate(empty);
+            } else {
+                if (previous != nullptr && depot_.crowded()) surplus = slot->take_previous();
+                return false;
+            }
         }
-        return slot.put(object);
+        return slot->loaded()->put(std::span(&object, 1), rounds) == 1;
     }
 
-    [[nodiscard]] bool has_slot() noexcept { return Held(*this).seized(); }
+    [[nodiscard]] bool has_slot() noexcept { return Held(*this).slot() != nullptr; }
 
     /// [Z3]
     [[nodiscard]] bool add_magazine() noexcept {
@@ -7156,41 +7277,55 @@ private:
 
     void empty(Magazine<Object>& magazine) noexcept {
         if (magazine.number == 0) return;
-        give_to_slabs(std::span<Object*>(magazine.bottom(), magazine.number));
+        give_to_slabs(magazine.objects());
         magazine.number = 0;
     }
 
     // ---- All CPUs -------------------------------------------------------------------------------
 
-    /// Everything that lies in a magazine goes to its slab, and the magazines go, too.
+    /// Everything that lies in a magazine goes to its slab, and the magazines go, too, but those
+    /// that other CPUs have loaded where the policy cannot tell whether they are pushing there.
     void collect() noexcept {
         Stack all;
-        take_all_of_slots(all);
+        {
+            const Held held(*this);
+            if (held.slot() != nullptr) held.slot()->take_all(all);
+        }
+        empty_others(all);
         depot_.take_all_full(all);
         depot_.take_all_empty(all);
         give_back(all);
         magazines_.shrink_to_fit();
     }
 
-    void take_all_of_slots(Stack& to) noexcept {
-        {
-            const Held held(*this);
-            if (held.seized()) held.slot().take_all(to);
-        }
+    void empty_others(Stack& to) noexcept {
         bool claimed[slots_number];
         for (std::size_t index = 0; index < slots_number; ++index)
-            claimed[index] = slots_[index].claim();
-        const bool reached = cpus_.synchronise();
+            claimed[index] = claim(slots_[index]);
+        const Reach reach = cpus_.synchronise();
         for (std::size_t index = 0; index < slots_number; ++index) {
             if (!claimed[index]) continue;  // somebody else empties it
             Slot& slot = slots_[index];
-            if (reached) {
-                while (slot.busy())
-                    cpus_.wait();
+            if (reach == Reach::magazines) {
+                slot.put_down();
                 slot.take_all(to);
+            } else if (reach == Reach::objects) {
+                const std::span<Object*> objects = slot.objects();
+                give_to_slabs(objects);
+                slot.forget(objects);
+                if (Magazine<Object>* const previous = slot.take_previous()) to.push(*previous);
             }
-            slot.unclaim();
+            slot.open(depot_.rounds());
         }
+    }
+
+    /// Returns: false: somebody else empties the slot.
+    [[nodiscard]] bool claim(Slot& slot) noexcept {
+        while (!slot.claim(Claim::outsiders)) {
+            if (slot.claimed() == Claim::outsiders) return false;
+            cpus_.wait();
+        }
+        return true;
     }
 
     void give_back(Stack& magazines) noexcept {
@@ -8160,41 +8295,42 @@ public:
 // numbers of the threads that are not there any more stay taken.
 //
 // Invariants
-//   [T1] a number is taken  <=>  a live thread has it as its index_
-//   [T2] index_ == most_threads before the first join() and from the end of the thread on
+//   [T1] a number is taken  <=>  a live thread has it, as its offset_
+//   [T2] offset_ == none before the first join() and from the end of the thread on
 
 namespace slab_allocator {
 
 /// All policies with the same `most_threads` share the numbers of the threads. Not for signal
 /// handlers: one that interrupts an alloc or a free must not call the same cache.
 template <std::size_t most_threads = 64>
-class ThreadCpus {
+class ThreadCpus : public PinnedCpus<ThreadCpus<most_threads>> {
 public:
     static constexpr std::size_t slots_number = most_threads;
 
     struct Pin {
-        std::size_t index;
+        std::size_t offset;
     };
 
-    [[nodiscard]] static Pin enter() noexcept { return {index_}; }
+    [[nodiscard]] static Pin enter() noexcept { return {offset_}; }
     static void leave(const Pin&) noexcept {}
 
     /// Costs: nothing where the thread has a slot, else one atomic exchange where one is free.
     static void join() noexcept {
-        if (index_ != most_threads || ended_) return;
+        if (offset_ != none || ended_) return;
         static thread_local const AtEnd at_end;
         static_cast<void>(&at_end);
-        index_ = numbers_.take();
+        offset_ = numbers_.take() * cpu_slot_size;
     }
 
-    [[nodiscard]] static bool synchronise() noexcept {
+    [[nodiscard]] static Reach synchronise() noexcept {
 #if defined(__linux__)
         // Registering again costs little, and after a fork it is needed.
-        return ::syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0 &&
-               ::syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
-#else
-        return false;
+        if (::syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0 &&
+            ::syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0) {
+            return Reach::objects;
+        }
 #endif
+        return Reach::own;
     }
 
     static void wait() noexcept { ::sched_yield(); }
@@ -8203,20 +8339,22 @@ public:
     [[nodiscard]] static std::size_t threads_number() noexcept { return numbers_.taken_number(); }
 
 private:
+    static constexpr std::size_t none = most_threads * cpu_slot_size;  // the closed slot
+
     struct AtEnd {
         AtEnd() noexcept {}
         AtEnd(const AtEnd&) = delete;
         AtEnd& operator=(const AtEnd&) = delete;
         ~AtEnd() {
-            const std::size_t index = index_;
+            const std::size_t offset = offset_;
             ended_ = true;
-            index_ = most_threads;  // [T2]
-            if (index != most_threads) numbers_.give_back(index);
+            offset_ = none;  // [T2]
+            if (offset != none) numbers_.give_back(offset / cpu_slot_size);
         }
     };
 
     // constinit: reached without asking whether they were initialised.
-    static inline constinit thread_local std::size_t index_ = most_threads;
+    static inline constinit thread_local std::size_t offset_ = none;
     static inline constinit thread_local bool ended_ = false;
     static inline constinit SlotNumbers<most_threads> numbers_;
 };
