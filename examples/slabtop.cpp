@@ -16,6 +16,7 @@
 #include <vector>
 
 #include <slab_allocator/backends/aligned_alloc_backend.hpp>
+#include <slab_allocator/backends/arena_backend.hpp>
 #include <slab_allocator/core/cache.hpp>
 #include <slab_allocator/report/report.hpp>
 
@@ -40,8 +41,9 @@ constexpr CacheConfig pages{.slab_size = 4096, .object_size_type = ObjectSizeTyp
 
 using Backend = AlignedAllocBackend;
 Cache<Connection, Backend> connections;
-Cache<Request, Backend, pages> requests;
 Cache<Buffer, Backend> buffers;
+/// In memory of its own, so that the map below is the same each time it is drawn.
+alignas(1 << 20) Cache<Request, ArenaBackend<1 << 19>, pages> requests;
 
 Connection* connect() {
     Connection* const connection = connections.create(requests.alloc(), buffers.alloc());

@@ -34,8 +34,10 @@ int main() {
     AlignedAllocBackend backend;
     bool as_before = true;
     {
-        PacketCache packets{backend};
+        // [shared]
+        PacketCache packets{backend};  // both: Cache<Packet, BackendRef<AlignedAllocBackend>, ...>
         PacketCache others{backend};
+        // [/shared]
         Packet* const packet = packets.alloc();
         Packet* const kept = packets.alloc();
         Packet* const theirs = others.alloc();

@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
-"""What did the comparison say?  compare.json -> tables in Markdown, a picture, and the goals.
+"""What did the comparison say?  compare.json -> tables in Markdown, pictures, and the goals.
 
-    report.py compare.json [--markdown FILE] [--svg FILE] [--size BYTES]
+    report.py compare.json [--markdown FILE] [--svg FILE] [--small-svg FILE] [--size BYTES]
+    report.py compare.md --small-svg FILE
 
-Prints the goals and whether they are met; writes the rest where asked. Only the standard library.
+Prints the goals and whether they are met; writes the rest where asked. The small picture is the
+README's; the tables are enough to draw it. Only the standard library.
 """
 
 import argparse
 import json
 import math
+import re
 from html import escape
 
 # A metric of the picture, and what it is in words.
@@ -26,6 +29,10 @@ PICTURE = {
     "burst_1m": "the same, 1 to 100 at a time",
     "walk": "walk a million on an aged heap",
 }
+# The small picture, and how its allocators are called in full.
+SMALL_PICTURE = ("pair", "lifo", "churn_10k", "queue", "million", "churn_1m")
+NAMES = {"misuse": "slab_allocator", "none": "without checks", "boost": "Boost.Pool", "pmr": "std::pmr pool",
+         "malloc": "glibc", "mimalloc": "mimalloc", "jemalloc": "jemalloc", "tcmalloc": "tcmalloc"}
 OURS = ("none", "misuse")
 BARE = ("limit", "limit2", "bump")
 PICTURED = BARE + OURS + ("boost", "foonathan", "pmr", "malloc", "mimalloc", "jemalloc",
@@ -57,6 +64,20 @@ class Figures:
         """How many times the nanoseconds of base."""
         one, other = self.get(size, metric, allocator), self.get(size, metric, base)
         return one / other if one and other else None
+
+
+def document_of(tables):
+    """What the Markdown of markdown() was made of, but for what it does not tell."""
+    processor, compiler = tables.splitlines()[0].split("; ")[:2]
+    figures, metrics = [], []
+    for size, table in re.findall(r"^### (\d+) bytes: .*\n\n((?:\|.*\n)+)", tables, re.M):
+        head, _, *rows = [re.split(r" *\| *", row.strip("| ")) for row in table.splitlines()]
+        metrics = head[1:]
+        figures += [{"size": int(size), "metric": metric, "allocator": row[0], "ns": float(ns)}
+                    for row in rows for metric, ns in zip(metrics, row[1:]) if ns != "-"]
+    allocators = list(dict.fromkeys(figure["allocator"] for figure in figures))
+    return {"processor": processor, "compiler": compiler, "figures": figures, "metrics": metrics,
+            "allocators": allocators}
 
 
 def geometric_mean(values):
@@ -172,25 +193,33 @@ def bar_class(allocator):
     return "bare" if allocator in BARE else "rival"
 
 
-def panel(figures, size, metric, x, y):
+def name_of(allocator, pictured):
+    return NAMES[allocator] if pictured is NAMES else allocator
+
+
+def bold(allocator):
+    return ' class="title"' if allocator == "misuse" else ""
+
+
+def panel(figures, size, metric, x, y, pictured=PICTURED, name_width=75):
     """Bars in nanoseconds, the fastest first; what would leave the panel is cut, and has a tip."""
-    values = [(figures.get(size, metric, a), a) for a in PICTURED]
+    values = [(figures.get(size, metric, a), a) for a in pictured]
     values = sorted((ns, a) for ns, a in values if ns is not None)
     if not values:
         return []
-    room = WIDTH - 75 - 45
+    room = WIDTH - name_width - 45
     full = min(values[-1][0], 4 * values[len(values) // 2][0])
     out = [f'<text class="title" x="{x}" y="{y}">{escape(PICTURE[metric])}</text>']
     for i, (ns, allocator) in enumerate(values):
         top = y + 8 + i * LINE
         length = max(1.0, room * min(ns, full) / full)
         tip = 5 if ns > full else 0
-        points = [(x + 75, top), (x + 75 + length, top), (x + 75 + length + tip, top + 5.5),
-                  (x + 75 + length, top + 11), (x + 75, top + 11)]
+        points = [(x + name_width, top), (x + name_width + length, top), (x + name_width + length + tip, top + 5.5),
+                  (x + name_width + length, top + 11), (x + name_width, top + 11)]
         corners = " ".join(f"{px:.1f},{py:.1f}" for px, py in points)
-        out.append(f'<text x="{x + 70}" y="{top + 10}" text-anchor="end">{allocator}</text>'
+        out.append(f'<text x="{x + name_width - 5}" y="{top + 10}" text-anchor="end"{bold(allocator)}>{name_of(allocator, pictured)}</text>'
                    f'<polygon class="{bar_class(allocator)}" points="{corners}"/>'
-                   f'<text class="note" x="{x + 75 + length + tip + 4:.1f}" y="{top + 10}">'
+                   f'<text class="note" x="{x + name_width + length + tip + 4:.1f}" y="{top + 10}">'
                    f'{number(ns)}</text>')
     return out
 
@@ -214,22 +243,48 @@ def svg(figures, size):
     return "\n".join(out + ["</svg>", ""])
 
 
+def small_svg(figures, size):
+    rows = math.ceil(len(SMALL_PICTURE) / COLUMNS)
+    height = LINE * len(NAMES) + 32
+    width, total = COLUMNS * (WIDTH + 10) + 10, rows * height + 58
+    head = f"Nanoseconds an operation, objects of {size} bytes: shorter is better"
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {total}" '
+           f'width="{width}" height="{total}" role="img" aria-label="{escape(head)}">',
+           f"<style>{STYLE}</style>",
+           f'<text class="head" x="10" y="22">{escape(head)}</text>',
+           f'<text class="note" x="10" y="40">Green: this library, as it comes and without its checks. '
+           f'{escape(figures.document["processor"])}; {escape(figures.document["compiler"])}.</text>']
+    for i, metric in enumerate(SMALL_PICTURE):
+        out += panel(figures, size, metric, 10 + i % COLUMNS * (WIDTH + 10),
+                     66 + i // COLUMNS * height, NAMES, 100)
+    return "\n".join(out + ["</svg>", ""])
+
+
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return document_of(file.read()) if path.endswith(".md") else json.load(file)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("json")
     parser.add_argument("--markdown", help="write the tables there")
     parser.add_argument("--svg", help="draw the picture there")
+    parser.add_argument("--small-svg", help="draw the README's picture there")
     parser.add_argument("--size", type=int, default=64, help="object size of the picture")
     arguments = parser.parse_args()
-    with open(arguments.json, encoding="utf-8") as file:
-        figures = Figures(json.load(file))
+    figures = Figures(read(arguments.json))
     if arguments.markdown:
         with open(arguments.markdown, "w", encoding="utf-8") as file:
             file.write(markdown(figures))
     if arguments.svg:
         with open(arguments.svg, "w", encoding="utf-8") as file:
             file.write(svg(figures, arguments.size))
-    print_goals(figures)
+    if arguments.small_svg:
+        with open(arguments.small_svg, "w", encoding="utf-8") as file:
+            file.write(small_svg(figures, arguments.size))
+    if not arguments.json.endswith(".md"):
+        print_goals(figures)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 import textwrap
 import unittest
 
@@ -159,7 +160,7 @@ class Quotations(unittest.TestCase):
     def test_what_is_not_ours_does_not_use_the_library(self, page):
         for block in page.blocks:
             if (block["origin"] or "").startswith("not ours: "):
-                self.assertNotRegex(block["text"], r"slab_allocator::|<slab_allocator/|Cache<")
+                self.assertNotRegex(block["text"], r"slab_allocator::|<slab_allocator/|CacheConfig")
 
     def test_the_twenty_lines_are_a_whole_program(self):
         first = self.readme.blocks[0]
@@ -194,7 +195,7 @@ class Quotations(unittest.TestCase):
 
     @of_each_page
     def test_every_file_that_is_named_exists(self, page):
-        for target in re.findall(r"\]\(([^)#]+)", page.text):
+        for target in re.findall(r"\]\(([^)#]+)", page.prose):
             if "://" not in target:
                 self.assertTrue((page.path.parent / target).exists(), target)
         for name in re.findall(r"`([\w.+-]+(?:/[\w.+-]+)*/?)`", page.prose):
@@ -203,7 +204,7 @@ class Quotations(unittest.TestCase):
 
     @of_each_page
     def test_every_heading_that_is_linked_to_exists(self, page):
-        for file, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.text):
+        for file, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.prose):
             target = Page((page.path.parent / file).resolve()) if file else page
             self.assertIn(anchor, target.anchors(), file)
 
@@ -218,9 +219,9 @@ class Quotations(unittest.TestCase):
 
 
 class Tables(unittest.TestCase):
-    def setUp(self):
-        rows = re.findall(r"^\| *(.*?) *\|$", README.read_text(), re.M)
-        self.rows = [re.split(r" *\| *", row) for row in rows]
+    def rows(self, page):
+        rows = re.findall(r"^\| *(.*?) *\|$", (SOURCE / page).read_text(), re.M)
+        return [re.split(r" *\| *", row) for row in rows]
 
     def core(self, file):
         return (SOURCE / "include/slab_allocator/core" / file).read_text()
@@ -228,13 +229,14 @@ class Tables(unittest.TestCase):
     def test_every_defect_has_its_row(self):
         body = re.search(r"enum class Defect[^{]*\{(.*?)\};", self.core("defect.hpp"), re.S)[1]
         defects = [name for name in re.findall(r"^ *(\w+),", body, re.M) if name != "None"]
-        named = [row[0].strip("`") for row in self.rows if row[0].strip("`") in defects]
+        rows = self.rows("docs/levels.md")
+        named = [row[0].strip("`") for row in rows if row[0].strip("`") in defects]
         self.assertEqual(named, defects)
 
     def test_every_member_of_the_configuration_has_its_row_and_its_default(self):
         body = re.search(r"struct CacheConfig \{(.*?)\n    friend", self.core("config.hpp"), re.S)[1]
         members = re.findall(r"^    [\w:]+ (\w+) = ([\w:]+);", body, re.M)
-        rows = [(row[0].strip("`"), row[-1].strip("`")) for row in self.rows]
+        rows = [(row[0].strip("`"), row[-1].strip("`")) for row in self.rows("docs/configuration.md")]
         self.assertGreater(len(members), 5)
         self.assertEqual([row for row in rows if row[0] in dict(members)], members)
 
@@ -244,8 +246,10 @@ class Tables(unittest.TestCase):
         names = re.findall(r"^concept (\w+) =", functions, re.M)
         self.assertIn("alloc_slab", names)
         for name in names:
-            self.assertTrue(any(row[0].startswith(f"`{name}(") for row in self.rows), name)
-            self.assertTrue(any(f"`{name}`" in row[-1] for row in self.rows), name)
+            rows = self.rows("docs/backend.md")
+            self.assertTrue(any(row[0].startswith(f"`{name}(") for row in rows), name)
+            for page in ("docs/backend.md", "README.md"):
+                self.assertTrue(any(f"`{name}`" in row[-1] for row in self.rows(page)), name)
 
     def test_every_public_member_of_a_cache_is_in_its_table(self):
         public = self.core("cache.hpp").split("public:")[1].split("private:")[0]
@@ -253,7 +257,55 @@ class Tables(unittest.TestCase):
         names -= {"requires", "noexcept"}
         self.assertIn("shrink_to_fit", names)
         for name in names:
-            self.assertTrue(any(f"`{name}(" in row[0] for row in self.rows), name)
+            self.assertTrue(any(f"`{name}(" in row[0] for row in self.rows("docs/cache.md")), name)
+
+
+class Figures(unittest.TestCase):
+    """The numbers of the README are those of files that the benchmarks and tests write."""
+
+    def readme_row(self, name):
+        (row,) = re.findall(rf"^\| {re.escape(name)}[^|]* \| ([\d. |]+) \|$", README.read_text(), re.M)
+        return row.split(" | ")
+
+    def test_the_picture_is_drawn_from_the_tables(self):
+        with tempfile.TemporaryDirectory() as folder:
+            drawn = pathlib.Path(folder) / "small.svg"
+            report = [sys.executable, "-B", SOURCE / "bench/compare/report.py"]
+            tables = SOURCE / "bench/results/compare.md"
+            subprocess.run([*report, tables, "--small-svg", drawn], check=True)
+            self.assertEqual(drawn.read_text(), (SOURCE / "bench/results/compare-small.svg").read_text())
+
+    def test_instructions_are_those_that_the_tests_compare(self):
+        table = (SOURCE / "tests/instructions/g++-12.txt").read_text()
+        for name, counted in {
+            "a bare free list": "limit",
+            "`Checks::none`": "none",
+            "`Checks::misuse`": "misuse",
+        }.items():
+            numbers = re.search(rf"^{counted} +(\d+) +(\d+) +(\d+) ", table, re.M).groups()
+            self.assertEqual(self.readme_row(name), list(numbers))
+
+    def test_ratios_are_those_that_the_comparison_wrote(self):
+        text = (SOURCE / "bench/results/compare.md").read_text()
+        table = text[text.index("### Ratio to limit, geometric mean over 16, 64, 256, 1024 bytes") :]
+        rows = [row.strip("| ").split(" | ") for row in re.findall(r"^\|.*\|$", table, re.M)]
+        columns = "pair lifo bulk_1000 aged_10k churn_10k queue million".split()
+        places = [rows[0].index(column) for column in columns]
+        ratios = {row[0]: [row[place] for place in places] for row in rows[2:]}
+        named = {
+            "**`Checks::none`**": "none",
+            "**`Checks::misuse`**": "misuse",
+            "Boost.Pool": "boost",
+            "foonathan/memory": "foonathan",
+            "`std::pmr` pool": "pmr",
+            "glibc": "malloc",
+            "mimalloc 2": "mimalloc",
+            "jemalloc 5": "jemalloc",
+            "tcmalloc (gperftools)": "tcmalloc",
+        }
+        for name, allocator in named.items():
+            written = [f"{float(ratio):.0f}" if float(ratio) >= 10 else ratio for ratio in ratios[allocator]]
+            self.assertEqual(self.readme_row(name), written)
 
 
 if __name__ == "__main__":
