@@ -1,4 +1,4 @@
-// migrating.cpp -- what one had elsewhere, in the words of this library: docs/migrating.md quotes it.
+// migrating.cpp -- what one had elsewhere, as it is said here: docs/migrating.md quotes it.
 
 #include <cstddef>
 #include <cstdint>
