@@ -5,6 +5,13 @@
 //                                     BASE_DIRS <slab_allocator>/modules
 //                                     FILES <slab_allocator>/modules/slab_allocator.cppm)
 //
+// Without CMake, from the folder of the library:
+//
+//      clang++-19 -std=c++20 -Iinclude --precompile modules/slab_allocator.cppm
+//                 -o slab_allocator.pcm
+//      clang++-19 -std=c++20 -fmodule-file=slab_allocator=slab_allocator.pcm program.cpp
+//                 slab_allocator.pcm -o program
+//
 // What a program names is exported; what the library is made of inside is not. Macros stay behind:
 // the version is in slab_allocator/version.hpp.
 

@@ -253,7 +253,7 @@ def find_static_variables():
             by_address = f"*('{type_}' *) &'{name}'"
             expression = first_that_works([f"'{file}'::{name}", name, by_address])
             if expression is not None:
-                yield name, expression
+                yield name.replace("(anonymous namespace)::", ""), expression
 
 
 static_found = None  # until the program's files are other ones
