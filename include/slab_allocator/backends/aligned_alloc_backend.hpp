@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <cstdlib>
 
+#include <slab_allocator/backends/process_secret.hpp>
 #include <slab_allocator/backends/slab_info_cache.hpp>
 #include <slab_allocator/backends/slab_runs.hpp>
 #include <slab_allocator/core/align.hpp>
@@ -76,6 +77,9 @@ public:
     void delete_slab_info_ptr(std::uintptr_t page_addr) noexcept {
         map_.delete_slab_info_ptr(page_addr);
     }
+
+    /// For the guards of levels hardened and debug.
+    [[nodiscard]] static std::uint64_t secret() noexcept { return process_secret(); }
 
     /// Gives back what is kept for later. Returns: how many bytes of runs.
     std::size_t trim() noexcept {

@@ -19,7 +19,9 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 
+#include <slab_allocator/backends/process_secret.hpp>
 #include <slab_allocator/backends/slab_runs.hpp>
 #include <slab_allocator/core/align.hpp>
 
@@ -113,6 +115,9 @@ public:
     constexpr MmapBackend() noexcept = default;
     constexpr explicit MmapBackend(MmapOptions options) noexcept
         : SlabRuns(MmapPages(options), options.run_size) {}
+
+    /// For the guards of levels hardened and debug.
+    [[nodiscard]] static std::uint64_t secret() noexcept { return process_secret(); }
 };
 
 }  // namespace slab_allocator
