@@ -39,6 +39,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <ctime>
 #include <initializer_list>
 #include <new>
 #include <span>
@@ -47,6 +48,10 @@
 
 #if __STDC_HOSTED__
 #include <cstdio>
+#endif
+
+#if __has_include(<sys/random.h>)
+#include <sys/random.h>
 #endif
 
 #if defined(__linux__)
@@ -8090,6 +8095,36 @@ bool report_slots(AnyCache& cache, const void* pointer, Out&& sink) {
 
 }  // namespace slab_allocator
 
+// process_secret.hpp -- a number that nobody outside of this process can guess: what the guards of
+// levels hardened and debug make their key of. Hosted.
+//
+//      system's random numbers --once--> process_secret() --> backend.secret() --> each cache's key
+//
+// From getentropy (POSIX.1-2024). Where the system has none, or refuses, it is made of an address
+// and of the time, which is better than what an attacker knows, and worse than what one must hope.
+
+namespace slab_allocator {
+
+namespace detail {
+
+[[nodiscard]] inline std::uint64_t ask_for_secret() noexcept {
+    std::uint64_t secret = 0;
+#if __has_include(<sys/random.h>)
+    if (::getentropy(&secret, sizeof secret) == 0) return secret;
+#endif
+    return address_of(&secret) ^ static_cast<std::uint64_t>(std::time(nullptr)) << 20U;
+}
+
+}  // namespace detail
+
+/// Always the same in a process. Costs: the first call asks the system. Any thread may call it.
+[[nodiscard]] inline std::uint64_t process_secret() noexcept {
+    static const std::uint64_t secret = detail::ask_for_secret();
+    return secret;
+}
+
+}  // namespace slab_allocator
+
 // aligned_alloc_backend.hpp -- a whole backend over std::aligned_alloc: serves every configuration
 // but PageFrames. Hosted.
 //
@@ -8151,6 +8186,9 @@ public:
     void delete_slab_info_ptr(std::uintptr_t page_addr) noexcept {
         map_.delete_slab_info_ptr(page_addr);
     }
+
+    /// For the guards of levels hardened and debug.
+    [[nodiscard]] static std::uint64_t secret() noexcept { return process_secret(); }
 
     /// Gives back what is kept for later. Returns: how many bytes of runs.
     std::size_t trim() noexcept {
@@ -8275,6 +8313,9 @@ public:
     constexpr MmapBackend() noexcept = default;
     constexpr explicit MmapBackend(MmapOptions options) noexcept
         : SlabRuns(MmapPages(options), options.run_size) {}
+
+    /// For the guards of levels hardened and debug.
+    [[nodiscard]] static std::uint64_t secret() noexcept { return process_secret(); }
 };
 
 }  // namespace slab_allocator
