@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstddef>
+#include <iomanip>
 #include <mutex>
 #include <sstream>
 #include <string>
@@ -7,6 +8,7 @@
 
 #include <slab_allocator/backends/aligned_alloc_backend.hpp>
 #include <slab_allocator/core/cache.hpp>
+#include <slab_allocator/heap/heap.hpp>
 #include <slab_allocator/magazine/locked_backend.hpp>
 #include <slab_allocator/magazine/locked_cache.hpp>
 #include <slab_allocator/magazine/magazine_cache.hpp>
@@ -230,4 +232,29 @@ TEST_CASE("the caches of several threads are reported, too", "[report]") {
     REQUIRE(report_slots(magazines, more[7], sink));
     locked.free_bulk(some);
     magazines.free_bulk(more);
+}
+
+TEST_CASE("a heap is reported with a line for each class that has slabs", "[report]") {
+    Heap<AlignedAllocBackend> heap;
+    StringSink empty;
+    report(heap, empty);
+    REQUIRE(count(empty.text, '\n') == 1);
+    void* const small_block = heap.alloc(60);
+    void* const large_block = heap.alloc(1000);
+    StringSink sink;
+    report(heap, sink);
+    REQUIRE(count(sink.text, '\n') == 3);
+    const std::size_t objects = heap.class_layout(size_classes::class_of(60)).objects_per_slab;
+    std::ostringstream line;
+    line << "\nheap-64             1 " << std::setw(8) << objects << "      64 ";
+    CAPTURE(sink.text, line.str());
+    REQUIRE(sink.text.find(line.str()) != std::string::npos);
+    REQUIRE(sink.text.find("\nheap-1024") != std::string::npos);
+    StringSink json;
+    report_json(heap, json, "kmalloc");
+    REQUIRE(count(json.text, '{') == 2);
+    REQUIRE(json.text.find("{\"name\": \"kmalloc-64\", \"allocated_objects_number\": 1, ") !=
+            std::string::npos);
+    heap.free(small_block);
+    heap.free(large_block);
 }
