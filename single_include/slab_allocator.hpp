@@ -7863,6 +7863,10 @@ struct CacheSummary {
 /// The line of a Cache, LockedCache or MagazineCache. The name is not copied.
 /// Costs: those of statistics().
 template <typename AnyCache>
+    requires requires(AnyCache& cache) {
+        cache.statistics();
+        cache.objects_per_slab();
+    }
 [[nodiscard]] CacheSummary summary_of(const char* name, AnyCache& cache) noexcept {
     return {.name = name,
             .object_size = cache.object_size(),
@@ -7932,14 +7936,79 @@ constexpr std::size_t digits_number(std::size_t number) noexcept {
     return digits;
 }
 
-constexpr std::size_t width_of(const ReportColumn& column,
-                               std::span<const CacheSummary> caches) noexcept {
-    std::size_t width = length_of(column.title);
-    for (const CacheSummary& cache : caches) {
-        const std::size_t digits = digits_number(column.of(cache));
-        if (digits > width) width = digits;
+/// The lines of caches that are there already.
+struct SummariesOf {
+    std::span<const CacheSummary> caches;
+
+    [[nodiscard]] std::size_t number() const noexcept { return caches.size(); }
+    template <typename F>
+    void tell(std::size_t index, F f) const {
+        f(caches[index]);
     }
-    return width;
+};
+
+/// The lines of a heap's classes, each made when it is written: 64 of them would be much for the
+/// stack of a kernel. Classes without a slab are left out.
+template <typename AnyHeap>
+struct SummariesOfClasses {
+    AnyHeap& heap;
+    const char* name;
+
+    [[nodiscard]] std::size_t number() const noexcept { return AnyHeap::classes_number; }
+    template <typename F>
+    void tell(std::size_t index, F f) const {
+        const CacheStatistics statistics = heap.class_statistics(index);
+        if (statistics.slabs_number() == 0) return;
+        constexpr std::size_t most = 40;
+        char text[most] = {};
+        ArraySink sink(std::span<char>(text, most - 1));
+        Writer writer(sink);
+        writer.text(name);
+        writer.character('-');
+        const auto layout = heap.class_layout(index);
+        writer.number(layout.object_size);
+        f(CacheSummary{.name = text,
+                       .object_size = layout.object_size,
+                       .objects_per_slab = layout.objects_per_slab,
+                       .pages_per_slab = layout.pages_per_slab(),
+                       .statistics = statistics});
+    }
+};
+
+template <Sink Out, typename Summaries>
+void write_table(Out& sink, const Summaries& summaries) {
+    constexpr std::size_t columns = sizeof(report_columns) / sizeof(report_columns[0]);
+    std::size_t name_width = length_of("name");
+    std::size_t widths[columns] = {};
+    for (std::size_t column = 0; column < columns; ++column)
+        widths[column] = length_of(report_columns[column].title);
+    for (std::size_t index = 0; index < summaries.number(); ++index) {
+        summaries.tell(index, [&](const CacheSummary& cache) {
+            if (length_of(cache.name) > name_width) name_width = length_of(cache.name);
+            for (std::size_t column = 0; column < columns; ++column) {
+                const std::size_t digits = digits_number(report_columns[column].of(cache));
+                if (digits > widths[column]) widths[column] = digits;
+            }
+        });
+    }
+
+    Writer writer(sink);
+    writer.left("name", name_width);
+    for (std::size_t column = 0; column < columns; ++column) {
+        writer.character(' ');
+        writer.right(report_columns[column].title, widths[column]);
+    }
+    writer.character('\n');
+    for (std::size_t index = 0; index < summaries.number(); ++index) {
+        summaries.tell(index, [&](const CacheSummary& cache) {
+            writer.left(cache.name, name_width);
+            for (std::size_t column = 0; column < columns; ++column) {
+                writer.character(' ');
+                writer.number(report_columns[column].of(cache), widths[column]);
+            }
+            writer.character('\n');
+        });
+    }
 }
 
 template <Sink Out>
@@ -7970,6 +8039,32 @@ void write_json_members(Writer<Out>& writer, std::span<const ReportColumn> colum
     }
 }
 
+template <Sink Out, typename Summaries>
+void write_json(Out& sink, const Summaries& summaries) {
+    Writer writer(sink);
+    writer.character('[');
+    const char* between = "\n  ";
+    for (std::size_t index = 0; index < summaries.number(); ++index) {
+        summaries.tell(index, [&](const CacheSummary& cache) {
+            writer.text(between);
+            writer.text("{\"name\": ");
+            write_json_string(writer, cache.name);
+            write_json_members(writer, report_columns, cache);
+            write_json_members(writer, json_columns, cache);
+            writer.character('}');
+            between = ",\n  ";
+        });
+    }
+    writer.text("\n]\n");
+}
+
+/// Has it classes, as a Heap?
+template <typename T>
+concept HasClasses = requires(T& heap) {
+    heap.class_statistics(std::size_t{});
+    heap.class_layout(std::size_t{});
+};
+
 /// '.' for a slab without objects, '#' for a full one, else its tenths, rounded down, from 0 to 9.
 [[nodiscard]] inline char character_of(const SlabView& slab) noexcept {
     if (slab.free_objects_number() == 0) return '#';
@@ -7998,26 +8093,7 @@ inline constexpr std::size_t characters_a_line = 64;
 /// Writes the table: a line a cache.
 template <Sink Out>
 void report(std::span<const CacheSummary> caches, Out&& sink) {
-    detail::Writer writer(sink);
-    std::size_t name_width = detail::length_of("name");
-    for (const CacheSummary& cache : caches) {
-        const std::size_t length = detail::length_of(cache.name);
-        if (length > name_width) name_width = length;
-    }
-    writer.left("name", name_width);
-    for (const detail::ReportColumn& column : detail::report_columns) {
-        writer.character(' ');
-        writer.right(column.title, detail::width_of(column, caches));
-    }
-    writer.character('\n');
-    for (const CacheSummary& cache : caches) {
-        writer.left(cache.name, name_width);
-        for (const detail::ReportColumn& column : detail::report_columns) {
-            writer.character(' ');
-            writer.number(column.of(cache), detail::width_of(column, caches));
-        }
-        writer.character('\n');
-    }
+    detail::write_table(sink, detail::SummariesOf{caches});
 }
 template <Sink Out>
 void report(std::initializer_list<CacheSummary> caches, Out&& sink) {
@@ -8025,32 +8101,29 @@ void report(std::initializer_list<CacheSummary> caches, Out&& sink) {
 }
 /// The table of one cache.
 template <typename AnyCache, Sink Out>
-    requires requires(AnyCache& cache) { cache.statistics(); }
+    requires requires(AnyCache& cache) { summary_of("", cache); }
 void report(AnyCache& cache, Out&& sink, const char* name = "cache") {
     report({summary_of(name, cache)}, sink);
+}
+/// The table of a Heap: a line for each class that has slabs, "heap-64" for that of 64 bytes.
+template <detail::HasClasses AnyHeap, Sink Out>
+void report(AnyHeap& heap, Out&& sink, const char* name = "heap") {
+    detail::write_table(sink, detail::SummariesOfClasses<AnyHeap>{heap, name});
 }
 
 /// Writes the same and more for tools: an array with an object a cache, whose members are numbers
 /// with the names that the library gives them.
 template <Sink Out>
 void report_json(std::span<const CacheSummary> caches, Out&& sink) {
-    detail::Writer writer(sink);
-    writer.character('[');
-    const char* between = "\n  ";
-    for (const CacheSummary& cache : caches) {
-        writer.text(between);
-        writer.text("{\"name\": ");
-        detail::write_json_string(writer, cache.name);
-        detail::write_json_members(writer, detail::report_columns, cache);
-        detail::write_json_members(writer, detail::json_columns, cache);
-        writer.character('}');
-        between = ",\n  ";
-    }
-    writer.text("\n]\n");
+    detail::write_json(sink, detail::SummariesOf{caches});
 }
 template <Sink Out>
 void report_json(std::initializer_list<CacheSummary> caches, Out&& sink) {
     report_json(std::span<const CacheSummary>(caches.begin(), caches.size()), sink);
+}
+template <detail::HasClasses AnyHeap, Sink Out>
+void report_json(AnyHeap& heap, Out&& sink, const char* name = "heap") {
+    detail::write_json(sink, detail::SummariesOfClasses<AnyHeap>{heap, name});
 }
 
 /// Writes a character a slab, the full ones first: '#' full, '9' .. '0' its tenths, '.' free. The
