@@ -26,7 +26,8 @@ if(DOOR STREQUAL "install")
         share/pkgconfig/slab_allocator.pc
         share/slab_allocator/slab_allocator-config.cmake
         share/slab_allocator/slab_allocator-config-version.cmake
-        share/slab_allocator/slab_allocator-targets.cmake)
+        share/slab_allocator/slab_allocator-targets.cmake
+        share/slab_allocator/gdb/slab_allocator_gdb.py)
     must_not_name(${installed} ${ROOT} ${here})
 
     # What a CMake below 3.23 reads of the package, which passes over sets of header files.

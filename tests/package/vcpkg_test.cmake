@@ -117,7 +117,8 @@ must_hold(
     share/slab-allocator/usage
     share/slab_allocator/slab_allocator-config.cmake
     share/slab_allocator/slab_allocator-config-version.cmake
-    share/slab_allocator/slab_allocator-targets.cmake)
+    share/slab_allocator/slab_allocator-targets.cmake
+    share/slab_allocator/gdb/slab_allocator_gdb.py)
 must_not_name(${CURRENT_PACKAGES_DIR} ${ROOT} ${here})
 file(GLOB_RECURSE folders LIST_DIRECTORIES true ${CURRENT_PACKAGES_DIR}/*)
 foreach(folder IN LISTS folders)
