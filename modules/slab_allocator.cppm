@@ -73,6 +73,8 @@ using slab_allocator::SlabRuns;
 using slab_allocator::Heap;
 using slab_allocator::HeapConfig;
 using slab_allocator::HeapStatistics;
+using slab_allocator::LockedHeap;
+using slab_allocator::MagazineHeap;
 
 // Caches for several threads or CPUs.
 using slab_allocator::BasicLockable;

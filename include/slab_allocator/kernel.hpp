@@ -29,8 +29,12 @@
 #include <slab_allocator/core/slab_view.hpp>
 #include <slab_allocator/heap/class_slabs.hpp>
 #include <slab_allocator/heap/heap.hpp>
+#include <slab_allocator/heap/heap_blocks.hpp>
+#include <slab_allocator/heap/heap_front.hpp>
 #include <slab_allocator/heap/heap_pages.hpp>
 #include <slab_allocator/heap/heap_statistics.hpp>
+#include <slab_allocator/heap/locked_heap.hpp>
+#include <slab_allocator/heap/magazine_heap.hpp>
 #include <slab_allocator/heap/page_runs.hpp>
 #include <slab_allocator/heap/size_classes.hpp>
 #include <slab_allocator/magazine/atomics.hpp>

@@ -98,7 +98,7 @@ TEST_CASE("a heap finds pointers that it never gave", "[heap]") {
     scene.refuses_free("another page of a run", Defect::InteriorPointer, after(run, 8'192));
     scene.refuses_free("where no run is", Defect::ForeignPointer, scene.memory.no_mans_land());
     scene.refuses_free("a variable", Defect::ForeignPointer, foreign);
-    scene.refuses_free("nowhere", Defect::ForeignPointer, after(nullptr, 16));
+    scene.refuses_free("the heap itself", Defect::ForeignPointer, &*scene.heap);
     // A word of 64 slots is taken in hand at once; slots beyond it were never out of their slab.
     scene.refuses_free("never allocated", Defect::NeverAllocated,
                        after(scene.blocks[0], std::ptrdiff_t{16} * 100));

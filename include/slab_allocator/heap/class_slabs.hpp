@@ -21,6 +21,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <utility>
 
 #include <slab_allocator/core/align.hpp>
@@ -82,6 +83,38 @@ public:
         if (++slab_info.free_number > slab_info.list_most) [[unlikely]]
             has_more_free(slab_info);
         return true;
+    }
+
+    // ---- For a layer in front, which holds the lock ---------------------------------------------
+
+    /// Fills `objects` from the start. Returns: how many the backend allowed. Afterwards the hand
+    /// is empty, so that what is not free in a map is the caller's.
+    [[nodiscard]] std::size_t alloc_bulk(std::span<void*> objects) noexcept {
+        std::size_t done = 0;
+        while (done < objects.size()) {
+            objects[done] = alloc();
+            if (objects[done] == nullptr) break;
+            ++done;
+        }
+        empty_hand();
+        return done;
+    }
+
+    /// The hand's bits go back to their map; the slab stays in hand.
+    void empty_hand() noexcept {
+        if (hand_ == 0) return;
+        SlabInfo& slab_info = *hand_slab_;
+        slab_info.map.give_back(hand_word_, hand_);
+        slab_info.free_number =
+            static_cast<std::uint16_t>(slab_info.free_number + bits_number(hand_));
+        hand_ = 0;
+    }
+
+    /// is_live, where nothing lies in the hand. Reads nothing but what stays as it is while the
+    /// object lives, so of a live one it may be asked without the lock.
+    [[nodiscard]] bool is_out(const void* object, const SlabInfo& slab_info) const noexcept {
+        const std::size_t slot = slot_of(object, slab_info);
+        return slot < layout_.slots_per_slab && !slab_info.map.is_free_unlocked(slot);
     }
 
     // ---- Slabs ----------------------------------------------------------------------------------
@@ -243,10 +276,7 @@ private:
     void put_down_hand() noexcept {
         SlabInfo* const slab_info = hand_slab_;
         if (slab_info == nullptr) return;
-        if (hand_ != 0) slab_info->map.give_back(hand_word_, hand_);
-        slab_info->free_number =
-            static_cast<std::uint16_t>(slab_info->free_number + bits_number(hand_));
-        hand_ = 0;
+        empty_hand();
         hand_slab_ = nullptr;
         link(*slab_info, list_for(slab_info->free_number, full_list));
     }

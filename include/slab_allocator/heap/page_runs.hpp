@@ -91,6 +91,7 @@ public:
         return nullptr;
     }
 
+    [[nodiscard]] constexpr Backend& backend() noexcept { return pages_.backend(); }
     [[nodiscard]] std::size_t number() const noexcept { return number_; }
     [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
 

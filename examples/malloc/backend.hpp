@@ -1,0 +1,94 @@
+#pragma once
+
+// backend.hpp -- where the memory of a whole program comes from.
+//
+//      up to 1 MiB   SlabRuns: cut from mappings of 2 MiB, given back when they are empty
+//      above         a mapping of its own, so fresh ones are zero
+//      SlabInfos     a cache of them          map   a tree that is read without a lock
+//
+// All of it is constant-initialised and never destroyed: malloc is called before the first
+// constructor and after the last destructor.
+
+#include <cstddef>
+#include <cstdint>
+
+#include <slab_allocator/backends/mmap_backend.hpp>
+#include <slab_allocator/backends/slab_info_cache.hpp>
+#include <slab_allocator/core/backend_ref.hpp>
+#include <slab_allocator/core/slab_info.hpp>
+#include <slab_allocator/magazine/lock.hpp>
+#include <slab_allocator/maps/radix_map.hpp>
+
+#include "lock.hpp"
+
+namespace malloc_example {
+
+using slab_allocator::BackendRef;
+using slab_allocator::LockGuard;
+using slab_allocator::SlabInfo;
+
+class ProgramMemory {
+public:
+    static constexpr std::size_t largest_shared = std::size_t{1} << 20;
+
+    constexpr ProgramMemory() noexcept = default;
+
+    [[nodiscard]] void* alloc_slab(std::size_t size, std::size_t alignment) noexcept {
+        if (is_mapping(size, alignment)) return mappings_.alloc_slab(size, alignment);
+        const LockGuard<Lock> guard(lock_);
+        return runs_.alloc_slab(size, alignment);
+    }
+    void free_slab(void* slab, std::size_t size, std::size_t alignment) noexcept {
+        if (is_mapping(size, alignment)) return mappings_.free_slab(slab, size, alignment);
+        const LockGuard<Lock> guard(lock_);
+        runs_.free_slab(slab, size, alignment);
+    }
+
+    [[nodiscard]] SlabInfo* alloc_slab_info() noexcept {
+        const LockGuard<Lock> guard(lock_);
+        return infos_.alloc_slab_info();
+    }
+    void free_slab_info(SlabInfo* slab_info) noexcept {
+        const LockGuard<Lock> guard(lock_);
+        infos_.free_slab_info(slab_info);
+    }
+
+    [[nodiscard]] bool save_slab_info_ptr(std::uintptr_t page_addr, SlabInfo* slab_info) noexcept {
+        const LockGuard<Lock> guard(lock_);
+        return map_.save_slab_info_ptr(page_addr, slab_info);
+    }
+    void delete_slab_info_ptr(std::uintptr_t page_addr) noexcept {
+        const LockGuard<Lock> guard(lock_);
+        map_.delete_slab_info_ptr(page_addr);
+    }
+    /// Without the lock: readers of the tree need none.
+    [[nodiscard]] SlabInfo* get_slab_info_ptr(std::uintptr_t page_addr) const noexcept {
+        return map_.get_slab_info_ptr(page_addr);
+    }
+
+    /// Gives back what is kept for later. Returns: how many bytes.
+    std::size_t trim() noexcept {
+        const LockGuard<Lock> guard(lock_);
+        infos_.cache().shrink_to_fit();
+        return runs_.trim();
+    }
+
+    [[nodiscard]] Lock& lock() noexcept { return lock_; }
+
+    /// Is such memory zero when it comes?
+    [[nodiscard]] static constexpr bool is_mapping(std::size_t size,
+                                                   std::size_t alignment) noexcept {
+        return size > largest_shared || alignment > largest_shared;
+    }
+
+private:
+    using Runs = slab_allocator::SlabRuns<slab_allocator::MmapPages>;
+
+    Lock lock_;
+    slab_allocator::MmapPages mappings_;
+    Runs runs_;
+    slab_allocator::SlabInfoCache<BackendRef<Runs>, 4096, true> infos_{BackendRef<Runs>(runs_)};
+    slab_allocator::RadixMap<slab_allocator::MmapPages, 4096, 48, true> map_;
+};
+
+}  // namespace malloc_example

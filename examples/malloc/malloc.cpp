@@ -1,0 +1,250 @@
+// malloc.cpp -- the malloc of a whole program, to be loaded before it:
+//
+//      LD_PRELOAD=libslab_malloc.so program
+//
+// What the standards ask for is done here: errno, overflows, alignments, forks, C++'s operators.
+// The memory is a MagazineHeap's. Every wrong free ends the program, with a line that says why.
+// Nothing here needs to be constructed, and nothing needs libstdc++: what throws is asked of the
+// program, if it is a C++ program.
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include <slab_allocator/core/align.hpp>
+#include <slab_allocator/core/defect.hpp>
+#include <slab_allocator/heap/magazine_heap.hpp>
+
+#include "backend.hpp"
+#include "lock.hpp"
+#include "thread_slots.hpp"
+
+#define EXPORTED extern "C" __attribute__((visibility("default")))
+
+namespace {
+
+using namespace malloc_example;
+using slab_allocator::DefectReport;
+
+constexpr slab_allocator::HeapConfig config{.never_destroyed = true};
+using Heap = slab_allocator::MagazineHeap<BackendRef<ProgramMemory>, ThreadSlots, Lock, config>;
+
+// A union: its destructor runs at the end, and destroys nothing.
+union Memory {
+    constexpr Memory() noexcept : memory() {}
+    ~Memory() {}
+    ProgramMemory memory;
+};
+constinit Memory program;
+constinit Heap heap{BackendRef<ProgramMemory>(program.memory)};
+
+[[nodiscard]] void* or_no_memory(void* block) noexcept {
+    if (block == nullptr) [[unlikely]]
+        errno = ENOMEM;
+    return block;
+}
+
+// ---- A wrong free -------------------------------------------------------------------------------
+
+/// By write alone: the locks of stdio and of the heap may be held.
+void say_and_abort(const DefectReport& report) noexcept {
+    char line[96] = "slab_malloc: ";
+    std::size_t end = std::strlen(line);
+    for (const char* name = slab_allocator::name_of(report.defect); *name != '\0'; ++name)
+        line[end++] = *name;
+    for (const char* text = " of 0x"; *text != '\0'; ++text)
+        line[end++] = *text;
+    for (int shift = 60; shift >= 0; shift -= 4)
+        line[end++] =
+            "0123456789abcdef"[(slab_allocator::address_of(report.pointer) >> shift) & 15];
+    line[end++] = '\n';
+    static_cast<void>(::write(STDERR_FILENO, line, end) == 0);
+    std::abort();
+}
+
+// ---- Forks --------------------------------------------------------------------------------------
+
+// The caller of fork holds every lock, so the child finds everything in order; its only thread
+// keeps its front, those of the others are in whichever moment they were.
+void before_fork() noexcept {
+    heap.for_each_lock([](Lock& lock) { lock.lock(); });
+    program.memory.lock().lock();
+}
+void after_fork() noexcept {
+    program.memory.lock().unlock();
+    heap.for_each_lock([](Lock& lock) { lock.unlock(); });
+}
+void after_fork_in_child() noexcept {
+    after_fork();
+    heap.abandon_other_fronts();
+    ThreadSlots::forget_others();
+}
+
+__attribute__((constructor(101))) void start() noexcept {
+    slab_allocator::set_defect_handler(&say_and_abort);
+    ThreadSlots::make_key();
+    pthread_atfork(&before_fork, &after_fork, &after_fork_in_child);
+}
+
+[[nodiscard]] std::size_t page_size() noexcept {
+    return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+}
+
+}  // namespace
+
+// ---- C ------------------------------------------------------------------------------------------
+
+EXPORTED void* malloc(std::size_t size) noexcept { return or_no_memory(heap.alloc(size)); }
+
+EXPORTED void free(void* block) noexcept { heap.free(block); }
+
+EXPORTED void* calloc(std::size_t number, std::size_t size) noexcept {
+    std::size_t bytes = 0;
+    if (__builtin_mul_overflow(number, size, &bytes)) return or_no_memory(nullptr);
+    void* const block = malloc(bytes);
+    if (block != nullptr && !ProgramMemory::is_mapping(bytes, 1)) std::memset(block, 0, bytes);
+    return block;
+}
+
+/// Where a block would shrink and there is no memory, it stays as it is. realloc(p, 0) frees, as
+/// the platform's does.
+EXPORTED void* realloc(void* block, std::size_t size) noexcept {
+    if (block != nullptr && size == 0) {
+        free(block);
+        return nullptr;
+    }
+    void* const other = heap.realloc(block, size);
+    if (other == nullptr && block != nullptr && size <= heap.usable_size(block)) return block;
+    return or_no_memory(other);
+}
+
+EXPORTED void* reallocarray(void* block, std::size_t number, std::size_t size) noexcept {
+    std::size_t bytes = 0;
+    if (__builtin_mul_overflow(number, size, &bytes)) return or_no_memory(nullptr);
+    return realloc(block, bytes);
+}
+
+EXPORTED void* aligned_alloc(std::size_t alignment, std::size_t size) noexcept {
+    if (!slab_allocator::is_power_of_two(alignment)) {
+        errno = EINVAL;
+        return nullptr;
+    }
+    return or_no_memory(heap.alloc(size, alignment));
+}
+
+EXPORTED void* memalign(std::size_t alignment, std::size_t size) noexcept {
+    return aligned_alloc(alignment, size);
+}
+
+/// Leaves errno alone, and *block where it fails.
+EXPORTED int posix_memalign(void** block, std::size_t alignment, std::size_t size) noexcept {
+    if (!slab_allocator::is_power_of_two(alignment) || alignment % sizeof(void*) != 0)
+        return EINVAL;
+    const int before = errno;
+    void* const memory = heap.alloc(size, alignment);
+    errno = before;
+    if (memory == nullptr) return ENOMEM;
+    *block = memory;
+    return 0;
+}
+
+EXPORTED void* valloc(std::size_t size) noexcept { return aligned_alloc(page_size(), size); }
+
+EXPORTED void* pvalloc(std::size_t size) noexcept {
+    const std::size_t page = page_size();
+    if (size > PTRDIFF_MAX) return or_no_memory(nullptr);
+    return aligned_alloc(page, slab_allocator::align_up(size == 0 ? 1 : size, page));
+}
+
+EXPORTED std::size_t malloc_usable_size(void* block) noexcept { return heap.usable_size(block); }
+
+EXPORTED int malloc_trim(std::size_t) noexcept {
+    const std::size_t slabs = heap.shrink_to_fit();
+    return slabs + program.memory.trim() != 0 ? 1 : 0;
+}
+
+// ---- C++ ----------------------------------------------------------------------------------------
+
+// libstdc++'s, where the program has it; a C program calls no operator new.
+namespace std {
+[[gnu::weak, noreturn]] void __throw_bad_alloc();
+[[gnu::weak]] new_handler get_new_handler() noexcept;
+}  // namespace std
+
+namespace {
+
+[[nodiscard]] constexpr std::size_t number_of(std::align_val_t alignment) noexcept {
+    return static_cast<std::size_t>(alignment);
+}
+
+[[nodiscard]] void* new_block(std::size_t size, std::size_t alignment, bool throws) {
+    for (;;) {
+        void* const block = alignment == 1 ? heap.alloc(size) : heap.alloc(size, alignment);
+        if (block != nullptr) [[likely]]
+            return block;
+        std::new_handler const handler =
+            &std::get_new_handler != nullptr ? std::get_new_handler() : nullptr;
+        if (handler != nullptr) {
+            handler();
+        } else if (!throws) {
+            return nullptr;
+        } else if (&std::__throw_bad_alloc != nullptr) {
+            std::__throw_bad_alloc();
+        } else {
+            std::abort();
+        }
+    }
+}
+
+}  // namespace
+
+#define OPERATOR __attribute__((visibility("default")))
+OPERATOR void* operator new(std::size_t size) { return new_block(size, 1, true); }
+OPERATOR void* operator new[](std::size_t size) { return new_block(size, 1, true); }
+OPERATOR void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+    return new_block(size, 1, false);
+}
+OPERATOR void* operator new[](std::size_t size, const std::nothrow_t&) noexcept {
+    return new_block(size, 1, false);
+}
+OPERATOR void* operator new(std::size_t size, std::align_val_t alignment) {
+    return new_block(size, number_of(alignment), true);
+}
+OPERATOR void* operator new[](std::size_t size, std::align_val_t alignment) {
+    return new_block(size, number_of(alignment), true);
+}
+OPERATOR void* operator new(std::size_t size, std::align_val_t alignment,
+                            const std::nothrow_t&) noexcept {
+    return new_block(size, number_of(alignment), false);
+}
+OPERATOR void* operator new[](std::size_t size, std::align_val_t alignment,
+                              const std::nothrow_t&) noexcept {
+    return new_block(size, number_of(alignment), false);
+}
+OPERATOR void operator delete(void* block) noexcept { heap.free(block); }
+OPERATOR void operator delete[](void* block) noexcept { heap.free(block); }
+OPERATOR void operator delete(void* block, const std::nothrow_t&) noexcept { heap.free(block); }
+OPERATOR void operator delete[](void* block, const std::nothrow_t&) noexcept { heap.free(block); }
+OPERATOR void operator delete(void* block, std::align_val_t) noexcept { heap.free(block); }
+OPERATOR void operator delete[](void* block, std::align_val_t) noexcept { heap.free(block); }
+OPERATOR void operator delete(void* block, std::align_val_t, const std::nothrow_t&) noexcept {
+    heap.free(block);
+}
+OPERATOR void operator delete[](void* block, std::align_val_t, const std::nothrow_t&) noexcept {
+    heap.free(block);
+}
+OPERATOR void operator delete(void* block, std::size_t size) noexcept { heap.free(block, size); }
+OPERATOR void operator delete[](void* block, std::size_t size) noexcept { heap.free(block, size); }
+OPERATOR void operator delete(void* block, std::size_t size, std::align_val_t alignment) noexcept {
+    heap.free(block, size, number_of(alignment));
+}
+OPERATOR void operator delete[](void* block, std::size_t size,
+                                std::align_val_t alignment) noexcept {
+    heap.free(block, size, number_of(alignment));
+}

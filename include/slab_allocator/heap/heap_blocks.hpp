@@ -1,0 +1,153 @@
+#pragma once
+
+// heap_blocks.hpp -- all that a heap gives memory from, and whose a block is.
+//
+//      SlabInfo --owner--> slabs[0] .. slabs[classes_number - 1], or runs, or somebody else's
+//
+// What Heap and MagazineHeap have in common. They differ in how their slabs call the backend, which
+// is ClassBackend, and in who holds which lock meanwhile.
+//
+// Invariants
+//   [B1] the owner of a SlabInfo is one of `slabs`, or &runs, or the SlabInfo is not of this heap.
+
+#include <cstddef>
+#include <utility>
+
+#include <slab_allocator/core/align.hpp>
+#include <slab_allocator/core/cache_statistics.hpp>
+#include <slab_allocator/core/config.hpp>
+#include <slab_allocator/core/defect.hpp>
+#include <slab_allocator/core/slab_info.hpp>
+#include <slab_allocator/heap/class_slabs.hpp>
+#include <slab_allocator/heap/heap_pages.hpp>
+#include <slab_allocator/heap/heap_statistics.hpp>
+#include <slab_allocator/heap/page_runs.hpp>
+#include <slab_allocator/heap/size_classes.hpp>
+
+namespace slab_allocator {
+
+template <typename ClassBackend, HeapConfig Config>
+class HeapBlocks {
+public:
+    using Pages = HeapPages<ClassBackend, Config.page_size, Config.checks != Checks::none>;
+    using Slabs = ClassSlabs<ClassBackend, Config>;
+    using Runs = PageRuns<ClassBackend, Config>;
+
+    static constexpr std::size_t classes_number = size_classes::class_of(Config.largest_object) + 1;
+
+    /// A block, and whether it is one.
+    struct Found {
+        SlabInfo* slab_info = nullptr;
+        Slabs* slabs = nullptr;  ///< nullptr: a run, or no block of this heap
+        bool live = false;
+    };
+
+    /// Each class, and the runs, have a backend of their own, made of `reference`.
+    template <typename Reference>
+    constexpr HeapBlocks(Reference reference, const void* heap) noexcept
+        : HeapBlocks(reference, heap, std::make_index_sequence<classes_number>{}) {}
+    HeapBlocks(const HeapBlocks&) = delete;  // SlabInfos know its address
+    HeapBlocks& operator=(const HeapBlocks&) = delete;
+
+    // ---- Which one ------------------------------------------------------------------------------
+
+    [[nodiscard]] static bool is_for_class(std::size_t size, std::size_t alignment) noexcept {
+        return size <= Config.largest_object && alignment <= Config.largest_object &&
+               size_classes::aligned_size(size, alignment) <= Config.largest_object;
+    }
+
+    /// nullptr: its owner is none of the classes [B1].
+    [[nodiscard]] Slabs* slabs_of(const SlabInfo& slab_info) noexcept {
+        const std::size_t offset = address_of(slab_info.owner) - address_of(slabs);
+        if (offset >= sizeof(slabs)) [[unlikely]]
+            return nullptr;
+        return static_cast<Slabs*>(
+            static_cast<void*>(static_cast<std::byte*>(static_cast<void*>(slabs)) + offset));
+    }
+
+    /// `slab_info` is what the map answered for the block; nullptr: nothing.
+    [[nodiscard]] Found find(const void* block, SlabInfo* slab_info) noexcept {
+        if (slab_info == nullptr) return {};
+        if (Slabs* const of = slabs_of(*slab_info))
+            return {slab_info, of, of->is_live(block, *slab_info)};
+        return {slab_info, nullptr, slab_info->owner == &runs && runs.is_live(block, *slab_info)};
+    }
+
+    [[nodiscard]] static std::size_t size_of(const Found& found) noexcept {
+        return found.slabs != nullptr ? found.slabs->object_size()
+                                      : Runs::size_of(*found.slab_info);
+    }
+
+    /// Would a request of `size` bytes be as large a block as this one?
+    [[nodiscard]] bool is_as_large(const Found& found, std::size_t size) noexcept {
+        if (size > Config.largest_object)
+            return found.slabs == nullptr && Runs::fits(size, *found.slab_info);
+        return found.slabs == &slabs[size_classes::class_of(size)];
+    }
+
+    /// Is the block, if it is one of this heap, what such a request gives?
+    [[nodiscard]] bool has_size(SlabInfo* slab_info, std::size_t size,
+                                std::size_t alignment) noexcept {
+        if (slab_info == nullptr || !is_power_of_two(alignment)) return false;
+        Slabs* const of = slabs_of(*slab_info);
+        if (is_for_class(size, alignment)) {
+            const std::size_t rounded = size_classes::aligned_size(size, alignment);
+            return of == &slabs[size_classes::class_of(rounded)];
+        }
+        return of == nullptr && slab_info->owner == &runs && Runs::fits(size, *slab_info);
+    }
+
+    // ---- All of them ----------------------------------------------------------------------------
+
+    static void add(HeapStatistics& sum, Slabs& of) noexcept {
+        const CacheStatistics of_class = of.statistics();
+        sum.allocated_objects_number += of_class.allocated_objects_number;
+        sum.allocated_bytes += of_class.allocated_objects_number * of.object_size();
+        sum.slabs_number += of_class.slabs_number();
+        sum.free_slabs_number += of_class.free_slabs_number;
+        sum.bytes_held += of_class.bytes_held;
+    }
+    void add_runs(HeapStatistics& sum) const noexcept {
+        sum.runs_number += runs.number();
+        sum.run_bytes += runs.bytes();
+        sum.allocated_bytes += runs.bytes();
+        sum.bytes_held += runs.bytes() + runs.number() * sizeof(SlabInfo);
+    }
+
+    /// Returns: how many blocks were live.
+    constexpr std::size_t give_back_everything() noexcept {
+        std::size_t live = 0;
+        for (Slabs& of : slabs)
+            live += of.give_back_everything();
+        return live + runs.give_back_everything();
+    }
+
+    /// What is wrong with the free of a block that is not live.
+    [[nodiscard]] DefectReport what_is_wrong(const void* block, SlabInfo* slab_info,
+                                             const void* heap) noexcept {
+        DefectReport result{.defect = Defect::ForeignPointer, .pointer = block, .cache = heap};
+        const Found found = find(block, slab_info);
+        if (found.slabs != nullptr) {
+            found.slabs->say_what_is_wrong(result, *slab_info);
+        } else if (const SlabInfo* const run = runs.run_around(block)) {
+            result.defect = Defect::InteriorPointer;
+            result.slab = run->slab;
+        } else if (slab_info != nullptr && slab_info->owner != nullptr) {
+            result.defect = Defect::OtherCache;
+        }
+        return result;
+    }
+
+    Slabs slabs[classes_number];
+    Runs runs;
+
+private:
+    template <typename Reference, std::size_t... numbers>
+    constexpr HeapBlocks(Reference reference, const void* heap,
+                         std::index_sequence<numbers...>) noexcept
+        : slabs{Slabs(size_classes::layout_of_class(numbers, Config),
+                      Pages(ClassBackend(reference), heap))...},
+          runs(Pages(ClassBackend(reference), heap)) {}
+};
+
+}  // namespace slab_allocator

@@ -1,0 +1,528 @@
+#pragma once
+
+// magazine_heap.hpp -- a heap for many CPUs: what one frees, it allocates again, without a lock.
+//
+//      CPU 0   front: a stack of blocks for each class  <--.
+//      CPU 1   front                                    <--+--> ClassSlabs [0 .. 63] --> backend
+//      CPU 2   front                                    <--'         a Lock each, released for the
+//              no lock, own pages                       runs ------> backend
+//
+// As MagazineCache, with all classes of a CPU in one front (heap_front.hpp), and half a stack at a
+// time between it and the slabs.
+//
+// Who holds what
+//   - alloc and free, while a front serves, execute no atomic read-modify-write, and write the
+//     CPU's own front and the block, no line that CPUs share. free asks the backend's map, without
+//     a lock: it must bear a look-up beside a save of other pages (RadixMap, FlatMap, or a
+//     LockedBackend around them).
+//   - A class's lock is held for half a stack of blocks. No two locks are held at once, and with
+//     one, nothing of the user's is called but the map's look-up and the defect handler.
+//   - The backend is called with no lock held and no front entered, by several threads at once.
+//   - Cpus::enter ... leave encloses a few instructions.
+//
+// Wrong frees, at level misuse, are found as MagazineCache finds them: a second free of a block
+// that lies in a front, by the token in its first 8 bytes, so at the call where they were left
+// alone, else before the block would be handed out twice.
+//
+// Invariants
+//   [M1] a block is in one of four hands: free in its slab's map, in one front (its token on), on
+//        its way between these with one caller of a slow path, or the user's
+//   [M2] ClassSlabs are called by bulks only: what is not free in a map is out of its slab
+
+#include <concepts>
+#include <cstddef>
+#include <new>
+#include <span>
+#include <utility>
+
+#include <slab_allocator/core/align.hpp>
+#include <slab_allocator/core/backend_ref.hpp>
+#include <slab_allocator/core/defect.hpp>
+#include <slab_allocator/core/layout.hpp>
+#include <slab_allocator/core/memory_backend.hpp>
+#include <slab_allocator/core/slab_info.hpp>
+#include <slab_allocator/heap/heap_blocks.hpp>
+#include <slab_allocator/heap/heap_front.hpp>
+#include <slab_allocator/heap/heap_statistics.hpp>
+#include <slab_allocator/heap/size_classes.hpp>
+#include <slab_allocator/magazine/cpus.hpp>
+#include <slab_allocator/magazine/lock.hpp>
+#include <slab_allocator/magazine/token.hpp>
+#include <slab_allocator/magazine/unlocking_backend.hpp>
+
+namespace slab_allocator {
+
+template <typename Backend, CpuPolicy Cpus, BasicLockable Lock, HeapConfig Config = HeapConfig{}>
+    requires(size_classes::check<Config>() && check_memory_backend<Backend, Row::LargeByMap>())
+class MagazineHeap {
+    static constexpr bool checked = Config.checks != Checks::none;
+    using ClassBackend = UnlockingBackend<BackendRef<Backend>, Lock>;
+    using Blocks = HeapBlocks<ClassBackend, Config>;
+    using Slabs = typename Blocks::Slabs;
+    using Found = typename Blocks::Found;
+    static constexpr std::size_t slots_number = Cpus::slots_number;
+
+public:
+    using backend_type = Backend;
+    using cpus_type = Cpus;
+    using lock_type = Lock;
+
+    static constexpr std::size_t classes_number = Blocks::classes_number;
+
+    /// Effects: none outside of the heap.
+    constexpr MagazineHeap() noexcept
+        requires std::default_initializable<Backend> && std::default_initializable<Cpus>
+        : blocks_(BackendRef<Backend>(backend_), this) {}
+    constexpr explicit MagazineHeap(Backend backend, Cpus cpus = Cpus{}) noexcept
+        requires std::move_constructible<Backend>
+        : backend_(std::move(backend)),
+          cpus_(std::move(cpus)),
+          blocks_(BackendRef<Backend>(backend_), this) {}
+
+    MagazineHeap(const MagazineHeap&) = delete;
+    MagazineHeap& operator=(const MagazineHeap&) = delete;
+
+    /// As Heap's. Requires: no other thread is in a call, or will be.
+    constexpr ~MagazineHeap()
+        requires(!Config.never_destroyed)
+    {
+        give_back_everything();
+    }
+    constexpr ~MagazineHeap()
+        requires(Config.never_destroyed)
+    = default;
+
+    // ---- One block: as Heap's -------------------------------------------------------------------
+
+    [[nodiscard]] void* alloc(std::size_t size) noexcept {
+        if (size > Config.largest_object) [[unlikely]]
+            return alloc_run(size, 1);
+        const std::size_t number = size_classes::class_of(size);
+        auto pin = cpus_.enter();
+        Front* const front = front_at(pin.index);
+        void* const block = front == nullptr ? nullptr : front->pop(number);
+        cpus_.leave(pin);
+        if (block == nullptr) [[unlikely]]
+            return alloc_slowly(number);
+        if constexpr (checked) {
+            if (!token().take_off(block)) [[unlikely]]
+                return drop_and_alloc(block, number);
+        }
+        return block;
+    }
+
+    [[nodiscard]] void* alloc(std::size_t size, std::size_t alignment) noexcept {
+        if (!is_power_of_two(alignment)) return nullptr;
+        if (Blocks::is_for_class(size, alignment)) [[likely]]
+            return alloc(size_classes::aligned_size(size, alignment));
+        return alloc_run(size, alignment);
+    }
+
+    void free(void* block) noexcept {
+        SlabInfo* const slab_info = look_up(block);
+        if (slab_info == nullptr) [[unlikely]]
+            return refuse(block);
+        Slabs* const slabs = blocks_.slabs_of(*slab_info);
+        if (slabs == nullptr) [[unlikely]]
+            return free_run(block, *slab_info);
+        if constexpr (checked) {
+            if (!slabs->is_out(block, *slab_info) || token().is_on(block)) [[unlikely]]
+                return refuse(block);
+            token().put_on(block);
+        }
+        const std::size_t number = number_of(*slabs);
+        auto pin = cpus_.enter();
+        Front* const front = front_at(pin.index);
+        const bool done = front != nullptr && front->push(number, block);
+        cpus_.leave(pin);
+        if (!done) [[unlikely]]
+            free_slowly(block, number);
+    }
+
+    void free(void* block, std::size_t size) noexcept { free(block, size, 1); }
+    void free(void* block, std::size_t size, std::size_t alignment) noexcept {
+        if constexpr (checked) {
+            if (block != nullptr && !blocks_.has_size(look_up(block), size, alignment)) [[unlikely]]
+                return refuse_size(block);
+        }
+        free(block);
+    }
+
+    [[nodiscard]] void* realloc(void* block, std::size_t size) noexcept {
+        if (block == nullptr) return alloc(size);
+        const Found found = find(block);
+        if (!found.live) [[unlikely]] {
+            refuse(block);
+            return nullptr;
+        }
+        if (blocks_.is_as_large(found, size)) return block;
+        void* const other = alloc(size);
+        if (other == nullptr) return nullptr;
+        const std::size_t before = Blocks::size_of(found);
+        __builtin_memcpy(other, block, before < size ? before : size);
+        free(block);
+        return other;
+    }
+
+    // ---- To look at -----------------------------------------------------------------------------
+
+    [[nodiscard]] std::size_t usable_size(const void* block) noexcept {
+        const Found found = find(block);
+        return found.live ? Blocks::size_of(found) : 0;
+    }
+
+    /// Is it the start of a live block? At level none, one that lies in a front counts as live.
+    [[nodiscard]] bool owns(const void* block) noexcept { return find(block).live; }
+
+    /// Empties the fronts first, so that the numbers are exact where no other thread is in a call.
+    /// Costs: as shrink_to_fit, and O(slabs).
+    [[nodiscard]] HeapStatistics statistics() noexcept {
+        collect();
+        HeapStatistics result{.failures_number = BuiltinAtomics::load_relaxed(failures_number_)};
+        for (Slabs& slabs : blocks_.slabs) {
+            const LockGuard<Lock> guard(lock_of(slabs));
+            Blocks::add(result, slabs);
+        }
+        const LockGuard<Lock> guard(blocks_.runs.backend().lock());
+        blocks_.add_runs(result);
+        return result;
+    }
+
+    /// As Heap's, of the slabs and the runs, each under its lock.
+    [[nodiscard]] DefectReport validate() noexcept {
+        for (Slabs& slabs : blocks_.slabs) {
+            const LockGuard<Lock> guard(lock_of(slabs));
+            const DefectReport wrong = slabs.validate();
+            if (wrong.defect != Defect::None) return wrong;
+        }
+        const LockGuard<Lock> guard(blocks_.runs.backend().lock());
+        return blocks_.runs.validate();
+    }
+
+    /// Gives all back that is not live: what lies in fronts, of every CPU that the policy can
+    /// reach, and all Free slabs. Returns: how many slabs. Costs: a barrier on all CPUs, O(blocks
+    /// in fronts + classes + slabs given back).
+    std::size_t shrink_to_fit() noexcept {
+        collect();
+        return shrink_slabs();
+    }
+
+    [[nodiscard]] constexpr Backend& backend() noexcept { return backend_; }
+    [[nodiscard]] constexpr Cpus& cpus() noexcept { return cpus_; }
+
+    /// Calls f(lock) for every lock of the heap, in one order: for a fork, which must find all of
+    /// them held by the caller.
+    template <typename F>
+    void for_each_lock(F f) noexcept {
+        for (Slabs& slabs : blocks_.slabs)
+            f(lock_of(slabs));
+        f(blocks_.runs.backend().lock());
+    }
+
+    /// In the child of a fork, in which the caller is alone: what the fronts of the other threads
+    /// held, in whichever moment they were, is nobody's. Requires: every lock is free.
+    void abandon_other_fronts() noexcept {
+        auto pin = cpus_.enter();
+        for (std::size_t index = 0; index < slots_number; ++index) {
+            if (index != pin.index) fronts_[index] = nullptr;
+        }
+        cpus_.leave(pin);
+    }
+
+private:
+    using Front = HeapFront<classes_number>;
+    static constexpr std::size_t front_bytes = align_up(sizeof(Front), Config.page_size);
+    static constexpr std::size_t most_at_once = 32;
+
+    // ---- Fronts ---------------------------------------------------------------------------------
+
+    /// nullptr: the caller has none yet, or no slot.
+    [[nodiscard]] Front* front_at(std::size_t index) noexcept {
+        return BuiltinAtomics::load_acquire(fronts_[index]);
+    }
+
+    /// Gives the caller a front where it has a slot without one.
+    void add_front() noexcept {
+        cpus_.join();
+        auto pin = cpus_.enter();
+        const std::size_t index = pin.index;
+        cpus_.leave(pin);
+        if (index == slots_number || front_at(index) != nullptr) return;
+        void* const memory = backend_.alloc_slab(front_bytes, Config.page_size);
+        if (memory == nullptr) return;
+        Front* const front = ::new (memory) Front;
+        Front* expected = nullptr;
+        if (!__atomic_compare_exchange_n(&fronts_[index], &expected, front, false, __ATOMIC_ACQ_REL,
+                                         __ATOMIC_RELAXED)) {
+            backend_.free_slab(memory, front_bytes, Config.page_size);
+        }
+    }
+
+    /// The caller's front, entered and seized, where it has one that is not claimed.
+    class Held {
+    public:
+        explicit Held(MagazineHeap& heap) noexcept
+            : cpus_(heap.cpus_),
+              pin_(cpus_.enter()),
+              front_(heap.front_at(pin_.index)),
+              seized_(front_ != nullptr && front_->seize()) {}
+        Held(const Held&) = delete;
+        Held& operator=(const Held&) = delete;
+        ~Held() {
+            if (seized_) front_->release();
+            cpus_.leave(pin_);
+        }
+        [[nodiscard]] bool seized() const noexcept { return seized_; }
+        [[nodiscard]] Front& front() const noexcept { return *front_; }
+
+    private:
+        Cpus& cpus_;
+        typename Cpus::Pin pin_;
+        Front* front_;
+        bool seized_;
+    };
+
+    // ---- Slow paths of alloc --------------------------------------------------------------------
+
+    [[nodiscard, gnu::noinline]] void* alloc_slowly(std::size_t number) noexcept {
+        add_front();
+        std::size_t wanted = 1;
+        {
+            const Held held(*this);
+            if (held.seized()) wanted = divide_up(held.front().grow(number), 2);
+        }
+        if (wanted > most_at_once) wanted = most_at_once;
+        void* batch[most_at_once];
+        std::size_t got = take_from_slabs(number, std::span(batch).first(wanted));
+        if (got == 0) {  // the backend refused
+            collect();
+            shrink_slabs();
+            got = take_from_slabs(number, std::span(batch).first(1));
+        }
+        if (got == 0) {
+            BuiltinAtomics::fetch_add_relaxed(failures_number_, std::size_t{1});
+            return nullptr;
+        }
+        if (got > 1) stock(number, std::span(batch + 1, got - 1));
+        if constexpr (checked) Token<>::clear(batch[0]);
+        return batch[0];
+    }
+
+    [[nodiscard, gnu::noinline, gnu::cold]] void* drop_and_alloc(void* block,
+                                                                 std::size_t number) noexcept {
+        drop(block);
+        return alloc_slowly(number);
+    }
+
+    [[nodiscard]] std::size_t take_from_slabs(std::size_t number, std::span<void*> to) noexcept {
+        Slabs& slabs = blocks_.slabs[number];
+        const LockGuard<Lock> guard(lock_of(slabs));
+        return slabs.alloc_bulk(to);
+    }
+
+    /// Puts blocks into the caller's front, the last one first; what finds no room goes back.
+    void stock(std::size_t number, std::span<void*> blocks) noexcept {
+        if constexpr (checked) {
+            for (void* const block : blocks)
+                token().put_on(block);
+        }
+        std::size_t left = blocks.size();
+        {
+            const Held held(*this);
+            if (held.seized()) {
+                while (left > 0 && held.front().put(number, blocks[left - 1]))
+                    --left;
+            }
+        }
+        give_to_slabs(number, blocks.first(left));
+    }
+
+    // ---- Slow paths of free ---------------------------------------------------------------------
+
+    /// The older half of the front's blocks make room.
+    [[gnu::noinline]] void free_slowly(void* block, std::size_t number) noexcept {
+        add_front();
+        void* batch[most_at_once + 1];
+        std::size_t taken = 0;
+        {
+            const Held held(*this);
+            if (held.seized()) {
+                Front& front = held.front();
+                if (front.put(number, block)) return;  // on another CPU by now
+                const std::size_t room = front.grow(number);
+                if (front.put(number, block)) return;
+                const std::size_t half = divide_up(room, 2);
+                taken = front.take_oldest(number, batch, half < most_at_once ? half : most_at_once);
+                if (front.put(number, block)) block = nullptr;
+            }
+        }
+        if (block != nullptr) batch[taken++] = block;
+        give_to_slabs(number, std::span(batch).first(taken));
+    }
+
+    /// Blocks with their tokens go back to their slabs; one without is dropped.
+    void give_to_slabs(std::size_t number, std::span<void* const> blocks) noexcept {
+        if (blocks.empty()) return;
+        Slabs& slabs = blocks_.slabs[number];
+        const LockGuard<Lock> guard(lock_of(slabs));
+        for (void* const block : blocks) {
+            if constexpr (checked) {
+                if (!token().take_off(block)) [[unlikely]] {
+                    drop(block);
+                    continue;
+                }
+            }
+            if (!slabs.free(block, *look_up(block))) [[unlikely]]
+                drop(block);
+        }
+        slabs.empty_hand();  // [M2]
+    }
+
+    // ---- All CPUs -------------------------------------------------------------------------------
+
+    /// Everything that lies in a front goes to its slab.
+    void collect() noexcept {
+        bool claimed[slots_number];
+        for (std::size_t index = 0; index < slots_number; ++index) {
+            Front* const front = front_at(index);
+            claimed[index] = front != nullptr && front->claim();
+        }
+        const bool reached = cpus_.synchronise();
+        for (std::size_t index = 0; index < slots_number; ++index) {
+            if (!claimed[index]) continue;  // none, or somebody else empties it
+            Front& front = *front_at(index);
+            if (reached) {
+                while (front.busy())
+                    cpus_.wait();
+                empty(front);
+            }
+            front.unclaim();
+        }
+        if (!reached) collect_own();
+    }
+
+    /// Where the others are out of reach.
+    void collect_own() noexcept {
+        void* batch[most_at_once];
+        for (std::size_t number = 0; number < classes_number; ++number) {
+            std::size_t taken = 0;
+            do {
+                {
+                    const Held held(*this);
+                    taken =
+                        held.seized() ? held.front().take_oldest(number, batch, most_at_once) : 0;
+                }
+                give_to_slabs(number, std::span(batch).first(taken));
+            } while (taken != 0);
+        }
+    }
+
+    /// Requires: claimed, and nobody is in it.
+    void empty(Front& front) noexcept {
+        void* batch[most_at_once];
+        for (std::size_t number = 0; number < classes_number; ++number) {
+            while (const std::size_t taken = front.take_oldest(number, batch, most_at_once))
+                give_to_slabs(number, std::span(batch).first(taken));
+        }
+    }
+
+    std::size_t shrink_slabs() noexcept {
+        std::size_t given = 0;
+        for (Slabs& slabs : blocks_.slabs) {
+            const LockGuard<Lock> guard(lock_of(slabs));
+            given += slabs.shrink_to_fit();
+        }
+        return given;
+    }
+
+    constexpr void give_back_everything() noexcept {
+        for (Front*& front : fronts_) {
+            if (front == nullptr) continue;
+            empty(*front);
+            backend_.free_slab(front, front_bytes, Config.page_size);
+            front = nullptr;
+        }
+        for (Slabs& slabs : blocks_.slabs)
+            slabs.backend().no_longer_shared();
+        blocks_.runs.backend().no_longer_shared();
+        const std::size_t live = blocks_.give_back_everything();
+        if constexpr (checked) {
+            if (live != 0) report({.defect = Defect::Leak, .cache = this, .objects_number = live});
+        }
+    }
+
+    // ---- Runs -----------------------------------------------------------------------------------
+
+    [[nodiscard, gnu::noinline]] void* alloc_run(std::size_t size, std::size_t alignment) noexcept {
+        void* run = try_run(size, alignment);
+        if (run == nullptr && shrink_to_fit() != 0) run = try_run(size, alignment);
+        if (run == nullptr) BuiltinAtomics::fetch_add_relaxed(failures_number_, std::size_t{1});
+        return run;
+    }
+    [[nodiscard]] void* try_run(std::size_t size, std::size_t alignment) noexcept {
+        const LockGuard<Lock> guard(blocks_.runs.backend().lock());
+        return blocks_.runs.alloc(size, alignment);
+    }
+    [[gnu::noinline]] void free_run(void* block, SlabInfo& slab_info) noexcept {
+        if (slab_info.owner != &blocks_.runs || !blocks_.runs.is_live(block, slab_info))
+            [[unlikely]] {
+            return refuse(block);
+        }
+        const LockGuard<Lock> guard(blocks_.runs.backend().lock());
+        blocks_.runs.free(slab_info);
+    }
+
+    // ---- Looking --------------------------------------------------------------------------------
+
+    [[nodiscard]] Token<> token() const noexcept { return Token<>(this); }
+    [[nodiscard]] static Lock& lock_of(Slabs& slabs) noexcept { return slabs.backend().lock(); }
+    [[nodiscard]] std::size_t number_of(const Slabs& slabs) const noexcept {
+        return static_cast<std::size_t>(&slabs - blocks_.slabs);
+    }
+    [[nodiscard]] SlabInfo* look_up(const void* block) noexcept {
+        return Blocks::Pages::find(backend_, block);
+    }
+    [[nodiscard]] Found find(const void* block) noexcept {
+        SlabInfo* const slab_info = look_up(block);
+        if (slab_info == nullptr) return {};
+        if (Slabs* const slabs = blocks_.slabs_of(*slab_info)) {
+            bool live = slabs->is_out(block, *slab_info);
+            if constexpr (checked) live = live && !token().is_on(block);
+            return {slab_info, slabs, live};
+        }
+        return {slab_info, nullptr,
+                slab_info->owner == &blocks_.runs && blocks_.runs.is_live(block, *slab_info)};
+    }
+
+    // ---- Defects --------------------------------------------------------------------------------
+
+    /// nullptr is no defect.
+    [[gnu::noinline, gnu::cold]] void refuse(void* block) noexcept {
+        if (block == nullptr) return;
+        SlabInfo* const slab_info = look_up(block);
+        Slabs* const slabs = slab_info == nullptr ? nullptr : blocks_.slabs_of(*slab_info);
+        if (slabs != nullptr && slabs->is_out(block, *slab_info)) return drop(block);
+        const LockGuard<Lock> guard(blocks_.runs.backend().lock());
+        report(blocks_.what_is_wrong(block, slab_info, this));
+    }
+    [[gnu::noinline, gnu::cold]] void refuse_size(void* block) noexcept {
+        const Found found = find(block);
+        if (!found.live) return refuse(block);
+        report({.defect = Defect::WrongSize,
+                .pointer = block,
+                .cache = this,
+                .slab = found.slab_info->slab});
+    }
+    /// The block is in a front already, or was.
+    [[gnu::noinline, gnu::cold]] void drop(void* block) noexcept {
+        report({.defect = Defect::DoubleFree, .pointer = block, .cache = this});
+    }
+
+    Backend backend_{};
+    [[no_unique_address]] Cpus cpus_{};
+    std::size_t failures_number_ = 0;
+    Blocks blocks_;
+    Front* fronts_[slots_number + 1] = {};  // the last one: for callers without a slot, none
+};
+
+}  // namespace slab_allocator
