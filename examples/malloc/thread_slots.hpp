@@ -1,6 +1,6 @@
 #pragma once
 
-// thread_slots.hpp -- a slot for each thread, without a byte of malloc: the CpuPolicy of malloc.
+// thread_slots.hpp -- a slot for each thread, without a byte of malloc: the policy of malloc.
 //
 //      join()      the lowest free number, and a pthread key whose destructor gives it back
 //      the end     of a thread: its number, with the front that it has, is the next thread's
@@ -13,6 +13,8 @@
 
 #include <cstddef>
 
+#include <slab_allocator/magazine/cpu_slot.hpp>
+#include <slab_allocator/magazine/cpus.hpp>
 #include <slab_allocator/magazine/slot_numbers.hpp>
 #include <slab_allocator/magazine/thread_cpus.hpp>
 
@@ -23,17 +25,17 @@ public:
     static constexpr std::size_t slots_number = 256;
 
     struct Pin {
-        std::size_t index;
+        std::size_t offset;
     };
 
-    [[nodiscard]] static Pin enter() noexcept { return {index_}; }
+    [[nodiscard]] static Pin enter() noexcept { return {index_ * slab_allocator::cpu_slot_size}; }
     static void leave(const Pin&) noexcept {}
     static void join() noexcept {
         if (index_ != slots_number || ended_) return;
         index_ = numbers_.take();
         if (key_made_) pthread_setspecific(key_, &index_);
     }
-    [[nodiscard]] static bool synchronise() noexcept {
+    [[nodiscard]] static slab_allocator::Reach synchronise() noexcept {
         return slab_allocator::ThreadCpus<>::synchronise();
     }
     static void wait() noexcept { slab_allocator::ThreadCpus<>::wait(); }

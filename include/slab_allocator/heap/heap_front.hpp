@@ -20,13 +20,27 @@
 //   [F1] the entry below a stack is null: the pop of nothing finds null
 //   [F2] top <= limit <= bottom + capacity of the class, in each stack
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 
 #include <slab_allocator/heap/size_classes.hpp>
 #include <slab_allocator/magazine/atomics.hpp>
+#include <slab_allocator/magazine/cpus.hpp>
 
 namespace slab_allocator {
+
+/// A CpuPolicy by whose enter() the caller is alone in a slot until leave(): KernelCpus, ThreadCpus.
+template <typename Cpus>
+concept PinnedCpuPolicy = requires(Cpus& cpus, typename Cpus::Pin& pin) {
+    { Cpus::slots_number } -> std::convertible_to<std::size_t>;
+    { cpus.enter() } -> std::same_as<typename Cpus::Pin>;
+    { pin.offset } -> std::convertible_to<std::size_t>;
+    { cpus.leave(pin) } -> std::same_as<void>;
+    { cpus.join() } -> std::same_as<void>;
+    { cpus.synchronise() } -> std::same_as<Reach>;
+    { cpus.wait() } -> std::same_as<void>;
+};
 
 /// How many blocks of a class one CPU keeps at most.
 [[nodiscard]] constexpr std::size_t front_capacity(std::size_t number) noexcept {

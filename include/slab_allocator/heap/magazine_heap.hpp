@@ -45,6 +45,7 @@
 #include <slab_allocator/heap/heap_front.hpp>
 #include <slab_allocator/heap/heap_statistics.hpp>
 #include <slab_allocator/heap/size_classes.hpp>
+#include <slab_allocator/magazine/cpu_slot.hpp>
 #include <slab_allocator/magazine/cpus.hpp>
 #include <slab_allocator/magazine/lock.hpp>
 #include <slab_allocator/magazine/token.hpp>
@@ -52,7 +53,8 @@
 
 namespace slab_allocator {
 
-template <typename Backend, CpuPolicy Cpus, BasicLockable Lock, HeapConfig Config = HeapConfig{}>
+template <typename Backend, PinnedCpuPolicy Cpus, BasicLockable Lock,
+          HeapConfig Config = HeapConfig{}>
     requires(size_classes::check<Config>() && check_memory_backend<Backend, Row::LargeByMap>())
 class MagazineHeap {
     static constexpr bool checked = Config.checks != Checks::none;
@@ -99,7 +101,7 @@ public:
             return alloc_run(size, 1);
         const std::size_t number = size_classes::class_of(size);
         auto pin = cpus_.enter();
-        Front* const front = front_at(pin.index);
+        Front* const front = front_at(index_of(pin));
         void* const block = front == nullptr ? nullptr : front->pop(number);
         cpus_.leave(pin);
         if (block == nullptr) [[unlikely]]
@@ -132,7 +134,7 @@ public:
         }
         const std::size_t number = number_of(*slabs);
         auto pin = cpus_.enter();
-        Front* const front = front_at(pin.index);
+        Front* const front = front_at(index_of(pin));
         const bool done = front != nullptr && front->push(number, block);
         cpus_.leave(pin);
         if (!done) [[unlikely]]
@@ -224,7 +226,7 @@ public:
     void abandon_other_fronts() noexcept {
         auto pin = cpus_.enter();
         for (std::size_t index = 0; index < slots_number; ++index) {
-            if (index != pin.index) fronts_[index] = nullptr;
+            if (index != index_of(pin)) fronts_[index] = nullptr;
         }
         cpus_.leave(pin);
     }
@@ -236,6 +238,9 @@ private:
 
     // ---- Fronts ---------------------------------------------------------------------------------
 
+    [[nodiscard]] static constexpr std::size_t index_of(const typename Cpus::Pin& pin) noexcept {
+        return pin.offset / cpu_slot_size;
+    }
     /// nullptr: the caller has none yet, or no slot.
     [[nodiscard]] Front* front_at(std::size_t index) noexcept {
         return BuiltinAtomics::load_acquire(fronts_[index]);
@@ -245,7 +250,7 @@ private:
     void add_front() noexcept {
         cpus_.join();
         auto pin = cpus_.enter();
-        const std::size_t index = pin.index;
+        const std::size_t index = index_of(pin);
         cpus_.leave(pin);
         if (index == slots_number || front_at(index) != nullptr) return;
         void* const memory = backend_.alloc_slab(front_bytes, Config.page_size);
@@ -264,7 +269,7 @@ private:
         explicit Held(MagazineHeap& heap) noexcept
             : cpus_(heap.cpus_),
               pin_(cpus_.enter()),
-              front_(heap.front_at(pin_.index)),
+              front_(heap.front_at(index_of(pin_))),
               seized_(front_ != nullptr && front_->seize()) {}
         Held(const Held&) = delete;
         Held& operator=(const Held&) = delete;
@@ -387,7 +392,7 @@ private:
             Front* const front = front_at(index);
             claimed[index] = front != nullptr && front->claim();
         }
-        const bool reached = cpus_.synchronise();
+        const bool reached = cpus_.synchronise() != Reach::own;
         for (std::size_t index = 0; index < slots_number; ++index) {
             if (!claimed[index]) continue;  // none, or somebody else empties it
             Front& front = *front_at(index);
