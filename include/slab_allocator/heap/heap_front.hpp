@@ -30,7 +30,7 @@
 
 namespace slab_allocator {
 
-/// A CpuPolicy by whose enter() the caller is alone in a slot until leave(): KernelCpus, ThreadCpus.
+/// A CpuPolicy by whose enter() the caller is alone in a slot until leave(): KernelCpus is one.
 template <typename Cpus>
 concept PinnedCpuPolicy = requires(Cpus& cpus, typename Cpus::Pin& pin) {
     { Cpus::slots_number } -> std::convertible_to<std::size_t>;
