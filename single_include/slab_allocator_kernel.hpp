@@ -4936,6 +4936,38 @@ public:
         return true;
     }
 
+    // ---- For a layer in front, which holds the lock ---------------------------------------------
+
+    /// Fills `objects` from the start. Returns: how many the backend allowed. Afterwards the hand
+    /// is empty, so that what is not free in a map is the caller's.
+    [[nodiscard]] std::size_t alloc_bulk(std::span<void*> objects) noexcept {
+        std::size_t done = 0;
+        while (done < objects.size()) {
+            objects[done] = alloc();
+            if (objects[done] == nullptr) break;
+            ++done;
+        }
+        empty_hand();
+        return done;
+    }
+
+    /// The hand's bits go back to their map; the slab stays in hand.
+    void empty_hand() noexcept {
+        if (hand_ == 0) return;
+        SlabInfo& slab_info = *hand_slab_;
+        slab_info.map.give_back(hand_word_, hand_);
+        slab_info.free_number =
+            static_cast<std::uint16_t>(slab_info.free_number + bits_number(hand_));
+        hand_ = 0;
+    }
+
+    /// is_live, where nothing lies in the hand. Reads nothing but what stays as it is while the
+    /// object lives, so of a live one it may be asked without the lock.
+    [[nodiscard]] bool is_out(const void* object, const SlabInfo& slab_info) const noexcept {
+        const std::size_t slot = slot_of(object, slab_info);
+        return slot < layout_.slots_per_slab && !slab_info.map.is_free_unlocked(slot);
+    }
+
     // ---- Slabs ----------------------------------------------------------------------------------
 
     /// Gives all Free slabs back. Returns: how many.
@@ -5095,10 +5127,7 @@ private:
     void put_down_hand() noexcept {
         SlabInfo* const slab_info = hand_slab_;
         if (slab_info == nullptr) return;
-        if (hand_ != 0) slab_info->map.give_back(hand_word_, hand_);
-        slab_info->free_number =
-            static_cast<std::uint16_t>(slab_info->free_number + bits_number(hand_));
-        hand_ = 0;
+        empty_hand();
         hand_slab_ = nullptr;
         link(*slab_info, list_for(slab_info->free_number, full_list));
     }
@@ -5319,6 +5348,7 @@ public:
         return nullptr;
     }
 
+    [[nodiscard]] constexpr Backend& backend() noexcept { return pages_.backend(); }
     [[nodiscard]] std::size_t number() const noexcept { return number_; }
     [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
 
@@ -5356,6 +5386,144 @@ private:
 
 }  // namespace slab_allocator
 
+// heap_blocks.hpp -- all that a heap gives memory from, and whose a block is.
+//
+//      SlabInfo --owner--> slabs[0] .. slabs[classes_number - 1], or runs, or somebody else's
+//
+// What Heap and MagazineHeap have in common. They differ in how their slabs call the backend, which
+// is ClassBackend, and in who holds which lock meanwhile.
+//
+// Invariants
+//   [B1] the owner of a SlabInfo is one of `slabs`, or &runs, or the SlabInfo is not of this heap.
+
+namespace slab_allocator {
+
+template <typename ClassBackend, HeapConfig Config>
+class HeapBlocks {
+public:
+    using Pages = HeapPages<ClassBackend, Config.page_size, Config.checks != Checks::none>;
+    using Slabs = ClassSlabs<ClassBackend, Config>;
+    using Runs = PageRuns<ClassBackend, Config>;
+
+    static constexpr std::size_t classes_number = size_classes::class_of(Config.largest_object) + 1;
+
+    /// A block, and whether it is one.
+    struct Found {
+        SlabInfo* slab_info = nullptr;
+        Slabs* slabs = nullptr;  ///< nullptr: a run, or no block of this heap
+        bool live = false;
+    };
+
+    /// Each class, and the runs, have a backend of their own, made of `reference`.
+    template <typename Reference>
+    constexpr HeapBlocks(Reference reference, const void* heap) noexcept
+        : HeapBlocks(reference, heap, std::make_index_sequence<classes_number>{}) {}
+    HeapBlocks(const HeapBlocks&) = delete;  // SlabInfos know its address
+    HeapBlocks& operator=(const HeapBlocks&) = delete;
+
+    // ---- Which one ------------------------------------------------------------------------------
+
+    [[nodiscard]] static bool is_for_class(std::size_t size, std::size_t alignment) noexcept {
+        return size <= Config.largest_object && alignment <= Config.largest_object &&
+               size_classes::aligned_size(size, alignment) <= Config.largest_object;
+    }
+
+    /// nullptr: its owner is none of the classes [B1].
+    [[nodiscard]] Slabs* slabs_of(const SlabInfo& slab_info) noexcept {
+        const std::size_t offset = address_of(slab_info.owner) - address_of(slabs);
+        if (offset >= sizeof(slabs)) [[unlikely]]
+            return nullptr;
+        return static_cast<Slabs*>(
+            static_cast<void*>(static_cast<std::byte*>(static_cast<void*>(slabs)) + offset));
+    }
+
+    /// `slab_info` is what the map answered for the block; nullptr: nothing.
+    [[nodiscard]] Found find(const void* block, SlabInfo* slab_info) noexcept {
+        if (slab_info == nullptr) return {};
+        if (Slabs* const of = slabs_of(*slab_info))
+            return {slab_info, of, of->is_live(block, *slab_info)};
+        return {slab_info, nullptr, slab_info->owner == &runs && runs.is_live(block, *slab_info)};
+    }
+
+    [[nodiscard]] static std::size_t size_of(const Found& found) noexcept {
+        return found.slabs != nullptr ? found.slabs->object_size()
+                                      : Runs::size_of(*found.slab_info);
+    }
+
+    /// Would a request of `size` bytes be as large a block as this one?
+    [[nodiscard]] bool is_as_large(const Found& found, std::size_t size) noexcept {
+        if (size > Config.largest_object)
+            return found.slabs == nullptr && Runs::fits(size, *found.slab_info);
+        return found.slabs == &slabs[size_classes::class_of(size)];
+    }
+
+    /// Is the block, if it is one of this heap, what such a request gives?
+    [[nodiscard]] bool has_size(SlabInfo* slab_info, std::size_t size,
+                                std::size_t alignment) noexcept {
+        if (slab_info == nullptr || !is_power_of_two(alignment)) return false;
+        Slabs* const of = slabs_of(*slab_info);
+        if (is_for_class(size, alignment)) {
+            const std::size_t rounded = size_classes::aligned_size(size, alignment);
+            return of == &slabs[size_classes::class_of(rounded)];
+        }
+        return of == nullptr && slab_info->owner == &runs && Runs::fits(size, *slab_info);
+    }
+
+    // ---- All of them ----------------------------------------------------------------------------
+
+    static void add(HeapStatistics& sum, Slabs& of) noexcept {
+        const CacheStatistics of_class = of.statistics();
+        sum.allocated_objects_number += of_class.allocated_objects_number;
+        sum.allocated_bytes += of_class.allocated_objects_number * of.object_size();
+        sum.slabs_number += of_class.slabs_number();
+        sum.free_slabs_number += of_class.free_slabs_number;
+        sum.bytes_held += of_class.bytes_held;
+    }
+    void add_runs(HeapStatistics& sum) const noexcept {
+        sum.runs_number += runs.number();
+        sum.run_bytes += runs.bytes();
+        sum.allocated_bytes += runs.bytes();
+        sum.bytes_held += runs.bytes() + runs.number() * sizeof(SlabInfo);
+    }
+
+    /// Returns: how many blocks were live.
+    constexpr std::size_t give_back_everything() noexcept {
+        std::size_t live = 0;
+        for (Slabs& of : slabs)
+            live += of.give_back_everything();
+        return live + runs.give_back_everything();
+    }
+
+    /// What is wrong with the free of a block that is not live.
+    [[nodiscard]] DefectReport what_is_wrong(const void* block, SlabInfo* slab_info,
+                                             const void* heap) noexcept {
+        DefectReport result{.defect = Defect::ForeignPointer, .pointer = block, .cache = heap};
+        const Found found = find(block, slab_info);
+        if (found.slabs != nullptr) {
+            found.slabs->say_what_is_wrong(result, *slab_info);
+        } else if (const SlabInfo* const run = runs.run_around(block)) {
+            result.defect = Defect::InteriorPointer;
+            result.slab = run->slab;
+        } else if (slab_info != nullptr && slab_info->owner != nullptr) {
+            result.defect = Defect::OtherCache;
+        }
+        return result;
+    }
+
+    Slabs slabs[classes_number];
+    Runs runs;
+
+private:
+    template <typename Reference, std::size_t... numbers>
+    constexpr HeapBlocks(Reference reference, const void* heap,
+                         std::index_sequence<numbers...>) noexcept
+        : slabs{Slabs(size_classes::layout_of_class(numbers, Config),
+                      Pages(ClassBackend(reference), heap))...},
+          runs(Pages(ClassBackend(reference), heap)) {}
+};
+
+}  // namespace slab_allocator
+
 // heap.hpp -- memory of any size: a kernel's kmalloc, a program's malloc.
 //
 //      alloc(size) --class_of--> ClassSlabs [0 .. 63] --lowest free slot-->
@@ -5370,8 +5538,7 @@ private:
 // nothing has changed.
 //
 // Invariants
-//   [H1] owner of a SlabInfo is one of slabs_, or &runs_, or it is not of this heap.
-//   [H2] every check of a call stands before its first store.
+//   [H1] every check of a call stands before its first store.
 //
 // Not synchronised: one lock, or one thread, for all members; LockedHeap and MagazineHeap are for
 // several. It is neither copied nor moved.
@@ -5382,22 +5549,22 @@ template <typename Backend, HeapConfig Config = HeapConfig{}>
     requires(size_classes::check<Config>() && check_memory_backend<Backend, Row::LargeByMap>())
 class Heap {
     static constexpr bool checked = Config.checks != Checks::none;
-    using Pages = HeapPages<BackendRef<Backend>, Config.page_size, checked>;
-    using Slabs = ClassSlabs<BackendRef<Backend>, Config>;
-    using Runs = PageRuns<BackendRef<Backend>, Config>;
+    using Blocks = HeapBlocks<BackendRef<Backend>, Config>;
+    using Slabs = typename Blocks::Slabs;
+    using Found = typename Blocks::Found;
 
 public:
     using backend_type = Backend;
 
-    static constexpr std::size_t classes_number = size_classes::class_of(Config.largest_object) + 1;
+    static constexpr std::size_t classes_number = Blocks::classes_number;
 
     /// Effects: none outside of the heap; the backend is first called by the first alloc.
     constexpr Heap() noexcept
         requires std::default_initializable<Backend>
-        : Heap(std::make_index_sequence<classes_number>{}) {}
+        : blocks_(BackendRef<Backend>(backend_), this) {}
     constexpr explicit Heap(Backend backend) noexcept
         requires std::move_constructible<Backend>
-        : Heap(std::move(backend), std::make_index_sequence<classes_number>{}) {}
+        : backend_(std::move(backend)), blocks_(BackendRef<Backend>(backend_), this) {}
 
     Heap(const Heap&) = delete;
     Heap& operator=(const Heap&) = delete;
@@ -5419,7 +5586,7 @@ public:
         if (size > Config.largest_object) [[unlikely]]
             return alloc_run(size, 1);
         const std::size_t number = size_classes::class_of(size);
-        if (void* const block = slabs_[number].alloc(); block != nullptr) [[likely]]
+        if (void* const block = blocks_.slabs[number].alloc(); block != nullptr) [[likely]]
             return block;
         return alloc_again(number);
     }
@@ -5427,17 +5594,17 @@ public:
     /// The same, aligned. Returns: nullptr, too, where the alignment is no power of two.
     [[nodiscard]] void* alloc(std::size_t size, std::size_t alignment) noexcept {
         if (!is_power_of_two(alignment)) return nullptr;
-        if (is_for_class(size, alignment)) [[likely]]
+        if (Blocks::is_for_class(size, alignment)) [[likely]]
             return alloc(size_classes::aligned_size(size, alignment));
         return alloc_run(size, alignment);
     }
 
     /// Takes back what alloc gave; nullptr does nothing. Costs: O(1), one question to the map.
     void free(void* block) noexcept {
-        SlabInfo* const slab_info = Pages::find(backend_, block);
+        SlabInfo* const slab_info = look_up(block);
         if (slab_info == nullptr) [[unlikely]]
             return refuse(block);
-        Slabs* const slabs = slabs_of(*slab_info);
+        Slabs* const slabs = blocks_.slabs_of(*slab_info);
         if (slabs == nullptr) [[unlikely]]
             return free_run(block, *slab_info);
         if (!slabs->free(block, *slab_info)) [[unlikely]]
@@ -5449,7 +5616,7 @@ public:
     void free(void* block, std::size_t size) noexcept { free(block, size, 1); }
     void free(void* block, std::size_t size, std::size_t alignment) noexcept {
         if constexpr (checked) {
-            if (block != nullptr && !has_size(block, size, alignment)) [[unlikely]]
+            if (block != nullptr && !blocks_.has_size(look_up(block), size, alignment)) [[unlikely]]
                 return refuse_size(block);
         }
         free(block);
@@ -5465,10 +5632,10 @@ public:
             refuse(block);
             return nullptr;
         }
-        if (is_as_large(found, size)) return block;
+        if (blocks_.is_as_large(found, size)) return block;
         void* const other = alloc(size);
         if (other == nullptr) return nullptr;
-        const std::size_t before = size_of(found);
+        const std::size_t before = Blocks::size_of(found);
         __builtin_memcpy(other, block, before < size ? before : size);
         free(block);
         return other;
@@ -5479,7 +5646,7 @@ public:
     /// How many bytes of a live block may be used; 0 of anything else. Costs: O(1).
     [[nodiscard]] std::size_t usable_size(const void* block) noexcept {
         const Found found = find(block);
-        return found.live ? size_of(found) : 0;
+        return found.live ? Blocks::size_of(found) : 0;
     }
 
     /// Is it the start of a live block of this heap? Costs: O(1).
@@ -5487,27 +5654,16 @@ public:
 
     /// Costs: O(slabs).
     [[nodiscard]] HeapStatistics statistics() noexcept {
-        HeapStatistics result{
-            .allocated_bytes = runs_.bytes(),
-            .runs_number = runs_.number(),
-            .run_bytes = runs_.bytes(),
-            .bytes_held = runs_.bytes() + runs_.number() * sizeof(SlabInfo),
-            .failures_number = failures_number_,
-        };
-        for (Slabs& slabs : slabs_) {
-            const CacheStatistics of_class = slabs.statistics();
-            result.allocated_objects_number += of_class.allocated_objects_number;
-            result.allocated_bytes += of_class.allocated_objects_number * slabs.object_size();
-            result.slabs_number += of_class.slabs_number();
-            result.free_slabs_number += of_class.free_slabs_number;
-            result.bytes_held += of_class.bytes_held;
-        }
+        HeapStatistics result{.failures_number = failures_number_};
+        for (Slabs& slabs : blocks_.slabs)
+            Blocks::add(result, slabs);
+        blocks_.add_runs(result);
         return result;
     }
 
     /// What a class came to. Requires: number < classes_number.
     [[nodiscard]] CacheStatistics class_statistics(std::size_t number) noexcept {
-        return slabs_[number].statistics();
+        return blocks_.slabs[number].statistics();
     }
     [[nodiscard]] static constexpr Layout class_layout(std::size_t number) noexcept {
         return size_classes::layout_of_class(number, Config);
@@ -5516,17 +5672,17 @@ public:
     /// Walks everything. Returns: the first inconsistency, or Defect::None; tells no handler and
     /// changes nothing. Costs: O(slots).
     [[nodiscard]] DefectReport validate() noexcept {
-        for (Slabs& slabs : slabs_) {
+        for (Slabs& slabs : blocks_.slabs) {
             const DefectReport wrong = slabs.validate();
             if (wrong.defect != Defect::None) return wrong;
         }
-        return runs_.validate();
+        return blocks_.runs.validate();
     }
 
     /// Gives all Free slabs back. Returns: how many. Costs: O(classes + slabs given back).
     std::size_t shrink_to_fit() noexcept {
         std::size_t given = 0;
-        for (Slabs& slabs : slabs_)
+        for (Slabs& slabs : blocks_.slabs)
             given += slabs.shrink_to_fit();
         return given;
     }
@@ -5535,100 +5691,38 @@ public:
     [[nodiscard]] constexpr const Backend& backend() const noexcept { return backend_; }
 
 private:
-    struct Found {
-        SlabInfo* slab_info = nullptr;
-        Slabs* slabs = nullptr;  // nullptr: a run
-        bool live = false;
-    };
-
-    template <std::size_t... numbers>
-    constexpr explicit Heap(std::index_sequence<numbers...>) noexcept
-        : slabs_{Slabs(size_classes::layout_of_class(numbers, Config), pages())...},
-          runs_(pages()) {}
-    template <std::size_t... numbers>
-    constexpr Heap(Backend&& backend, std::index_sequence<numbers...>) noexcept
-        : backend_(std::move(backend)),
-          slabs_{Slabs(size_classes::layout_of_class(numbers, Config), pages())...},
-          runs_(pages()) {}
-
-    [[nodiscard]] constexpr Pages pages() noexcept { return Pages(backend_, this); }
-
-    // ---- Which one ------------------------------------------------------------------------------
-
-    [[nodiscard]] static bool is_for_class(std::size_t size, std::size_t alignment) noexcept {
-        return size <= Config.largest_object && alignment <= Config.largest_object &&
-               size_classes::aligned_size(size, alignment) <= Config.largest_object;
+    [[nodiscard]] SlabInfo* look_up(const void* block) noexcept {
+        return Blocks::Pages::find(backend_, block);
     }
-
-    /// nullptr: its owner is none of the classes [H1].
-    [[nodiscard]] Slabs* slabs_of(const SlabInfo& slab_info) noexcept {
-        const std::size_t offset = address_of(slab_info.owner) - address_of(slabs_);
-        if (offset >= sizeof(slabs_)) [[unlikely]]
-            return nullptr;
-        return static_cast<Slabs*>(
-            static_cast<void*>(static_cast<std::byte*>(static_cast<void*>(slabs_)) + offset));
-    }
-
     [[nodiscard]] Found find(const void* block) noexcept {
-        SlabInfo* const slab_info = Pages::find(backend_, block);
-        if (slab_info == nullptr) return {};
-        if (Slabs* const slabs = slabs_of(*slab_info))
-            return {slab_info, slabs, slabs->is_live(block, *slab_info)};
-        return {slab_info, nullptr, slab_info->owner == &runs_ && runs_.is_live(block, *slab_info)};
-    }
-
-    [[nodiscard]] static std::size_t size_of(const Found& found) noexcept {
-        return found.slabs != nullptr ? found.slabs->object_size()
-                                      : Runs::size_of(*found.slab_info);
-    }
-
-    /// Would a request of `size` bytes be as large a block as this one?
-    [[nodiscard]] bool is_as_large(const Found& found, std::size_t size) noexcept {
-        if (size > Config.largest_object)
-            return found.slabs == nullptr && Runs::fits(size, *found.slab_info);
-        return found.slabs == &slabs_[size_classes::class_of(size)];
-    }
-
-    /// Is the block, if it is one of this heap, what such a request gives?
-    [[nodiscard]] bool has_size(const void* block, std::size_t size,
-                                std::size_t alignment) noexcept {
-        SlabInfo* const slab_info = Pages::find(backend_, block);
-        if (slab_info == nullptr || !is_power_of_two(alignment)) return false;
-        Slabs* const slabs = slabs_of(*slab_info);
-        if (is_for_class(size, alignment)) {
-            const std::size_t rounded = size_classes::aligned_size(size, alignment);
-            return slabs == &slabs_[size_classes::class_of(rounded)];
-        }
-        return slabs == nullptr && slab_info->owner == &runs_ && Runs::fits(size, *slab_info);
+        return blocks_.find(block, look_up(block));
     }
 
     // ---- Slow paths -----------------------------------------------------------------------------
 
     /// Where the backend refused, after all that can be spared went back to it.
     [[nodiscard, gnu::noinline, gnu::cold]] void* alloc_again(std::size_t number) noexcept {
-        void* const block = shrink_to_fit() != 0 ? slabs_[number].alloc() : nullptr;
+        void* const block = shrink_to_fit() != 0 ? blocks_.slabs[number].alloc() : nullptr;
         if (block == nullptr) ++failures_number_;
         return block;
     }
 
     [[nodiscard, gnu::noinline]] void* alloc_run(std::size_t size, std::size_t alignment) noexcept {
-        void* run = runs_.alloc(size, alignment);
-        if (run == nullptr && shrink_to_fit() != 0) run = runs_.alloc(size, alignment);
+        void* run = blocks_.runs.alloc(size, alignment);
+        if (run == nullptr && shrink_to_fit() != 0) run = blocks_.runs.alloc(size, alignment);
         if (run == nullptr) ++failures_number_;
         return run;
     }
 
     [[gnu::noinline]] void free_run(void* block, SlabInfo& slab_info) noexcept {
-        if (slab_info.owner != &runs_ || !runs_.is_live(block, slab_info)) [[unlikely]]
+        if (slab_info.owner != &blocks_.runs || !blocks_.runs.is_live(block, slab_info))
+            [[unlikely]]
             return refuse(block);
-        runs_.free(slab_info);
+        blocks_.runs.free(slab_info);
     }
 
     constexpr void give_back_everything() noexcept {
-        std::size_t live = 0;
-        for (Slabs& slabs : slabs_)
-            live += slabs.give_back_everything();
-        live += runs_.give_back_everything();
+        const std::size_t live = blocks_.give_back_everything();
         if constexpr (checked) {
             if (live != 0) report({.defect = Defect::Leak, .cache = this, .objects_number = live});
         }
@@ -5636,9 +5730,9 @@ private:
 
     // ---- Defects --------------------------------------------------------------------------------
 
-    /// Nothing has been written yet, and nothing is [H2]. nullptr is no defect.
+    /// Nothing has been written yet, and nothing is [H1]. nullptr is no defect.
     [[gnu::noinline, gnu::cold]] void refuse(void* block) noexcept {
-        if (block != nullptr) report(what_is_wrong(block));
+        if (block != nullptr) report(blocks_.what_is_wrong(block, look_up(block), this));
     }
 
     [[gnu::noinline, gnu::cold]] void refuse_size(void* block) noexcept {
@@ -5650,25 +5744,9 @@ private:
                 .slab = found.slab_info->slab});
     }
 
-    /// What is wrong with the free of a block that is not live.
-    [[nodiscard]] DefectReport what_is_wrong(const void* block) noexcept {
-        DefectReport result{.defect = Defect::ForeignPointer, .pointer = block, .cache = this};
-        const Found found = find(block);
-        if (found.slabs != nullptr) {
-            found.slabs->say_what_is_wrong(result, *found.slab_info);
-        } else if (const SlabInfo* const run = runs_.run_around(block)) {
-            result.defect = Defect::InteriorPointer;
-            result.slab = run->slab;
-        } else if (found.slab_info != nullptr && found.slab_info->owner != nullptr) {
-            result.defect = Defect::OtherCache;
-        }
-        return result;
-    }
-
     Backend backend_{};
     std::size_t failures_number_ = 0;
-    Slabs slabs_[classes_number];
-    Runs runs_;
+    Blocks blocks_;
 };
 
 }  // namespace slab_allocator
@@ -6179,6 +6257,176 @@ private:
 
 }  // namespace slab_allocator
 
+// heap_front.hpp -- what one CPU has at its hand: a short stack of free blocks for each class.
+//
+//      class 0   | null | . | . | . |     |        alloc pops, free pushes
+//                                   ^top  ^limit
+//      class 1   | null | . |   |                  all in one piece of memory, so that a CPU's own
+//      ...                                         pages are its own
+//
+// A magazine for each class would be two lines of 128 bytes and two quarters of a page for each of
+// 64 classes and each CPU. A heap's classes are used unevenly, so all of them share one block of a
+// few pages, and a stack starts short: it doubles when it was empty or full, up to what 16 KiB or
+// 64 blocks hold.
+//
+// Who may touch a front: as a CpuSlot's; the CPU that entered it, between seize() and release(); or
+// the one who claimed it, between claim() with everybody's barrier and busy() == false, and
+// unclaim().
+//
+// Invariants
+//   [F1] the entry below a stack is null: the pop of nothing finds null
+//   [F2] top <= limit <= bottom + capacity of the class, in each stack
+
+namespace slab_allocator {
+
+/// A CpuPolicy by whose enter() the caller is alone in a slot until leave(): KernelCpus is one.
+template <typename Cpus>
+concept PinnedCpuPolicy = requires(Cpus& cpus, typename Cpus::Pin& pin) {
+    { Cpus::slots_number } -> std::convertible_to<std::size_t>;
+    { cpus.enter() } -> std::same_as<typename Cpus::Pin>;
+    { pin.offset } -> std::convertible_to<std::size_t>;
+    { cpus.leave(pin) } -> std::same_as<void>;
+    { cpus.join() } -> std::same_as<void>;
+    { cpus.synchronise() } -> std::same_as<Reach>;
+    { cpus.wait() } -> std::same_as<void>;
+};
+
+/// How many blocks of a class one CPU keeps at most.
+[[nodiscard]] constexpr std::size_t front_capacity(std::size_t number) noexcept {
+    constexpr std::size_t bytes = std::size_t{16} * 1024;
+    constexpr std::size_t most = 64;
+    const std::size_t fitting = bytes / size_classes::size_of_class(number);
+    return fitting == 0 ? 1 : fitting < most ? fitting : most;
+}
+
+template <std::size_t classes_number, typename Atomics = BuiltinAtomics>
+class alignas(128) HeapFront {
+public:
+    HeapFront() noexcept {
+        std::size_t place = 0;
+        for (std::size_t number = 0; number < classes_number; ++number) {
+            blocks_[place] = nullptr;  // [F1]
+            stacks_[number] = {blocks_ + place + 1, blocks_ + place + 1 + first_limit(number)};
+            place += 1 + front_capacity(number);
+        }
+    }
+    HeapFront(const HeapFront&) = delete;  // the stacks point into it
+    HeapFront& operator=(const HeapFront&) = delete;
+
+    // ---- The hot path: by the CPU that entered it -----------------------------------------------
+
+    /// nullptr: there is none, or the front is claimed.
+    [[nodiscard]] void* pop(std::size_t number) noexcept {
+        if (!seize()) [[unlikely]]
+            return nullptr;
+        void* const block = take(number);
+        release();
+        return block;
+    }
+    /// false: there is no room, or the front is claimed.
+    [[nodiscard]] bool push(std::size_t number, void* block) noexcept {
+        if (!seize()) [[unlikely]]
+            return false;
+        const bool done = put(number, block);
+        release();
+        return done;
+    }
+
+    [[nodiscard]] bool seize() noexcept {
+        Atomics::store_relaxed(busy_, true);
+        Atomics::compiler_fence();  // the claimer's barrier does the rest
+        if (!Atomics::load_acquire(claimed_)) [[likely]]
+            return true;
+        release();
+        return false;
+    }
+    void release() noexcept { Atomics::store_release(busy_, false); }
+
+    // ---- Requires: seized, or claimed -----------------------------------------------------------
+
+    [[nodiscard]] void* take(std::size_t number) noexcept {
+        Stack& stack = stacks_[number];
+        void* const block = stack.top[-1];
+        if (block != nullptr) [[likely]]  // [F1]
+            --stack.top;
+        return block;
+    }
+    [[nodiscard]] bool put(std::size_t number, void* block) noexcept {
+        Stack& stack = stacks_[number];
+        if (stack.top == stack.limit) [[unlikely]]
+            return false;
+        *stack.top++ = block;
+        return true;
+    }
+
+    /// It was empty, or full. Returns: how many it may hold from now on.
+    std::size_t grow(std::size_t number) noexcept {
+        Stack& stack = stacks_[number];
+        void** const bottom = bottom_of(number);
+        const auto limit = static_cast<std::size_t>(stack.limit - bottom);
+        const std::size_t most = front_capacity(number);
+        const std::size_t larger = 2 * limit < most ? 2 * limit : most;
+        stack.limit = bottom + larger;
+        return larger;
+    }
+
+    /// Takes the blocks that lie here longest, at most `most`. Returns: how many.
+    std::size_t take_oldest(std::size_t number, void** to, std::size_t most) noexcept {
+        Stack& stack = stacks_[number];
+        void** const bottom = bottom_of(number);
+        const auto size = static_cast<std::size_t>(stack.top - bottom);
+        const std::size_t taken = size < most ? size : most;
+        for (std::size_t rank = 0; rank < taken; ++rank)
+            to[rank] = bottom[rank];
+        for (std::size_t rank = taken; rank < size; ++rank)
+            bottom[rank - taken] = bottom[rank];
+        stack.top -= taken;
+        return taken;
+    }
+
+    // ---- From outside ---------------------------------------------------------------------------
+
+    /// From now on, and a barrier on all CPUs, nobody enters. Returns: false: another has claimed.
+    [[nodiscard]] bool claim() noexcept { return !Atomics::exchange(claimed_, true); }
+    [[nodiscard]] bool busy() const noexcept { return Atomics::load_acquire(busy_); }
+    void unclaim() noexcept { Atomics::store_release(claimed_, false); }
+
+private:
+    struct Stack {
+        void** top;
+        void** limit;
+    };
+
+    [[nodiscard]] static constexpr std::size_t first_limit(std::size_t number) noexcept {
+        return front_capacity(number) < 4 ? front_capacity(number) : 4;
+    }
+    [[nodiscard]] static constexpr std::size_t place_of(std::size_t number) noexcept {
+        std::size_t place = 0;
+        for (std::size_t before = 0; before < number; ++before)
+            place += 1 + front_capacity(before);
+        return place;
+    }
+    struct Places {
+        std::uint16_t of[classes_number];
+    };
+    static constexpr Places places = [] {
+        Places result{};
+        for (std::size_t number = 0; number < classes_number; ++number)
+            result.of[number] = static_cast<std::uint16_t>(place_of(number));
+        return result;
+    }();
+    [[nodiscard]] void** bottom_of(std::size_t number) noexcept {
+        return blocks_ + places.of[number] + 1;
+    }
+
+    bool busy_ = false;
+    bool claimed_ = false;
+    Stack stacks_[classes_number];
+    void* blocks_[place_of(classes_number)];
+};
+
+}  // namespace slab_allocator
+
 // lock.hpp -- what a lock must do, and holding or leaving it for a scope.
 //
 //      LockGuard guard(lock);        ... | locked ...... | ...
@@ -6218,6 +6466,837 @@ public:
 
 private:
     Lock& lock_;
+};
+
+}  // namespace slab_allocator
+
+// forwarding_backend.hpp -- the functions of a backend, passed on to another one.
+//
+//      cache --alloc_slab--> Derived: | something | backend.alloc_slab | something |
+//
+// Who stands in front of a backend says what happens around a call, once for all functions:
+//
+//      around(call)     call(backend), with whatever Derived does before and after it
+//      look_up(call)    the same for the two look-ups, which stand in the middle of each free
+//
+// Derived has just the functions that Backend has, with the answers that they have there: the
+// backend concept sees through it, and what is missing or misspelt stays so.
+
+namespace slab_allocator {
+
+/// A base class of Derived.
+template <typename Derived, typename Backend>
+class ForwardingBackend {
+public:
+    using backend_type = Backend;
+
+    [[nodiscard]] decltype(auto) alloc_slab(std::size_t slab_size,
+                                            std::size_t slab_alignment) noexcept
+        requires requires(Backend& backend) { backend.alloc_slab(slab_size, slab_alignment); }
+    {
+        return derived().around([&](Backend& backend) -> decltype(auto) {
+            return backend.alloc_slab(slab_size, slab_alignment);
+        });
+    }
+
+    decltype(auto) free_slab(void* slab, std::size_t slab_size, std::size_t slab_alignment) noexcept
+        requires requires(Backend& backend) { backend.free_slab(slab, slab_size, slab_alignment); }
+    {
+        return derived().around([&](Backend& backend) -> decltype(auto) {
+            return backend.free_slab(slab, slab_size, slab_alignment);
+        });
+    }
+
+    [[nodiscard]] decltype(auto) alloc_slab_info() noexcept
+        requires requires(Backend& backend) { backend.alloc_slab_info(); }
+    {
+        return derived().around(
+            [](Backend& backend) -> decltype(auto) { return backend.alloc_slab_info(); });
+    }
+
+    decltype(auto) free_slab_info(SlabInfo* slab_info) noexcept
+        requires requires(Backend& backend) { backend.free_slab_info(slab_info); }
+    {
+        return derived().around(
+            [&](Backend& backend) -> decltype(auto) { return backend.free_slab_info(slab_info); });
+    }
+
+    decltype(auto) save_slab_info_ptr(std::uintptr_t page_addr, SlabInfo* slab_info) noexcept
+        requires requires(Backend& backend) { backend.save_slab_info_ptr(page_addr, slab_info); }
+    {
+        return derived().around([&](Backend& backend) -> decltype(auto) {
+            return backend.save_slab_info_ptr(page_addr, slab_info);
+        });
+    }
+
+    decltype(auto) delete_slab_info_ptr(std::uintptr_t page_addr) noexcept
+        requires requires(Backend& backend) { backend.delete_slab_info_ptr(page_addr); }
+    {
+        return derived().around([&](Backend& backend) -> decltype(auto) {
+            return backend.delete_slab_info_ptr(page_addr);
+        });
+    }
+
+    [[nodiscard]] decltype(auto) secret() noexcept
+        requires requires(Backend& backend) { backend.secret(); }
+    {
+        return derived().around(
+            [](Backend& backend) -> decltype(auto) { return backend.secret(); });
+    }
+
+    // ---- The look-ups ---------------------------------------------------------------------------
+
+    [[nodiscard]] decltype(auto) get_slab_info_ptr(std::uintptr_t page_addr) noexcept
+        requires requires(Backend& backend) { backend.get_slab_info_ptr(page_addr); }
+    {
+        return derived().look_up([&](Backend& backend) -> decltype(auto) {
+            return backend.get_slab_info_ptr(page_addr);
+        });
+    }
+
+    [[nodiscard]] decltype(auto) slab_info_at(std::uintptr_t page_addr) noexcept
+        requires requires(Backend& backend) { backend.slab_info_at(page_addr); }
+    {
+        return derived().look_up(
+            [&](Backend& backend) -> decltype(auto) { return backend.slab_info_at(page_addr); });
+    }
+
+private:
+    friend Derived;
+    constexpr ForwardingBackend() noexcept = default;
+
+    [[nodiscard]] constexpr Derived& derived() noexcept { return static_cast<Derived&>(*this); }
+};
+
+}  // namespace slab_allocator
+
+// unlocking_backend.hpp -- a lock, and a backend that is called with it released.
+//
+//      cache, locked --alloc_slab--> unlock | backend.alloc_slab | lock --> cache, locked
+//      cache, locked --get_slab_info_ptr--> backend.get_slab_info_ptr ----> cache, locked
+//
+// A cache calls its backend on slow paths only, with every list in order before the call, and looks
+// at them again after it ([C3] of cache.hpp). So others may have the cache meanwhile: the backend
+// itself, which may call the cache that calls it, and other threads. The two look-ups stand in the
+// middle of each free, and are as fast as they must be; the lock stays locked around them.
+//
+// Invariants
+//   [U1] a function but the look-ups is called with the lock released, and returns with it held
+//   [U2] from no_longer_shared() on, the lock is not touched: the last thread takes the cache apart
+
+namespace slab_allocator {
+
+/// Has the functions that Backend has. A move takes the backend along, not the lock.
+template <typename Backend, BasicLockable Lock>
+class UnlockingBackend : public ForwardingBackend<UnlockingBackend<Backend, Lock>, Backend> {
+public:
+    constexpr UnlockingBackend() noexcept
+        requires std::default_initializable<Backend>
+    = default;
+    constexpr explicit UnlockingBackend(Backend backend) noexcept
+        requires std::move_constructible<Backend>
+        : backend_(std::move(backend)) {}
+    constexpr UnlockingBackend(UnlockingBackend&& other) noexcept
+        requires std::move_constructible<Backend>
+        : backend_(std::move(other.backend_)) {}
+
+    [[nodiscard]] constexpr Backend& get() noexcept { return backend_; }
+    [[nodiscard]] constexpr const Backend& get() const noexcept { return backend_; }
+    [[nodiscard]] constexpr Lock& lock() noexcept { return lock_; }
+
+    /// For the destructor of what was locked [U2].
+    constexpr void no_longer_shared() noexcept { shared_ = false; }
+
+private:
+    friend ForwardingBackend<UnlockingBackend, Backend>;
+
+    template <typename Call>
+    decltype(auto) around(Call call) noexcept {
+        if (!shared_) return call(backend_);   // [U2]
+        const UnlockGuard<Lock> guard(lock_);  // [U1]
+        return call(backend_);
+    }
+    template <typename Call>
+    decltype(auto) look_up(Call call) noexcept {
+        return call(backend_);
+    }
+
+    [[no_unique_address]] Backend backend_{};
+    Lock lock_{};
+    bool shared_ = true;
+};
+
+}  // namespace slab_allocator
+
+// locked_heap.hpp -- a Heap and a lock: for several threads, one call at a time.
+//
+//      thread --> | lock | Heap ............... | unlock |
+//                          '--alloc_slab--> unlock | backend | lock
+//
+// As LockedCache: every member takes the lock for as long as it runs; the backend is called with it
+// released, but for its look-up, so it may sleep and call this heap, and several threads may be in
+// it at once. The defect handler runs under the lock and must not call this heap.
+
+namespace slab_allocator {
+
+template <typename Backend, BasicLockable Lock, HeapConfig Config = HeapConfig{}>
+class LockedHeap {
+public:
+    using backend_type = Backend;
+    using lock_type = Lock;
+    using heap_type = Heap<UnlockingBackend<Backend, Lock>, Config>;
+
+    constexpr LockedHeap() noexcept
+        requires std::default_initializable<Backend>
+    = default;
+    constexpr explicit LockedHeap(Backend backend) noexcept
+        requires std::move_constructible<Backend>
+        : heap_(UnlockingBackend<Backend, Lock>(std::move(backend))) {}
+
+    LockedHeap(const LockedHeap&) = delete;
+    LockedHeap& operator=(const LockedHeap&) = delete;
+
+    /// As Heap's. Requires: no other thread is in a call, or will be. The lock is not taken.
+    constexpr ~LockedHeap()
+        requires(!Config.never_destroyed)
+    {
+        heap_.backend().no_longer_shared();
+    }
+    constexpr ~LockedHeap()
+        requires(Config.never_destroyed)
+    = default;
+
+    // ---- As Heap's, with the same costs and a lock ----------------------------------------------
+
+    [[nodiscard]] void* alloc(std::size_t size) noexcept {
+        const LockGuard<Lock> guard(lock());
+        return heap_.alloc(size);
+    }
+    [[nodiscard]] void* alloc(std::size_t size, std::size_t alignment) noexcept {
+        const LockGuard<Lock> guard(lock());
+        return heap_.alloc(size, alignment);
+    }
+    void free(void* block) noexcept {
+        const LockGuard<Lock> guard(lock());
+        heap_.free(block);
+    }
+    void free(void* block, std::size_t size) noexcept {
+        const LockGuard<Lock> guard(lock());
+        heap_.free(block, size);
+    }
+    void free(void* block, std::size_t size, std::size_t alignment) noexcept {
+        const LockGuard<Lock> guard(lock());
+        heap_.free(block, size, alignment);
+    }
+    /// The lock is held while the contents are copied.
+    [[nodiscard]] void* realloc(void* block, std::size_t size) noexcept {
+        const LockGuard<Lock> guard(lock());
+        return heap_.realloc(block, size);
+    }
+    [[nodiscard]] std::size_t usable_size(const void* block) noexcept {
+        const LockGuard<Lock> guard(lock());
+        return heap_.usable_size(block);
+    }
+    [[nodiscard]] bool owns(const void* block) noexcept {
+        const LockGuard<Lock> guard(lock());
+        return heap_.owns(block);
+    }
+    [[nodiscard]] HeapStatistics statistics() noexcept {
+        const LockGuard<Lock> guard(lock());
+        return heap_.statistics();
+    }
+    [[nodiscard]] DefectReport validate() noexcept {
+        const LockGuard<Lock> guard(lock());
+        return heap_.validate();
+    }
+    std::size_t shrink_to_fit() noexcept {
+        const LockGuard<Lock> guard(lock());
+        return heap_.shrink_to_fit();
+    }
+
+    [[nodiscard]] constexpr Backend& backend() noexcept { return heap_.backend().get(); }
+    /// What it locks, for callers that hold the lock.
+    [[nodiscard]] constexpr heap_type& heap() noexcept { return heap_; }
+    [[nodiscard]] constexpr Lock& lock() noexcept { return heap_.backend().lock(); }
+
+private:
+    heap_type heap_;
+};
+
+}  // namespace slab_allocator
+
+// token.hpp -- the mark on an object that lies in a magazine, so that none lies in two.
+//
+//      free          token on? refused : put it on      --> magazine
+//      alloc         magazine --> take it off           not on? not handed out
+//      to its slab   magazine --> take it off           not on? not given back
+//
+// The token is the object's first 8 bytes: a number that follows from its address and its cache's,
+// which nobody else has a reason to write. It is a right that can be used once: whoever finds an
+// object in a magazine may hand it out if the token is on, and takes it off. An object that lies in
+// two magazines has one token, so the second who finds it gets nothing.
+//
+// A word of the object and not of its slab's record, because that would be a cache line that CPUs
+// share: the object itself is the one line that moves with it anyway.
+//
+// Invariants
+//   [K1] an object is handed out without its token
+//   [K2] nothing follows from what is read here but whether a call is refused or an object dropped
+
+namespace slab_allocator {
+
+template <typename Atomics = BuiltinAtomics>
+class Token {
+public:
+    using Word = std::uint64_t;
+
+    explicit Token(const void* cache) noexcept : cache_(address_of(cache)) {}
+
+    [[nodiscard]] bool is_on(const void* object) const noexcept {
+        Atomics::look_at(object);
+        opaque(object);
+        Word word = 0;
+        __builtin_memcpy(&word, object, sizeof(word));
+        return word == of(object);
+    }
+    void put_on(void* object) const noexcept { write(object, of(object)); }
+    /// Returns: was it on?
+    [[nodiscard]] bool take_off(void* object) const noexcept {
+        const bool on = is_on(object);
+        if (on) [[likely]]
+            clear(object);
+        return on;
+    }
+    static void clear(void* object) noexcept { write(object, 0); }
+
+private:
+    [[nodiscard]] Word of(const void* object) const noexcept {
+        return ((Word{address_of(object)} << 8) ^ Word{cache_}) * 0x9e37'79b9'7f4a'7c15U | 1U;
+    }
+    static void write(void* object, Word word) noexcept {
+        Atomics::change(object);
+        __builtin_memcpy(object, &word, sizeof(word));
+        opaque(object);
+    }
+
+    // A compiler may take what is in an object before its constructor, or after its destructor, for
+    // nothing, and leave out the stores there. An empty instruction that could read and write it
+    // keeps them.
+    static void opaque(const void* object) noexcept {
+        __asm__ volatile("" : : "r"(object) : "memory");
+    }
+
+    std::uintptr_t cache_;
+};
+
+}  // namespace slab_allocator
+
+// magazine_heap.hpp -- a heap for many CPUs: what one frees, it allocates again, without a lock.
+//
+//      CPU 0   front: a stack of blocks for each class  <--.
+//      CPU 1   front                                    <--+--> ClassSlabs [0 .. 63] --> backend
+//      CPU 2   front                                    <--'         a Lock each, released for the
+//              no lock, own pages                       runs ------> backend
+//
+// As MagazineCache, with all classes of a CPU in one front (heap_front.hpp), and half a stack at a
+// time between it and the slabs.
+//
+// Who holds what
+//   - alloc and free, while a front serves, execute no atomic read-modify-write, and write the
+//     CPU's own front and the block, no line that CPUs share. free asks the backend's map, without
+//     a lock: it must bear a look-up beside a save of other pages (RadixMap, FlatMap, or a
+//     LockedBackend around them).
+//   - A class's lock is held for half a stack of blocks. No two locks are held at once, and with
+//     one, nothing of the user's is called but the map's look-up and the defect handler.
+//   - The backend is called with no lock held and no front entered, by several threads at once.
+//   - Cpus::enter ... leave encloses a few instructions.
+//
+// Wrong frees, at level misuse, are found as MagazineCache finds them: a second free of a block
+// that lies in a front, by the token in its first 8 bytes, so at the call where they were left
+// alone, else before the block would be handed out twice.
+//
+// Invariants
+//   [M1] a block is in one of four hands: free in its slab's map, in one front (its token on), on
+//        its way between these with one caller of a slow path, or the user's
+//   [M2] ClassSlabs are called by bulks only: what is not free in a map is out of its slab
+
+namespace slab_allocator {
+
+template <typename Backend, PinnedCpuPolicy Cpus, BasicLockable Lock,
+          HeapConfig Config = HeapConfig{}>
+    requires(size_classes::check<Config>() && check_memory_backend<Backend, Row::LargeByMap>())
+class MagazineHeap {
+    static constexpr bool checked = Config.checks != Checks::none;
+    using ClassBackend = UnlockingBackend<BackendRef<Backend>, Lock>;
+    using Blocks = HeapBlocks<ClassBackend, Config>;
+    using Slabs = typename Blocks::Slabs;
+    using Found = typename Blocks::Found;
+    static constexpr std::size_t slots_number = Cpus::slots_number;
+
+public:
+    using backend_type = Backend;
+    using cpus_type = Cpus;
+    using lock_type = Lock;
+
+    static constexpr std::size_t classes_number = Blocks::classes_number;
+
+    /// Effects: none outside of the heap.
+    constexpr MagazineHeap() noexcept
+        requires std::default_initializable<Backend> && std::default_initializable<Cpus>
+        : blocks_(BackendRef<Backend>(backend_), this) {}
+    constexpr explicit MagazineHeap(Backend backend, Cpus cpus = Cpus{}) noexcept
+        requires std::move_constructible<Backend>
+        : backend_(std::move(backend)),
+          cpus_(std::move(cpus)),
+          blocks_(BackendRef<Backend>(backend_), this) {}
+
+    MagazineHeap(const MagazineHeap&) = delete;
+    MagazineHeap& operator=(const MagazineHeap&) = delete;
+
+    /// As Heap's. Requires: no other thread is in a call, or will be.
+    constexpr ~MagazineHeap()
+        requires(!Config.never_destroyed)
+    {
+        give_back_everything();
+    }
+    constexpr ~MagazineHeap()
+        requires(Config.never_destroyed)
+    = default;
+
+    // ---- One block: as Heap's -------------------------------------------------------------------
+
+    [[nodiscard]] void* alloc(std::size_t size) noexcept {
+        if (size > Config.largest_object) [[unlikely]]
+            return alloc_run(size, 1);
+        const std::size_t number = size_classes::class_of(size);
+        auto pin = cpus_.enter();
+        Front* const front = front_at(index_of(pin));
+        void* const block = front == nullptr ? nullptr : front->pop(number);
+        cpus_.leave(pin);
+        if (block == nullptr) [[unlikely]]
+            return alloc_slowly(number);
+        if constexpr (checked) {
+            if (!token().take_off(block)) [[unlikely]]
+                return drop_and_alloc(block, number);
+        }
+        return block;
+    }
+
+    [[nodiscard]] void* alloc(std::size_t size, std::size_t alignment) noexcept {
+        if (!is_power_of_two(alignment)) return nullptr;
+        if (Blocks::is_for_class(size, alignment)) [[likely]]
+            return alloc(size_classes::aligned_size(size, alignment));
+        return alloc_run(size, alignment);
+    }
+
+    void free(void* block) noexcept {
+        SlabInfo* const slab_info = look_up(block);
+        if (slab_info == nullptr) [[unlikely]]
+            return refuse(block);
+        Slabs* const slabs = blocks_.slabs_of(*slab_info);
+        if (slabs == nullptr) [[unlikely]]
+            return free_run(block, *slab_info);
+        if constexpr (checked) {
+            if (!slabs->is_out(block, *slab_info) || token().is_on(block)) [[unlikely]]
+                return refuse(block);
+            token().put_on(block);
+        }
+        const std::size_t number = number_of(*slabs);
+        auto pin = cpus_.enter();
+        Front* const front = front_at(index_of(pin));
+        const bool done = front != nullptr && front->push(number, block);
+        cpus_.leave(pin);
+        if (!done) [[unlikely]]
+            free_slowly(block, number);
+    }
+
+    void free(void* block, std::size_t size) noexcept { free(block, size, 1); }
+    void free(void* block, std::size_t size, std::size_t alignment) noexcept {
+        if constexpr (checked) {
+            if (block != nullptr && !blocks_.has_size(look_up(block), size, alignment)) [[unlikely]]
+                return refuse_size(block);
+        }
+        free(block);
+    }
+
+    [[nodiscard]] void* realloc(void* block, std::size_t size) noexcept {
+        if (block == nullptr) return alloc(size);
+        const Found found = find(block);
+        if (!found.live) [[unlikely]] {
+            refuse(block);
+            return nullptr;
+        }
+        if (blocks_.is_as_large(found, size)) return block;
+        void* const other = alloc(size);
+        if (other == nullptr) return nullptr;
+        const std::size_t before = Blocks::size_of(found);
+        __builtin_memcpy(other, block, before < size ? before : size);
+        free(block);
+        return other;
+    }
+
+    // ---- To look at -----------------------------------------------------------------------------
+
+    [[nodiscard]] std::size_t usable_size(const void* block) noexcept {
+        const Found found = find(block);
+        return found.live ? Blocks::size_of(found) : 0;
+    }
+
+    /// Is it the start of a live block? At level none, one that lies in a front counts as live.
+    [[nodiscard]] bool owns(const void* block) noexcept { return find(block).live; }
+
+    /// Empties the fronts first, so that the numbers are exact where no other thread is in a call.
+    /// Costs: as shrink_to_fit, and O(slabs).
+    [[nodiscard]] HeapStatistics statistics() noexcept {
+        collect();
+        HeapStatistics result{.failures_number = BuiltinAtomics::load_relaxed(failures_number_)};
+        for (Slabs& slabs : blocks_.slabs) {
+            const LockGuard<Lock> guard(lock_of(slabs));
+            Blocks::add(result, slabs);
+        }
+        const LockGuard<Lock> guard(blocks_.runs.backend().lock());
+        blocks_.add_runs(result);
+        return result;
+    }
+
+    /// As Heap's, of the slabs and the runs, each under its lock.
+    [[nodiscard]] DefectReport validate() noexcept {
+        for (Slabs& slabs : blocks_.slabs) {
+            const LockGuard<Lock> guard(lock_of(slabs));
+            const DefectReport wrong = slabs.validate();
+            if (wrong.defect != Defect::None) return wrong;
+        }
+        const LockGuard<Lock> guard(blocks_.runs.backend().lock());
+        return blocks_.runs.validate();
+    }
+
+    /// Gives all back that is not live: what lies in fronts, of every CPU that the policy can
+    /// reach, and all Free slabs. Returns: how many slabs. Costs: a barrier on all CPUs, O(blocks
+    /// in fronts + classes + slabs given back).
+    std::size_t shrink_to_fit() noexcept {
+        collect();
+        return shrink_slabs();
+    }
+
+    [[nodiscard]] constexpr Backend& backend() noexcept { return backend_; }
+    [[nodiscard]] constexpr Cpus& cpus() noexcept { return cpus_; }
+
+    /// Calls f(lock) for every lock of the heap, in one order: for a fork, which must find all of
+    /// them held by the caller.
+    template <typename F>
+    void for_each_lock(F f) noexcept {
+        for (Slabs& slabs : blocks_.slabs)
+            f(lock_of(slabs));
+        f(blocks_.runs.backend().lock());
+    }
+
+    /// In the child of a fork, in which the caller is alone: what the fronts of the other threads
+    /// held, in whichever moment they were, is nobody's. Requires: every lock is free.
+    void abandon_other_fronts() noexcept {
+        auto pin = cpus_.enter();
+        for (std::size_t index = 0; index < slots_number; ++index) {
+            if (index != index_of(pin)) fronts_[index] = nullptr;
+        }
+        cpus_.leave(pin);
+    }
+
+private:
+    using Front = HeapFront<classes_number>;
+    static constexpr std::size_t front_bytes = align_up(sizeof(Front), Config.page_size);
+    static constexpr std::size_t most_at_once = 32;
+
+    // ---- Fronts ---------------------------------------------------------------------------------
+
+    [[nodiscard]] static constexpr std::size_t index_of(const typename Cpus::Pin& pin) noexcept {
+        return pin.offset / cpu_slot_size;
+    }
+    /// nullptr: the caller has none yet, or no slot.
+    [[nodiscard]] Front* front_at(std::size_t index) noexcept {
+        return BuiltinAtomics::load_acquire(fronts_[index]);
+    }
+
+    /// Gives the caller a front where it has a slot without one.
+    void add_front() noexcept {
+        cpus_.join();
+        auto pin = cpus_.enter();
+        const std::size_t index = index_of(pin);
+        cpus_.leave(pin);
+        if (index == slots_number || front_at(index) != nullptr) return;
+        void* const memory = backend_.alloc_slab(front_bytes, Config.page_size);
+        if (memory == nullptr) return;
+        Front* const front = ::new (memory) Front;
+        Front* expected = nullptr;
+        if (!__atomic_compare_exchange_n(&fronts_[index], &expected, front, false, __ATOMIC_ACQ_REL,
+                                         __ATOMIC_RELAXED)) {
+            backend_.free_slab(memory, front_bytes, Config.page_size);
+        }
+    }
+
+    /// The caller's front, entered and seized, where it has one that is not claimed.
+    class Held {
+    public:
+        explicit Held(MagazineHeap& heap) noexcept
+            : cpus_(heap.cpus_),
+              pin_(cpus_.enter()),
+              front_(heap.front_at(index_of(pin_))),
+              seized_(front_ != nullptr && front_->seize()) {}
+        Held(const Held&) = delete;
+        Held& operator=(const Held&) = delete;
+        ~Held() {
+            if (seized_) front_->release();
+            cpus_.leave(pin_);
+        }
+        [[nodiscard]] bool seized() const noexcept { return seized_; }
+        [[nodiscard]] Front& front() const noexcept { return *front_; }
+
+    private:
+        Cpus& cpus_;
+        typename Cpus::Pin pin_;
+        Front* front_;
+        bool seized_;
+    };
+
+    // ---- Slow paths of alloc --------------------------------------------------------------------
+
+    [[nodiscard, gnu::noinline]] void* alloc_slowly(std::size_t number) noexcept {
+        add_front();
+        std::size_t wanted = 1;
+        {
+            const Held held(*this);
+            if (held.seized()) wanted = divide_up(held.front().grow(number), 2);
+        }
+        if (wanted > most_at_once) wanted = most_at_once;
+        void* batch[most_at_once];
+        std::size_t got = take_from_slabs(number, std::span(batch).first(wanted));
+        if (got == 0) {  // the backend refused
+            collect();
+            shrink_slabs();
+            got = take_from_slabs(number, std::span(batch).first(1));
+        }
+        if (got == 0) {
+            BuiltinAtomics::fetch_add_relaxed(failures_number_, std::size_t{1});
+            return nullptr;
+        }
+        if (got > 1) stock(number, std::span(batch + 1, got - 1));
+        if constexpr (checked) Token<>::clear(batch[0]);
+        return batch[0];
+    }
+
+    [[nodiscard, gnu::noinline, gnu::cold]] void* drop_and_alloc(void* block,
+                                                                 std::size_t number) noexcept {
+        drop(block);
+        return alloc_slowly(number);
+    }
+
+    [[nodiscard]] std::size_t take_from_slabs(std::size_t number, std::span<void*> to) noexcept {
+        Slabs& slabs = blocks_.slabs[number];
+        const LockGuard<Lock> guard(lock_of(slabs));
+        return slabs.alloc_bulk(to);
+    }
+
+    /// Puts blocks into the caller's front, the last one first; what finds no room goes back.
+    void stock(std::size_t number, std::span<void*> blocks) noexcept {
+        if constexpr (checked) {
+            for (void* const block : blocks)
+                token().put_on(block);
+        }
+        std::size_t left = blocks.size();
+        {
+            const Held held(*this);
+            if (held.seized()) {
+                while (left > 0 && held.front().put(number, blocks[left - 1]))
+                    --left;
+            }
+        }
+        give_to_slabs(number, blocks.first(left));
+    }
+
+    // ---- Slow paths of free ---------------------------------------------------------------------
+
+    /// The older half of the front's blocks make room.
+    [[gnu::noinline]] void free_slowly(void* block, std::size_t number) noexcept {
+        add_front();
+        void* batch[most_at_once + 1];
+        std::size_t taken = 0;
+        {
+            const Held held(*this);
+            if (held.seized()) {
+                Front& front = held.front();
+                if (front.put(number, block)) return;  // on another CPU by now
+                const std::size_t room = front.grow(number);
+                if (front.put(number, block)) return;
+                const std::size_t half = divide_up(room, 2);
+                taken = front.take_oldest(number, batch, half < most_at_once ? half : most_at_once);
+                if (front.put(number, block)) block = nullptr;
+            }
+        }
+        if (block != nullptr) batch[taken++] = block;
+        give_to_slabs(number, std::span(batch).first(taken));
+    }
+
+    /// Blocks with their tokens go back to their slabs; one without is dropped.
+    void give_to_slabs(std::size_t number, std::span<void* const> blocks) noexcept {
+        if (blocks.empty()) return;
+        Slabs& slabs = blocks_.slabs[number];
+        const LockGuard<Lock> guard(lock_of(slabs));
+        for (void* const block : blocks) {
+            if constexpr (checked) {
+                if (!token().take_off(block)) [[unlikely]] {
+                    drop(block);
+                    continue;
+                }
+            }
+            if (!slabs.free(block, *look_up(block))) [[unlikely]]
+                drop(block);
+        }
+        slabs.empty_hand();  // [M2]
+    }
+
+    // ---- All CPUs -------------------------------------------------------------------------------
+
+    /// Everything that lies in a front goes to its slab.
+    void collect() noexcept {
+        bool claimed[slots_number];
+        for (std::size_t index = 0; index < slots_number; ++index) {
+            Front* const front = front_at(index);
+            claimed[index] = front != nullptr && front->claim();
+        }
+        const bool reached = cpus_.synchronise() != Reach::own;
+        for (std::size_t index = 0; index < slots_number; ++index) {
+            if (!claimed[index]) continue;  // none, or somebody else empties it
+            Front& front = *front_at(index);
+            if (reached) {
+                while (front.busy())
+                    cpus_.wait();
+                empty(front);
+            }
+            front.unclaim();
+        }
+        if (!reached) collect_own();
+    }
+
+    /// Where the others are out of reach.
+    void collect_own() noexcept {
+        void* batch[most_at_once];
+        for (std::size_t number = 0; number < classes_number; ++number) {
+            std::size_t taken = 0;
+            do {
+                {
+                    const Held held(*this);
+                    taken =
+                        held.seized() ? held.front().take_oldest(number, batch, most_at_once) : 0;
+                }
+                give_to_slabs(number, std::span(batch).first(taken));
+            } while (taken != 0);
+        }
+    }
+
+    /// Requires: claimed, and nobody is in it.
+    void empty(Front& front) noexcept {
+        void* batch[most_at_once];
+        for (std::size_t number = 0; number < classes_number; ++number) {
+            while (const std::size_t taken = front.take_oldest(number, batch, most_at_once))
+                give_to_slabs(number, std::span(batch).first(taken));
+        }
+    }
+
+    std::size_t shrink_slabs() noexcept {
+        std::size_t given = 0;
+        for (Slabs& slabs : blocks_.slabs) {
+            const LockGuard<Lock> guard(lock_of(slabs));
+            given += slabs.shrink_to_fit();
+        }
+        return given;
+    }
+
+    constexpr void give_back_everything() noexcept {
+        for (Front*& front : fronts_) {
+            if (front == nullptr) continue;
+            empty(*front);
+            backend_.free_slab(front, front_bytes, Config.page_size);
+            front = nullptr;
+        }
+        for (Slabs& slabs : blocks_.slabs)
+            slabs.backend().no_longer_shared();
+        blocks_.runs.backend().no_longer_shared();
+        const std::size_t live = blocks_.give_back_everything();
+        if constexpr (checked) {
+            if (live != 0) report({.defect = Defect::Leak, .cache = this, .objects_number = live});
+        }
+    }
+
+    // ---- Runs -----------------------------------------------------------------------------------
+
+    [[nodiscard, gnu::noinline]] void* alloc_run(std::size_t size, std::size_t alignment) noexcept {
+        void* run = try_run(size, alignment);
+        if (run == nullptr && shrink_to_fit() != 0) run = try_run(size, alignment);
+        if (run == nullptr) BuiltinAtomics::fetch_add_relaxed(failures_number_, std::size_t{1});
+        return run;
+    }
+    [[nodiscard]] void* try_run(std::size_t size, std::size_t alignment) noexcept {
+        const LockGuard<Lock> guard(blocks_.runs.backend().lock());
+        return blocks_.runs.alloc(size, alignment);
+    }
+    [[gnu::noinline]] void free_run(void* block, SlabInfo& slab_info) noexcept {
+        if (slab_info.owner != &blocks_.runs || !blocks_.runs.is_live(block, slab_info))
+            [[unlikely]] {
+            return refuse(block);
+        }
+        const LockGuard<Lock> guard(blocks_.runs.backend().lock());
+        blocks_.runs.free(slab_info);
+    }
+
+    // ---- Looking --------------------------------------------------------------------------------
+
+    [[nodiscard]] Token<> token() const noexcept { return Token<>(this); }
+    [[nodiscard]] static Lock& lock_of(Slabs& slabs) noexcept { return slabs.backend().lock(); }
+    [[nodiscard]] std::size_t number_of(const Slabs& slabs) const noexcept {
+        return static_cast<std::size_t>(&slabs - blocks_.slabs);
+    }
+    [[nodiscard]] SlabInfo* look_up(const void* block) noexcept {
+        return Blocks::Pages::find(backend_, block);
+    }
+    [[nodiscard]] Found find(const void* block) noexcept {
+        SlabInfo* const slab_info = look_up(block);
+        if (slab_info == nullptr) return {};
+        if (Slabs* const slabs = blocks_.slabs_of(*slab_info)) {
+            bool live = slabs->is_out(block, *slab_info);
+            if constexpr (checked) live = live && !token().is_on(block);
+            return {slab_info, slabs, live};
+        }
+        return {slab_info, nullptr,
+                slab_info->owner == &blocks_.runs && blocks_.runs.is_live(block, *slab_info)};
+    }
+
+    // ---- Defects --------------------------------------------------------------------------------
+
+    /// nullptr is no defect.
+    [[gnu::noinline, gnu::cold]] void refuse(void* block) noexcept {
+        if (block == nullptr) return;
+        SlabInfo* const slab_info = look_up(block);
+        Slabs* const slabs = slab_info == nullptr ? nullptr : blocks_.slabs_of(*slab_info);
+        if (slabs != nullptr && slabs->is_out(block, *slab_info)) return drop(block);
+        const LockGuard<Lock> guard(blocks_.runs.backend().lock());
+        report(blocks_.what_is_wrong(block, slab_info, this));
+    }
+    [[gnu::noinline, gnu::cold]] void refuse_size(void* block) noexcept {
+        const Found found = find(block);
+        if (!found.live) return refuse(block);
+        report({.defect = Defect::WrongSize,
+                .pointer = block,
+                .cache = this,
+                .slab = found.slab_info->slab});
+    }
+    /// The block is in a front already, or was.
+    [[gnu::noinline, gnu::cold]] void drop(void* block) noexcept {
+        report({.defect = Defect::DoubleFree, .pointer = block, .cache = this});
+    }
+
+    Backend backend_{};
+    [[no_unique_address]] Cpus cpus_{};
+    std::size_t failures_number_ = 0;
+    Blocks blocks_;
+    Front* fronts_[slots_number + 1] = {};  // the last one: for callers without a slot, none
 };
 
 }  // namespace slab_allocator
@@ -6377,106 +7456,6 @@ private:
 
 }  // namespace slab_allocator
 
-// forwarding_backend.hpp -- the functions of a backend, passed on to another one.
-//
-//      cache --alloc_slab--> Derived: | something | backend.alloc_slab | something |
-//
-// Who stands in front of a backend says what happens around a call, once for all functions:
-//
-//      around(call)     call(backend), with whatever Derived does before and after it
-//      look_up(call)    the same for the two look-ups, which stand in the middle of each free
-//
-// Derived has just the functions that Backend has, with the answers that they have there: the
-// backend concept sees through it, and what is missing or misspelt stays so.
-
-namespace slab_allocator {
-
-/// A base class of Derived.
-template <typename Derived, typename Backend>
-class ForwardingBackend {
-public:
-    using backend_type = Backend;
-
-    [[nodiscard]] decltype(auto) alloc_slab(std::size_t slab_size,
-                                            std::size_t slab_alignment) noexcept
-        requires requires(Backend& backend) { backend.alloc_slab(slab_size, slab_alignment); }
-    {
-        return derived().around([&](Backend& backend) -> decltype(auto) {
-            return backend.alloc_slab(slab_size, slab_alignment);
-        });
-    }
-
-    decltype(auto) free_slab(void* slab, std::size_t slab_size, std::size_t slab_alignment) noexcept
-        requires requires(Backend& backend) { backend.free_slab(slab, slab_size, slab_alignment); }
-    {
-        return derived().around([&](Backend& backend) -> decltype(auto) {
-            return backend.free_slab(slab, slab_size, slab_alignment);
-        });
-    }
-
-    [[nodiscard]] decltype(auto) alloc_slab_info() noexcept
-        requires requires(Backend& backend) { backend.alloc_slab_info(); }
-    {
-        return derived().around(
-            [](Backend& backend) -> decltype(auto) { return backend.alloc_slab_info(); });
-    }
-
-    decltype(auto) free_slab_info(SlabInfo* slab_info) noexcept
-        requires requires(Backend& backend) { backend.free_slab_info(slab_info); }
-    {
-        return derived().around(
-            [&](Backend& backend) -> decltype(auto) { return backend.free_slab_info(slab_info); });
-    }
-
-    decltype(auto) save_slab_info_ptr(std::uintptr_t page_addr, SlabInfo* slab_info) noexcept
-        requires requires(Backend& backend) { backend.save_slab_info_ptr(page_addr, slab_info); }
-    {
-        return derived().around([&](Backend& backend) -> decltype(auto) {
-            return backend.save_slab_info_ptr(page_addr, slab_info);
-        });
-    }
-
-    decltype(auto) delete_slab_info_ptr(std::uintptr_t page_addr) noexcept
-        requires requires(Backend& backend) { backend.delete_slab_info_ptr(page_addr); }
-    {
-        return derived().around([&](Backend& backend) -> decltype(auto) {
-            return backend.delete_slab_info_ptr(page_addr);
-        });
-    }
-
-    [[nodiscard]] decltype(auto) secret() noexcept
-        requires requires(Backend& backend) { backend.secret(); }
-    {
-        return derived().around(
-            [](Backend& backend) -> decltype(auto) { return backend.secret(); });
-    }
-
-    // ---- The look-ups ---------------------------------------------------------------------------
-
-    [[nodiscard]] decltype(auto) get_slab_info_ptr(std::uintptr_t page_addr) noexcept
-        requires requires(Backend& backend) { backend.get_slab_info_ptr(page_addr); }
-    {
-        return derived().look_up([&](Backend& backend) -> decltype(auto) {
-            return backend.get_slab_info_ptr(page_addr);
-        });
-    }
-
-    [[nodiscard]] decltype(auto) slab_info_at(std::uintptr_t page_addr) noexcept
-        requires requires(Backend& backend) { backend.slab_info_at(page_addr); }
-    {
-        return derived().look_up(
-            [&](Backend& backend) -> decltype(auto) { return backend.slab_info_at(page_addr); });
-    }
-
-private:
-    friend Derived;
-    constexpr ForwardingBackend() noexcept = default;
-
-    [[nodiscard]] constexpr Derived& derived() noexcept { return static_cast<Derived&>(*this); }
-};
-
-}  // namespace slab_allocator
-
 // locked_backend.hpp -- a backend that several threads may call, made of one that they may not.
 //
 //      LockedCache --.
@@ -6526,64 +7505,6 @@ private:
 
     [[no_unique_address]] Backend backend_{};
     Lock lock_{};
-};
-
-}  // namespace slab_allocator
-
-// unlocking_backend.hpp -- a lock, and a backend that is called with it released.
-//
-//      cache, locked --alloc_slab--> unlock | backend.alloc_slab | lock --> cache, locked
-//      cache, locked --get_slab_info_ptr--> backend.get_slab_info_ptr ----> cache, locked
-//
-// A cache calls its backend on slow paths only, with every list in order before the call, and looks
-// at them again after it ([C3] of cache.hpp). So others may have the cache meanwhile: the backend
-// itself, which may call the cache that calls it, and other threads. The two look-ups stand in the
-// middle of each free, and are as fast as they must be; the lock stays locked around them.
-//
-// Invariants
-//   [U1] a function but the look-ups is called with the lock released, and returns with it held
-//   [U2] from no_longer_shared() on, the lock is not touched: the last thread takes the cache apart
-
-namespace slab_allocator {
-
-/// Has the functions that Backend has. A move takes the backend along, not the lock.
-template <typename Backend, BasicLockable Lock>
-class UnlockingBackend : public ForwardingBackend<UnlockingBackend<Backend, Lock>, Backend> {
-public:
-    constexpr UnlockingBackend() noexcept
-        requires std::default_initializable<Backend>
-    = default;
-    constexpr explicit UnlockingBackend(Backend backend) noexcept
-        requires std::move_constructible<Backend>
-        : backend_(std::move(backend)) {}
-    constexpr UnlockingBackend(UnlockingBackend&& other) noexcept
-        requires std::move_constructible<Backend>
-        : backend_(std::move(other.backend_)) {}
-
-    [[nodiscard]] constexpr Backend& get() noexcept { return backend_; }
-    [[nodiscard]] constexpr const Backend& get() const noexcept { return backend_; }
-    [[nodiscard]] constexpr Lock& lock() noexcept { return lock_; }
-
-    /// For the destructor of what was locked [U2].
-    constexpr void no_longer_shared() noexcept { shared_ = false; }
-
-private:
-    friend ForwardingBackend<UnlockingBackend, Backend>;
-
-    template <typename Call>
-    decltype(auto) around(Call call) noexcept {
-        if (!shared_) return call(backend_);   // [U2]
-        const UnlockGuard<Lock> guard(lock_);  // [U1]
-        return call(backend_);
-    }
-    template <typename Call>
-    decltype(auto) look_up(Call call) noexcept {
-        return call(backend_);
-    }
-
-    [[no_unique_address]] Backend backend_{};
-    Lock lock_{};
-    bool shared_ = true;
 };
 
 }  // namespace slab_allocator
@@ -6742,72 +7663,6 @@ public:
 
 private:
     cache_type cache_;  // first, so that it and what a DefectReport names have one address
-};
-
-}  // namespace slab_allocator
-
-// token.hpp -- the mark on an object that lies in a magazine, so that none lies in two.
-//
-//      free          token on? refused : put it on      --> magazine
-//      alloc         magazine --> take it off           not on? not handed out
-//      to its slab   magazine --> take it off           not on? not given back
-//
-// The token is the object's first 8 bytes: a number that follows from its address and its cache's,
-// which nobody else has a reason to write. It is a right that can be used once: whoever finds an
-// object in a magazine may hand it out if the token is on, and takes it off. An object that lies in
-// two magazines has one token, so the second who finds it gets nothing.
-//
-// A word of the object and not of its slab's record, because that would be a cache line that CPUs
-// share: the object itself is the one line that moves with it anyway.
-//
-// Invariants
-//   [K1] an object is handed out without its token
-//   [K2] nothing follows from what is read here but whether a call is refused or an object dropped
-
-namespace slab_allocator {
-
-template <typename Atomics = BuiltinAtomics>
-class Token {
-public:
-    using Word = std::uint64_t;
-
-    explicit Token(const void* cache) noexcept : cache_(address_of(cache)) {}
-
-    [[nodiscard]] bool is_on(const void* object) const noexcept {
-        Atomics::look_at(object);
-        opaque(object);
-        Word word = 0;
-        __builtin_memcpy(&word, object, sizeof(word));
-        return word == of(object);
-    }
-    void put_on(void* object) const noexcept { write(object, of(object)); }
-    /// Returns: was it on?
-    [[nodiscard]] bool take_off(void* object) const noexcept {
-        const bool on = is_on(object);
-        if (on) [[likely]]
-            clear(object);
-        return on;
-    }
-    static void clear(void* object) noexcept { write(object, 0); }
-
-private:
-    [[nodiscard]] Word of(const void* object) const noexcept {
-        return ((Word{address_of(object)} << 8) ^ Word{cache_}) * 0x9e37'79b9'7f4a'7c15U | 1U;
-    }
-    static void write(void* object, Word word) noexcept {
-        Atomics::change(object);
-        __builtin_memcpy(object, &word, sizeof(word));
-        opaque(object);
-    }
-
-    // A compiler may take what is in an object before its constructor, or after its destructor, for
-    // nothing, and leave out the stores there. An empty instruction that could read and write it
-    // keeps them.
-    static void opaque(const void* object) noexcept {
-        __asm__ volatile("" : : "r"(object) : "memory");
-    }
-
-    std::uintptr_t cache_;
 };
 
 }  // namespace slab_allocator
