@@ -42,8 +42,11 @@ std::uint32_t Machine::number_of(const void* address) {
     while (numbers_[at].reset == resets_ && numbers_[at].address != key)
         at = (at + 1) % places;
     if (numbers_[at].reset != resets_) {
+        if (next_number_ == most_numbers) {
+            fail("touches memory without end");
+            return next_number_ - 1;
+        }
         numbers_[at] = {key, next_number_++, resets_};
-        if (next_number_ > places / 2) std::abort();
         if (objects_.size() < next_number_) objects_.resize(next_number_);
         Object& object = objects_[next_number_ - 1];
         object.holder = object.toucher = nobody;
@@ -252,8 +255,11 @@ void Machine::load_bits(const void* address, std::size_t size, bool acquire, std
     begin_step().access(number, AccessKind::read);
     step(Needs::nothing, acquire ? "load, acquire" : "load", address);
     Thread& thread = me();
-    thread.awaited_object = number;
-    thread.awaited_changes = objects_[number].changes.size();
+    if (!thread.tried || thread.awaited_object != number) {
+        thread.awaited_object = number;
+        thread.awaited_changes = objects_[number].changes.size();
+    }
+    thread.tried = false;
     const auto of_address = [&](const Stored& each) { return each.address == address; };
     const auto in_hand = std::find_if(thread.hand.rbegin(), thread.hand.rend(), of_address);
     if (in_hand != thread.hand.rend()) {
@@ -297,6 +303,9 @@ void Machine::end_modify(const void* address, bool acquire, bool release, bool c
         ++thread.clock[running_];
     }
     if (changed) object.changes.push_back(explorer_->last_event());
+    thread.tried = !changed;
+    thread.awaited_object = number_of(address);
+    thread.awaited_changes = object.changes.size();
 }
 
 void Machine::barrier_on_all() {
@@ -307,10 +316,13 @@ void Machine::barrier_on_all() {
         begins.access(number_of_buffer(other), AccessKind::write);
     step(Needs::own_buffer, "barrier begins", nullptr);
     Thread& thread = me();
-    for (std::size_t other = 0; other < threads_.size(); ++other)
+    for (std::size_t other = 0; other < threads_.size(); ++other) {
         thread.awaited_pushes[other] = threads_[other]->pushed;
+        thread.clocks_at_barrier[other] = threads_[other]->clock[other]++;
+    }
     begin_step();
     step(Needs::barrier, "barrier ends", nullptr);
+    join(thread.clock, thread.clocks_at_barrier);
 }
 
 void Machine::wait_for_change() {
@@ -366,6 +378,9 @@ void Machine::change(const void* memory) {
 
 void Machine::touch(const void* memory) {
     if (!in_thread()) return;
+    // A step, since a barrier of another thread may come between this and the last one.
+    begin_step().access(number_of_buffer(running_), AccessKind::read);
+    step(Needs::nothing, "touches", memory);
     Object& object = objects_[number_of(memory)];
     Thread& thread = me();
     if (object.toucher != nobody && object.toucher != running_ &&

@@ -40,7 +40,7 @@ namespace interleavings {
 enum class Mutation {
     none,
     no_barrier,          ///< synchronise() returns at once
-    no_compiler_fence,   ///< the compiler moves the load of claimed_ before the store of busy_
+    no_compiler_fence,   ///< the compiler moves the load of a floor before the store of a top
     no_pin,              ///< a thread in a slot may be preempted by another of its CPU
     no_lock,             ///< locks do not exclude
     split_exchange,      ///< exchange is a load and a store
@@ -49,9 +49,9 @@ enum class Mutation {
     release_is_relaxed,  ///< a store that releases does not
     acquire_is_relaxed,  ///< a load that acquires does not
     give_back_relaxed,   ///< fetch_and_release releases nothing
-    busy_unread,         ///< whoever claimed a slot does not wait for who is in it
-    never_unclaimed,     ///< a claimed slot stays so
-    token_stays,         ///< an object is handed out with its token
+    floor_stays,         ///< whoever claims a slot from outside leaves its floor
+    limit_stays,         ///< and its limit
+    stays_claimed,       ///< and does not end the claim
     lock_held,           ///< LockedCache holds its lock while its backend runs
 };
 
@@ -127,7 +127,8 @@ public:
     }
 
     void compiler_fence();
-    /// Everything that any thread stored before is in memory when this returns.
+    /// When this returns, everything that any thread stored before it began is in memory, and this
+    /// thread may know of all that any did.
     void barrier_on_all();
     /// Until somebody changes what the calling thread loaded last.
     void wait_for_change();
@@ -138,7 +139,7 @@ public:
     /// A step of its own, at which memory is read or written that is shared for good.
     void look_at(const void* memory);
     void change(const void* memory);
-    /// No step: see the head.
+    /// Of what belongs to one thread at a time: see the head.
     void touch(const void* memory);
 
     /// The execution ends here; called in a thread, it does not return.
@@ -173,6 +174,8 @@ private:
         Clock clock{};
         std::uint32_t awaited_object = 0;
         std::size_t awaited_changes = 0;
+        bool tried = false;  // the last access was a modification that changed nothing
+        std::array<std::uint32_t, most_threads> clocks_at_barrier{};
         std::array<std::size_t, most_threads> awaited_pushes{};
     };
     struct Object {
@@ -234,6 +237,7 @@ private:
 
     // Addresses to numbers: the first `most_threads` numbers are the buffers.
     static constexpr std::size_t places = 4096;
+    static constexpr std::uint32_t most_numbers = places / 2;
     struct Place {
         std::uintptr_t address = 0;
         std::uint32_t number = 0;

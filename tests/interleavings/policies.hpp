@@ -42,16 +42,18 @@ struct CheckedAtomics {
     }
     template <typename T>
     [[nodiscard]] static T load_acquire(const T& word) noexcept {
-        const T value = Machine::now().load(word, true);
-        return outside_of_slot(Mutation::busy_unread) ? T{} : value;
+        return Machine::now().load(word, true);
     }
     template <typename T>
     static void store_relaxed(T& word, T value) noexcept {
+        if (value == T{} - T{1} && outside_of_slot(Mutation::floor_stays)) return;
+        if (value == T{} && outside_of_slot(Mutation::limit_stays)) return;
         Machine::now().store(word, value, false);
     }
     template <typename T>
     static void store_release(T& word, T value) noexcept {
-        if (!outside_of_slot(Mutation::never_unclaimed)) Machine::now().store(word, value, true);
+        if (sizeof(T) == 1 && outside_of_slot(Mutation::stays_claimed)) return;
+        Machine::now().store(word, value, true);
     }
 
     template <typename T>
@@ -87,7 +89,7 @@ struct CheckedAtomics {
     static void change(const void* memory) noexcept { Machine::now().change(memory); }
 
 private:
-    /// Only who claims slots uses a flag of one without having entered it.
+    /// Only who claims slots from outside closes and opens one without having entered it.
     [[nodiscard]] static bool outside_of_slot(Mutation mutation) noexcept {
         return Machine::now().mutation == mutation && Machine::now().in_thread() &&
                Places::mine().entered == 0;
@@ -138,25 +140,25 @@ private:
 
 /// As ThreadCpus: a number that a thread takes in its first slow path and gives back at its end.
 template <std::size_t most>
-class CheckedThreads {
+class CheckedThreads : public slab_allocator::PinnedCpus<CheckedThreads<most>> {
 public:
     static constexpr std::size_t slots_number = most;
     struct Pin {
-        std::size_t index;
+        std::size_t offset;
     };
 
     [[nodiscard]] Pin enter() noexcept {
         ++Places::mine().entered;
-        return {Places::mine().cpu};
+        return {Places::mine().cpu * slab_allocator::cpu_slot_size};
     }
     void leave(const Pin&) noexcept { --Places::mine().entered; }
     void join() noexcept {
         Place& place = Places::mine();
         if (place.cpu == most && !place.ended) place.cpu = numbers_.take();
     }
-    [[nodiscard]] bool synchronise() noexcept {
+    [[nodiscard]] slab_allocator::Reach synchronise() noexcept {
         Machine::now().barrier_on_all();
-        return true;
+        return slab_allocator::Reach::objects;
     }
     void wait() noexcept { Machine::now().wait_for_change(); }
 

@@ -118,6 +118,7 @@ void wrong(const char* name, S& stage, Mutation mutation, const char* what) {
     std::printf("    found: %s\n", first.c_str());
     INFO(name);
     INFO(outcome.failure);
+    REQUIRE(first != "");
     REQUIRE(first.find(what) != std::string::npos);
 }
 

@@ -89,17 +89,17 @@ public:
     [[nodiscard]] Big*& slot(std::size_t number) { return given_[number]; }
 
     void own(Big* object) {
+        Machine::now().touch(object->bytes.data() + 64);
         for (const Owned& each : owned_) {
             if (each.object == object) return Machine::now().fail("an object has two owners");
         }
-        Machine::now().touch(object->bytes.data() + 64);
         owned_.push_back({object, ++stamp_});
         write(object, stamp_);
     }
     void disown(Big* object) {
+        Machine::now().touch(object->bytes.data() + 64);
         for (Owned& each : owned_) {
             if (each.object != object) continue;
-            Machine::now().touch(object->bytes.data() + 64);
             if (!holds(object, each.stamp)) Machine::now().fail("what an owner wrote is gone");
             each = owned_.back();
             owned_.pop_back();
@@ -202,7 +202,10 @@ private:
             cache().free(cache().alloc());
             check(machine.locks_number() == locks, "a CPU has no slot any more");
         }
-        static_cast<void>(cache().shrink_to_fit());
+        for (std::size_t cpu = 0; cpu < slots_number; ++cpu) {
+            on_cpu(cpu);
+            static_cast<void>(cache().shrink_to_fit());
+        }
         if (!defects_expected) {
             check(cache().statistics().allocated_objects_number == 0, "an object is lost");
             check(memory_.live_slabs == 0, "a slab is lost");

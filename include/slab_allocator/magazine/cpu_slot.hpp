@@ -177,6 +177,8 @@ private:
     using Address = std::uintptr_t;
     static constexpr Address lowest = 0;
     static constexpr Address highest = ~lowest;
+    // Where a slot without a magazine has its top: a pop that is about to fail can be one lower.
+    static constexpr Address nowhere = sizeof(Object*);
 
     [[nodiscard]] static unsigned char number(Claim claim) noexcept {
         return static_cast<unsigned char>(claim);
@@ -185,11 +187,11 @@ private:
         return pointer_to<Object*>(address);
     }
 
-    Address top_ = 0;
-    Address floor_ = 0;
-    Address limit_ = 0;
+    Address top_ = nowhere;
+    Address floor_ = nowhere;
+    Address limit_ = lowest;
     unsigned char claim_ = 0;  // a Claim
-    Address start_ = 0;
+    Address start_ = nowhere;
     Magazine<Object>* loaded_ = nullptr;
     Magazine<Object>* previous_ = nullptr;
 };
