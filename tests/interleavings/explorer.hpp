@@ -7,11 +7,12 @@
 //      ...                ^ first           first, from the point where the first was chosen
 //
 // Dynamic partial-order reduction (Flanagan and Godefroid 2005) with source sets (Abdulla, Aronis,
-// Jonsson and Sagonas 2014) and sleep sets (Godefroid 1996): two executions that differ only in the order of independent steps count as one, and of each such
-// class at least one is run. With a bound on preemptions, the reduction of Coons, Musuvathi and
-// McKinley (2013): backtracking also at the beginning of the block that a step is in, and no sleep
-// sets. What a machine does on its own is done at once then, and leaving it for later counts as a
-// preemption. The explorer knows nothing of what a step does, but which objects it touches.
+// Jonsson and Sagonas 2014) and sleep sets (Godefroid 1996): two executions that differ only in the
+// order of independent steps count as one, and of each such class at least one is run. With a bound
+// on preemptions, the reduction of Coons, Musuvathi and McKinley (2013): backtracking also at the
+// beginning of the block that a step is in, and no sleep sets. What a machine does on its own is
+// done at once then, and leaving it for later counts as a preemption. The explorer knows nothing of
+// what a step does, but which objects it touches.
 
 #include <array>
 #include <cstddef>

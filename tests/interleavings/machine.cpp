@@ -223,11 +223,12 @@ void Machine::step(Needs needs, const char* what, const void* where) {
     thread.fiber.pause();
 }
 
-void Machine::fail(const std::string& what) {
+void Machine::fail(const char* what) {
     if (failure_.empty()) {
-        failure_ = in_thread() ? "thread " + std::to_string(running_) + ": " + what : what;
+        if (in_thread()) failure_ = "thread " + std::to_string(running_) + ": ";
+        failure_ += what;
     }
-    while (in_thread())
+    while (in_thread())  // and nothing on this stack is ever destroyed
         me().fiber.pause();
 }
 
@@ -385,10 +386,7 @@ void Machine::touch(const void* memory) {
     Thread& thread = me();
     if (object.toucher != nobody && object.toucher != running_ &&
         thread.clock[object.toucher] < object.touched_at) {
-        const std::uintptr_t at = slab_allocator::address_of(memory) - trace_origin;
-        return fail("touches what thread " + std::to_string(object.toucher) +
-                    " touched, and cannot know that it is done (offset " + std::to_string(at) +
-                    ")");
+        return fail("touches what another touched, and cannot know that it is done");
     }
     object.toucher = running_;
     object.touched_at = thread.clock[running_];

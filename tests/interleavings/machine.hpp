@@ -143,7 +143,7 @@ public:
     void touch(const void* memory);
 
     /// The execution ends here; called in a thread, it does not return.
-    void fail(const std::string& what);
+    void fail(const char* what);
 
 private:
     static constexpr std::size_t nobody = ~std::size_t{0};

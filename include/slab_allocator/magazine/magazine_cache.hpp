@@ -29,9 +29,9 @@
 //     its slab for the second time. It is dropped from the magazine then, and reported as a
 //     DoubleFree; so is an object of which nothing is wrong but that write, and its slot is lost
 //     until the cache is destroyed.
-//   - Two frees of one object at the same instant by two CPUs may both pass; then as above. What lies
-//     in two CPUs' magazines, and is taken from both at the same instant, has two owners: nothing
-//     that CPUs do to find that out would be free of atomic instructions.
+//   - Two frees of one object at the same instant by two CPUs may both pass; then as above. What
+//     lies in two CPUs' magazines, and is taken from both at the same instant, has two owners:
+//     nothing that CPUs do to find that out would be free of atomic instructions.
 //   - Objects of fewer than 8 bytes take 8.
 //
 // Invariants
