@@ -6105,6 +6105,8 @@ private:
     using Address = std::uintptr_t;
     static constexpr Address lowest = 0;
     static constexpr Address highest = ~lowest;
+    // Where a slot without a magazine has its top: a pop that is about to fail can be one lower.
+    static constexpr Address nowhere = sizeof(Object*);
 
     [[nodiscard]] static unsigned char number(Claim claim) noexcept {
         return static_cast<unsigned char>(claim);
@@ -6113,11 +6115,11 @@ private:
         return pointer_to<Object*>(address);
     }
 
-    Address top_ = 0;
-    Address floor_ = 0;
-    Address limit_ = 0;
+    Address top_ = nowhere;
+    Address floor_ = nowhere;
+    Address limit_ = lowest;
     unsigned char claim_ = 0;  // a Claim
-    Address start_ = 0;
+    Address start_ = nowhere;
     Magazine<Object>* loaded_ = nullptr;
     Magazine<Object>* previous_ = nullptr;
 };
@@ -6734,7 +6736,8 @@ private:
 // The token is the object's first 8 bytes: a number that follows from its address and its cache's,
 // which nobody else has a reason to write. It is a right that can be used once: whoever finds an
 // object in a magazine may hand it out if the token is on, and takes it off. An object that lies in
-// two magazines has one token, so the second who finds it gets nothing.
+// two magazines has one token, so the second who finds it gets nothing. (Taking it off is a load
+// and a store, no atomic exchange: two who find the object at the same instant may both get it.)
 //
 // A word of the object and not of its slab's record, because that would be a cache line that CPUs
 // share: the object itself is the one line that moves with it anyway.
@@ -7696,7 +7699,9 @@ private:
 //     its slab for the second time. It is dropped from the magazine then, and reported as a
 //     DoubleFree; so is an object of which nothing is wrong but that write, and its slot is lost
 //     until the cache is destroyed.
-//   - Two frees of one object at the same instant by two CPUs may both pass; then as above.
+//   - Two frees of one object at the same instant by two CPUs may both pass; then as above. What
+//     lies in two CPUs' magazines, and is taken from both at the same instant, has two owners:
+//     nothing that CPUs do to find that out would be free of atomic instructions.
 //   - Objects of fewer than 8 bytes take 8.
 //
 // Invariants
