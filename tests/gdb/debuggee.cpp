@@ -6,6 +6,7 @@
 
 #include <slab_allocator/backends/aligned_alloc_backend.hpp>
 #include <slab_allocator/core/cache.hpp>
+#include <slab_allocator/heap/heap.hpp>
 #include <slab_allocator/magazine/locked_cache.hpp>
 #include <slab_allocator/report/report.hpp>
 
@@ -25,12 +26,15 @@ Cache<Object, Backend, pages> small;
 Cache<Object, Backend, elsewhere> large;
 Cache<Object, Backend, CacheConfig{.checks = Checks::debug}> debugged;
 LockedCache<Object, Backend, std::mutex, pages> locked;
+Heap<Backend> heap;
 
 Object* live = nullptr;       // of small
 Object* at_hand = nullptr;    // freed, and at the cache's hand
 Object* in_slab = nullptr;    // freed, and back in its slab
 Object* guarded = nullptr;    // of debugged
 Object* of_locked = nullptr;  // of locked
+void* block = nullptr;        // of heap
+void* freed_block = nullptr;  // of heap, and in its hand
 Object local = {};            // of none
 
 struct Standard {
@@ -62,12 +66,18 @@ int main() {
     large.free(at_hand);
     guarded = debugged.alloc();
     of_locked = locked.alloc();
+    for (int number = 0; number < 300; ++number)
+        block = heap.alloc(100);
+    freed_block = heap.alloc(100);
+    heap.free(freed_block);
+    static_cast<void>(heap.alloc(2000));
     Cache<Object, Backend, pages> of_main;
     Object* const owned = of_main.alloc();
     stop();
     report({summary_of("app::small", small), summary_of("app::large", large),
             summary_of("app::debugged", debugged), summary_of("app::locked", locked)},
            Standard{});
+    report(heap, Standard{}, "app::heap");
     of_main.free(owned);
     std::fflush(stdout);
     std::_Exit(0);  // with all those objects

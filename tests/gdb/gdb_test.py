@@ -49,6 +49,9 @@ LOOK = [
     "slab-info app::guarded",
     "slab-info (char*)app::guarded - 3 in app::debugged",
     "slab-info (char*)app::guarded + 70",
+    "slab-caches app::heap",
+    "slab-info (char*)app::block + 3",
+    "slab-info app::freed_block",
     "slab-info app::of_locked in app::locked",
     "slab-info &app::local",
     "slab-info 0",
@@ -86,7 +89,8 @@ class Program(unittest.TestCase):
     def test_the_table_is_the_one_that_the_program_prints(self):
         printed = self.alive["continue"]
         self.assertIn("app::small ", printed)
-        self.assertEqual(self.alive[LOOK[0]], printed[printed.index("name ") : printed.index("\n[Inferior")])
+        tables = re.findall(r"^name .*\n(?:app::.*\n)+", printed, re.M)
+        self.assertEqual([self.alive[LOOK[0]], self.alive["slab-caches app::heap"]], [t.strip() for t in tables])
 
     def test_every_cache_is_found(self):
         names = [line.split()[0] for line in self.alive["slab-caches"].splitlines()]
@@ -109,6 +113,10 @@ class Program(unittest.TestCase):
         self.says("slab-info app::in_slab", small, "slot [0-9]+: free; the start")
         self.says("slab-info app::at_hand", "of app::large", "free, at the cache's hand; the start")
         self.says("slab-info app::of_locked in app::locked", "of app::locked, ", "\n  6 of 63 ", "taken")
+
+    def test_a_block_of_a_heap_leads_to_its_class(self):
+        self.says("slab-info (char*)app::block + 3", r"of app::heap-112, ", "taken; 3 bytes into its")
+        self.says("slab-info app::freed_block", r"of app::heap-112, ", "free, at the cache's hand; the")
 
     def test_zones_around_an_object_are_told_apart(self):
         self.says("slab-info app::guarded", "of app::debugged", "taken; the start of its object$")

@@ -36,10 +36,10 @@ def name_of(type_):
     return plain(type_).name or ""
 
 
-def is_cache(type_):
-    """Is it a Cache, and not a class of its own inside of one?"""
+def is_a(template, type_):
+    """Is it a class of that template, and not a class of its own inside of one?"""
     name = name_of(type_)
-    if not name.startswith("slab_allocator::Cache<"):
+    if not name.startswith(f"slab_allocator::{template}<"):
         return False
     depth = 0
     for index, character in enumerate(name):
@@ -47,6 +47,14 @@ def is_cache(type_):
         if character == ">" and depth == 0:
             return index == len(name) - 1
     return False
+
+
+def is_cache(type_):
+    return is_a("Cache", type_)
+
+
+def is_class_of_heap(type_):
+    return is_a("ClassSlabs", type_)
 
 
 def layout_of(cache_type):
@@ -122,12 +130,15 @@ class Cache:
             self.recent_set = {int((bottom + rank).dereference()) for rank in range(size)}
         return self.recent_set
 
-    def slabs(self, numbers=None):
+    def slabs_number(self):
+        return int(self.lists["slabs_number_"])
+
+    def slabs(self):
         """Every slab, the full ones first; an overwritten list ends with an error."""
         lists = self.lists["lists_"]
         slab_info = gdb.lookup_type("slab_allocator::SlabInfo").pointer()
-        left = int(self.lists["slabs_number_"])
-        for number in numbers or range(lists.type.range()[1] + 1):
+        left = self.slabs_number()
+        for number in range(lists.type.range()[1] + 1):
             sentinel = lists[number]["sentinel_"]
             before, node = sentinel.address, sentinel["next_"]
             while int(node) != int(sentinel.address):
@@ -139,22 +150,21 @@ class Cache:
 
     def numbers(self):
         """As CacheStatistics has them, when what lies at the cache's hand has gone back."""
-        slabs = int(self.lists["slabs_number_"])
+        slabs = self.slabs_number()
         objects = slabs * self.layout["objects_per_slab"]
-        free = int(self.lists["free_objects_number_"]) + len(self.recent())
+        live = [slab.live_number() for slab in self.slabs()] if self.recent() else None
+        if live is None:
+            live = [slab.layout["objects_per_slab"] - slab.free_number for slab in self.slabs()]
         row_large_by_map = 2
         info = gdb.lookup_type("slab_allocator::SlabInfo").sizeof
         held = slabs * (self.layout["slab_size"] + (info if self.layout["row"] == row_large_by_map else 0))
-        live = [slab.live_number() for slab in self.slabs()] if self.recent() else None
         return {
-            "active_objs": objects - free,
+            "active_objs": sum(live),
             "num_objs": objects,
             "objsize": self.layout["object_size"],
             "objperslab": self.layout["objects_per_slab"],
             "pagesperslab": self.layout["slab_size"] // self.layout["page_size"],
-            "active_slabs": sum(number > 0 for number in live)
-            if live is not None
-            else slabs - int(self.lists["free_slabs_number_"]),
+            "active_slabs": sum(number > 0 for number in live),
             "num_slabs": slabs,
             "held": held,
             "lost": held - objects * self.layout["object_size"],
@@ -165,6 +175,28 @@ class Cache:
             if slab.start <= address < slab.start + self.layout["slab_size"]:
                 return slab
         return None
+
+
+class ClassOfHeap(Cache):
+    """A size class of a Heap: its layout is a member, and its hand a word of one slab's slots."""
+
+    def __init__(self, value, name):
+        self.value = self.lists = value
+        layout = value["layout_"]
+        self.layout = {f.name: int(layout[f.name]) for f in layout.type.fields() if hasattr(f, "bitpos")}
+        self.name = re.sub(r"\.(slabs|blocks)_?(?=\.|\[|$)|\[\d+\]", "", name) + f"-{self.layout['object_size']}"
+        self.recent_set = None
+
+    def recent(self):
+        if self.recent_set is None:
+            hand, start, stride = int(self.value["hand_"]), int(self.value["hand_start_"]), self.layout["stride"]
+            self.recent_set = {start + bit * stride for bit in range(64) if hand >> bit & 1}
+        return self.recent_set
+
+    def slabs(self):
+        if int(self.value["hand_slab_"]) != 0:  # it stands on no list
+            yield Slab(self, self.value["hand_slab_"].dereference())
+        yield from super().slabs()
 
 
 # ---- Where caches are ------------------------------------------------------------------------------
@@ -178,7 +210,7 @@ def may_hold(type_, depth=0):
         return may_hold(type_.target(), depth)
     if type_.code != gdb.TYPE_CODE_STRUCT or depth > 8:
         return False
-    if is_cache(type_):
+    if is_cache(type_) or is_class_of_heap(type_):
         return True
     key = type_.name or str(type_)
     if key not in holds_caches:
@@ -202,6 +234,10 @@ def caches_in(value, name):
         return
     if is_cache(type_):
         yield Cache(value, name)
+    elif is_class_of_heap(type_):
+        if int(value["slabs_number_"]) > 0:
+            yield ClassOfHeap(value, name)
+        return
     ours = name_of(type_).startswith("slab_allocator::")
     for field in type_.fields():
         if not hasattr(field, "bitpos") or not may_hold(field.type):
@@ -307,7 +343,7 @@ def caches_of(expression):
     found = list(caches_in(gdb.parse_and_eval(expression), expression))
     found = [cache for cache in found if ".backend_" not in cache.name] or found
     if not found:
-        raise gdb.GdbError(f"{expression} is no cache and holds none")
+        raise gdb.GdbError(f"{expression} is no cache, and holds none (of a heap: no class that has slabs)")
     return found
 
 
