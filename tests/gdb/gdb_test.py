@@ -55,6 +55,8 @@ LOOK = [
     "slab-info app::of_locked in app::locked",
     "slab-info &app::local",
     "slab-info 0",
+    "slab-info app::small.lists_.lists_[0].sentinel_.next_",
+    "slab-info app::large.lists_.lists_[0].sentinel_.next_",
     "slab-info app::live in app::large",
     "slab-map app::small",
     "slab-map app::large",
@@ -122,6 +124,11 @@ class Program(unittest.TestCase):
         self.says("slab-info app::guarded", "of app::debugged", "taken; the start of its object$")
         self.says("slab-info (char*)app::guarded - 3 in app::debugged", "taken; 3 bytes before its object$")
         self.says("slab-info (char*)app::guarded + 70", "taken; 6 bytes behind its object$")
+
+    def test_a_slab_info_in_its_slab_is_known(self):
+        self.says("slab-info app::small.lists_.lists_[0].sentinel_.next_", "of app::small, ", "the SlabInfo; in it$")
+        outside = self.alive["slab-info app::large.lists_.lists_[0].sentinel_.next_"]
+        self.assertNotIn("of app::large, ", outside)
 
     def test_what_is_in_no_slab_is_said_to_be_in_none(self):
         for command in ["slab-info &app::local", "slab-info 0", "slab-info app::live in app::large"]:
