@@ -76,6 +76,22 @@ using slab_allocator::HeapStatistics;
 using slab_allocator::LockedHeap;
 using slab_allocator::MagazineHeap;
 
+// Standard containers, operator new and smart pointers on top of them.
+using slab_allocator::Allocator;
+using slab_allocator::config_of_pools;
+using slab_allocator::Deleter;
+using slab_allocator::make_shared_in;
+using slab_allocator::make_unique_in;
+using slab_allocator::MemoryResource;
+using slab_allocator::OneThread;
+using slab_allocator::PerCpu;
+using slab_allocator::Pool;
+using slab_allocator::PooledObject;
+using slab_allocator::PoolRef;
+using slab_allocator::StaticPool;
+using slab_allocator::UnderLock;
+using slab_allocator::UniqueIn;
+
 // Caches for several threads or CPUs.
 using slab_allocator::BasicLockable;
 using slab_allocator::CpuMachine;

@@ -2,6 +2,9 @@
 
 // kernel.hpp -- everything that needs no operating system.
 
+#include <slab_allocator/adaptors/cache_kind.hpp>
+#include <slab_allocator/adaptors/node_caches.hpp>
+#include <slab_allocator/adaptors/pool.hpp>
 #include <slab_allocator/backends/arena_backend.hpp>
 #include <slab_allocator/backends/buddy_backend.hpp>
 #include <slab_allocator/backends/buddy_region.hpp>

@@ -32,6 +32,21 @@ struct CacheStatistics {
         return free_slabs_number + partial_slabs_number + full_slabs_number;
     }
 
+    /// Of several caches together: every number is the sum of theirs, peaks too.
+    constexpr CacheStatistics& operator+=(const CacheStatistics& other) noexcept {
+        free_slabs_number += other.free_slabs_number;
+        partial_slabs_number += other.partial_slabs_number;
+        full_slabs_number += other.full_slabs_number;
+        free_objects_number += other.free_objects_number;
+        allocated_objects_number += other.allocated_objects_number;
+        peak_slabs_number += other.peak_slabs_number;
+        peak_allocated_objects_number += other.peak_allocated_objects_number;
+        failures_number += other.failures_number;
+        bytes_held += other.bytes_held;
+        bytes_lost += other.bytes_lost;
+        return *this;
+    }
+
     friend constexpr bool operator==(const CacheStatistics&,
                                      const CacheStatistics&) noexcept = default;
 };

@@ -59,6 +59,13 @@ struct BuiltinAtomics {
                                            __ATOMIC_RELAXED);
     }
 
+    /// The same for a word that leads to what the caller made: whoever reads it sees that whole.
+    template <typename T>
+    [[nodiscard]] static bool compare_exchange_publishing(T& word, T& expected, T value) noexcept {
+        return __atomic_compare_exchange_n(&word, &expected, value, false, __ATOMIC_ACQ_REL,
+                                           __ATOMIC_ACQUIRE);
+    }
+
     // ---- What costs no instruction --------------------------------------------------------------
 
     /// The compiler moves no access over this. What another CPU sees, a barrier there decides.
