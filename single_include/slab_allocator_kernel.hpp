@@ -112,180 +112,108 @@ template <typename T>
 
 }  // namespace slab_allocator
 
-// defect.hpp -- what can be wrong, and who is told.
+// cache_statistics.hpp -- what a cache tells of itself.
 //
-// A defect is a caller's mistake, a backend's mistake, or overwritten memory that the library
-// noticed. Every check runs before the first store:
-//
-//      check --defect--> report() --> handler --returns--> the call is refused, not a byte changed
-//                                        '----traps------> the default: print, then trap
-//
-// The handler is one word in the image, for all caches; it may be called on any thread, under the
-// caller's lock, and must not call the cache that reports.
-//
-// Invariants
-//   [D1] the handler is never null.
-//   [D2] nothing here allocates, throws, or keeps the report.
+//      slabs       slabs_number() == free_slabs_number + partial_slabs_number + full_slabs_number
+//      slots       free_objects_number + allocated_objects_number == objects_per_slab * slabs
+//      bytes       bytes_held == the slabs, and the SlabInfos outside of them
+//                  bytes_lost: the part of it that no object can ever use
 
 namespace slab_allocator {
 
-/// What can be wrong; what each is found by, README.md tells.
-enum class Defect : std::uint8_t {
-    None,
-    DoubleFree,          ///< free of a slot that is free already
-    NeverAllocated,      ///< free of a slot that was never handed out
-    InteriorPointer,     ///< free of an address in a slab that is not the start of a slot
-    ForeignPointer,      ///< free of an address that lies in no slab of this cache
-    OtherCache,          ///< free of an object of another cache
-    WrongSize,           ///< free of a heap's block with another size than it was asked for with
-    MisalignedSlab,      ///< alloc_slab() answered an address without the promised alignment
-    MisalignedSlabInfo,  ///< the backend placed a SlabInfo at a misaligned address
-    MemoryInUse,         ///< the backend answered memory that a slab lies in already
-    BackendLostSlab,     ///< the backend's map does not lead to a slab that was saved in it
-    CorruptedSlabInfo,   ///< a SlabInfo, a list or a counter was overwritten
-    WriteAfterFree,      ///< a free object was written to (levels hardened, debug)
-    Overflow,            ///< the bytes before or behind an object were (levels hardened, debug)
-    Leak,                ///< live objects at the destruction of their cache
+struct CacheStatistics {
+    std::size_t free_slabs_number = 0;     ///< slabs without an allocated object
+    std::size_t partial_slabs_number = 0;  ///< slabs with both
+    std::size_t full_slabs_number = 0;     ///< slabs without a free slot
+    std::size_t free_objects_number = 0;
+    std::size_t allocated_objects_number = 0;
+
+    std::size_t peak_slabs_number = 0;
+    /// At least the largest number of objects that were allocated at one time, and above it by less
+    /// than what the cache keeps at its hand (64 objects, 64 KiB): it is taken where slabs are
+    /// turned to, not in each alloc.
+    std::size_t peak_allocated_objects_number = 0;
+    std::size_t failures_number = 0;  ///< calls that gave nothing because the backend refused
+
+    std::size_t bytes_held = 0;
+    std::size_t bytes_lost = 0;
+
+    [[nodiscard]] constexpr std::size_t slabs_number() const noexcept {
+        return free_slabs_number + partial_slabs_number + full_slabs_number;
+    }
+
+    /// Of several caches together: every number is the sum of theirs, peaks too.
+    constexpr CacheStatistics& operator+=(const CacheStatistics& other) noexcept {
+        free_slabs_number += other.free_slabs_number;
+        partial_slabs_number += other.partial_slabs_number;
+        full_slabs_number += other.full_slabs_number;
+        free_objects_number += other.free_objects_number;
+        allocated_objects_number += other.allocated_objects_number;
+        peak_slabs_number += other.peak_slabs_number;
+        peak_allocated_objects_number += other.peak_allocated_objects_number;
+        failures_number += other.failures_number;
+        bytes_held += other.bytes_held;
+        bytes_lost += other.bytes_lost;
+        return *this;
+    }
+
+    friend constexpr bool operator==(const CacheStatistics&,
+                                     const CacheStatistics&) noexcept = default;
 };
 
-/// The name of a defect, for a log.
-[[nodiscard]] constexpr const char* name_of(Defect defect) noexcept {
-    switch (defect) {
-        case Defect::None:
-            return "None";
-        case Defect::DoubleFree:
-            return "DoubleFree";
-        case Defect::NeverAllocated:
-            return "NeverAllocated";
-        case Defect::InteriorPointer:
-            return "InteriorPointer";
-        case Defect::ForeignPointer:
-            return "ForeignPointer";
-        case Defect::OtherCache:
-            return "OtherCache";
-        case Defect::WrongSize:
-            return "WrongSize";
-        case Defect::MisalignedSlab:
-            return "MisalignedSlab";
-        case Defect::MisalignedSlabInfo:
-            return "MisalignedSlabInfo";
-        case Defect::MemoryInUse:
-            return "MemoryInUse";
-        case Defect::BackendLostSlab:
-            return "BackendLostSlab";
-        case Defect::CorruptedSlabInfo:
-            return "CorruptedSlabInfo";
-        case Defect::WriteAfterFree:
-            return "WriteAfterFree";
-        case Defect::Overflow:
-            return "Overflow";
-        case Defect::Leak:
-            return "Leak";
-    }
-    return "?";
-}
+}  // namespace slab_allocator
 
-/// What a defect is, and what to do, in a sentence for who sees it for the first time.
-[[nodiscard]] constexpr const char* explanation_of(Defect defect) noexcept {
-    switch (defect) {
-        case Defect::None:
-            break;
-        case Defect::DoubleFree:
-            return "this object was freed before and not allocated since: free it once";
-        case Defect::NeverAllocated:
-            return "this is the place of an object that was never allocated: free what alloc() "
-                   "gave";
-        case Defect::InteriorPointer:
-            return "this address is not where an object starts: free what alloc() gave";
-        case Defect::ForeignPointer:
-            return "this address lies in no slab of this cache: free what its alloc() gave";
-        case Defect::OtherCache:
-            return "this object is another cache's: free it to the cache that it came from";
-        case Defect::WrongSize:
-            return "this block is of another size: free it with the size that it was asked for "
-                   "with";
-        case Defect::MisalignedSlab:
-            return "alloc_slab() must answer an address aligned to slab_alignment";
-        case Defect::MisalignedSlabInfo:
-            return "the backend must place a SlabInfo at an address aligned to alignof(SlabInfo)";
-        case Defect::MemoryInUse:
-            return "the backend gave memory that a slab lies in already";
-        case Defect::BackendLostSlab:
-            return "get_slab_info_ptr() must answer what save_slab_info_ptr() was told for a page";
-        case Defect::CorruptedSlabInfo:
-            return "a record was overwritten, by an object that was written beyond its end, "
-                   "perhaps";
-        case Defect::WriteAfterFree:
-            return "this object was written to after its free";
-        case Defect::Overflow:
-            return "the bytes beside this object were written to";
-        case Defect::Leak:
-            return "objects are live when their cache is destroyed: free them before";
-    }
-    return "";
-}
+// config.hpp -- what the user chose.
+//
+//      Cache<Node, Backend, CacheConfig{.slab_size = 8192, .object_size_type =
+//      ObjectSizeType::Large}>
+//
+// A structural type: it is part of the cache's type, so differently configured caches cannot be
+// mixed. What follows from these numbers, and which of them cannot work, is layout's to say.
 
-/// What is known of a defect. `slab` and `slot` are null and 0 where the pointer leads to no slab.
-/// `objects_number` is the number of live objects of a Leak, 1 otherwise; level debug reports each
-/// of them, with how many there are from it on. Who allocated and freed last is known at level
-/// debug: a return address, or the cache's tag.
-struct DefectReport {
-    Defect defect = Defect::None;
-    const void* pointer = nullptr;  ///< what the caller or the backend gave
-    const void* cache = nullptr;
-    const void* slab = nullptr;
-    std::size_t slot = 0;
-    std::size_t objects_number = 1;
-    std::ptrdiff_t offset = 0;  ///< of the first wrong byte, from the start of the object
-    const void* allocated_by = nullptr;
-    const void* freed_by = nullptr;
+namespace slab_allocator {
+
+/// Where the SlabInfo of a slab lies.
+enum class ObjectSizeType : std::uint8_t {
+    Auto,   ///< whichever of the two loses less memory
+    Small,  ///< in the slab, in the place of a few objects or behind them
+    Large,  ///< outside of the slab, so that a power of two of objects fits
 };
 
-/// Who is told. May be called on any thread, and must not call the cache that reports.
-using DefectHandler = void (*)(const DefectReport&) noexcept;
+/// What is looked for in each call. A level that is off costs no byte and no instruction.
+enum class Checks : std::uint8_t {
+    none,      ///< nothing: for measuring, and for callers that are proven
+    misuse,    ///< every invalid free, every misaligned answer of the backend, leaks
+    hardened,  ///< and writes after free and overflows; slots in random order, reused late
+    debug,     ///< and zones on both sides, who allocated and who freed, the list of leaks
+};
 
-/// The handler until another is set: prints one line where there is a stderr, then traps; of leaks
-/// that are reported one by one, after the last.
-inline void print_and_trap([[maybe_unused]] const DefectReport& report) noexcept {
-#if __STDC_HOSTED__
-    std::fprintf(stderr, "slab_allocator: %s: pointer %p, cache %p", name_of(report.defect),
-                 report.pointer, report.cache);
-    if (report.slab != nullptr)
-        std::fprintf(stderr, ", slab %p, slot %zu", report.slab, report.slot);
-    if (report.defect == Defect::Leak) std::fprintf(stderr, ", objects %zu", report.objects_number);
-    if (report.defect == Defect::WriteAfterFree || report.defect == Defect::Overflow)
-        std::fprintf(stderr, ", byte %td", report.offset);
-    if (report.allocated_by != nullptr)
-        std::fprintf(stderr, ", allocated by %p", report.allocated_by);
-    if (report.freed_by != nullptr) std::fprintf(stderr, ", freed by %p", report.freed_by);
-    std::fprintf(stderr, ": %s\n", explanation_of(report.defect));
-#endif
-    const bool more = report.defect == Defect::Leak && report.pointer != nullptr;
-    if (!more || report.objects_number == 1) __builtin_trap();
-}
+/// Who answers "which SlabInfo?" where the object's own address does not.
+enum class SlabInfoLookup : std::uint8_t {
+    Auto,        ///< the address by itself where it can, else the backend's map
+    PageFrames,  ///< the backend's own array of page frames: slab_info_at(). Large only.
+};
 
-namespace detail {
-inline constinit DefectHandler defect_handler = print_and_trap;
-}
+/// Members stand in the order in which designated initialisers must name them. Sizes are in bytes.
+struct CacheConfig {
+    /// A power of two, a multiple of page_size; 0 = the size up to 64 KiB that wastes least.
+    std::size_t slab_size = 0;
+    /// The grain of the SlabInfo map; a power of two.
+    std::size_t page_size = 4096;
+    /// What the backend promises for a slab's address: a power of two from page_size;
+    /// 0 = slab_size, as a buddy allocator gives it.
+    std::size_t slab_alignment = 0;
+    ObjectSizeType object_size_type = ObjectSizeType::Auto;
+    /// How many Free slabs are kept before the next is given back.
+    std::size_t retained_free_slabs = 1;
+    Checks checks = Checks::misuse;
+    SlabInfoLookup slab_info_lookup = SlabInfoLookup::Auto;
+    /// For statics that are never torn down: the cache's destructor is trivial, so that no
+    /// destructor call is registered anywhere (a kernel has nobody to register it with).
+    bool never_destroyed = false;
 
-/// Sets who is told of defects and returns who was told before; null stands for print_and_trap.
-/// Costs: one atomic exchange. May be called at any time on any thread.
-inline DefectHandler set_defect_handler(DefectHandler handler) noexcept {
-    if (handler == nullptr) handler = print_and_trap;  // [D1]
-    return __atomic_exchange_n(&detail::defect_handler, handler, __ATOMIC_ACQ_REL);
-}
-
-/// Tells the handler. Where it returns, the caller of report() refuses what it was asked to do.
-[[gnu::cold, gnu::noinline]] inline void report(const DefectReport& report) noexcept {
-    __atomic_load_n(&detail::defect_handler, __ATOMIC_ACQUIRE)(report);
-}
-
-/// For overwritten metadata: where the handler returns there is nothing safe to do, so this traps.
-[[noreturn, gnu::cold, gnu::noinline]] inline void report_and_trap(
-    const DefectReport& defect_report) noexcept {
-    report(defect_report);
-    __builtin_trap();
-}
+    friend constexpr bool operator==(const CacheConfig&, const CacheConfig&) noexcept = default;
+};
 
 }  // namespace slab_allocator
 
@@ -464,232 +392,180 @@ private:
 
 }  // namespace slab_allocator
 
-// arena_backend.hpp -- slabs from memory that is already there: a fixed array, or a given region.
+// defect.hpp -- what can be wrong, and who is told.
 //
-//      pages    | . | A   A   A   A | . | . | B | C   C | . |      A, B, C: slabs
-//      taken    | 0 | 1   1   1   1 | 0 | 0 | 1 | 1   1 | 0 |      one bit a page
-//      first    | 0 | 1   0   0   0 | 0 | 0 | 1 | 1   0 | 0 |      one bit a page
+// A defect is a caller's mistake, a backend's mistake, or overwritten memory that the library
+// noticed. Every check runs before the first store:
 //
-// First fit by address: slabs of any size and alignment lie side by side, the region drains from
-// its end, and nothing is asked of anybody else. A slab ends where the next one starts or a free
-// page lies, so a free_slab of anything but a whole slab is found from two bitmaps, and no slab is
-// read or written. Costs: O(pages) bits, 64 at a time, per call.
+//      check --defect--> report() --> handler --returns--> the call is refused, not a byte changed
+//                                        '----traps------> the default: print, then trap
 //
-// Everything is zero at the start, so that a static ArenaBackend lies in .bss, whatever its size.
+// The handler is one word in the image, for all caches; it may be called on any thread, under the
+// caller's lock, and must not call the cache that reports.
 //
 // Invariants
-//   [A1] first has a bit only where taken has it; a taken page that is not first belongs to the
-//        slab of the page before it.
-//   [A2] no page below hint_ is free.
-//   [A3] pages_in_use_ == |bits of taken|
+//   [D1] the handler is never null.
+//   [D2] nothing here allocates, throws, or keeps the report.
 
 namespace slab_allocator {
 
-namespace detail {
-
-inline constexpr std::size_t region_page_size = 4096;
-
-/// Slabs from the pages of a Region, which says where they and their two bitmaps are.
-template <typename Region>
-class RegionPages {
-public:
-    static constexpr std::size_t page_size = region_page_size;
-
-    constexpr RegionPages() noexcept = default;
-    RegionPages(const RegionPages&) = delete;  // the slabs have one owner
-    RegionPages& operator=(const RegionPages&) = delete;
-
-    [[nodiscard]] void* alloc_slab(std::size_t slab_size, std::size_t slab_alignment) noexcept {
-        const std::size_t pages_number = this->pages_number();
-        if (slab_size == 0 || slab_size > pages_number * page_size) return nullptr;
-        const std::size_t wanted = divide_up(slab_size, page_size);
-        hint_ = next(false, hint_, pages_number);  // [A2]
-        std::size_t page = aligned_page(hint_, slab_alignment);
-        while (page < pages_number && wanted <= pages_number - page) {
-            const std::size_t in_the_way = next(true, page, page + wanted);
-            if (in_the_way == page + wanted) return take(page, wanted);
-            page = aligned_page(next(false, in_the_way, pages_number), slab_alignment);
-        }
-        return nullptr;
-    }
-
-    /// What is no slab of slab_size bytes is a Defect::ForeignPointer, a free page a DoubleFree.
-    void free_slab(void* slab, std::size_t slab_size,
-                   [[maybe_unused]] std::size_t slab_alignment) noexcept {
-        const std::uintptr_t offset = address_of(slab) - address_of(region_.base());
-        const std::size_t page = offset / page_size;
-        if (page >= pages_number() || offset % page_size != 0) {
-            return report({.defect = Defect::ForeignPointer, .pointer = slab});
-        }
-        if (!bit(region_.taken(), page)) {
-            return report({.defect = Defect::DoubleFree, .pointer = slab, .slab = slab});
-        }
-        const std::size_t pages = end_of_slab(page) - page;
-        if (!bit(region_.first(), page) || divide_up(slab_size, page_size) != pages) {
-            return report({.defect = Defect::ForeignPointer, .pointer = slab});
-        }
-        flip_slab(page, pages);
-        pages_in_use_ -= pages;
-        if (page < hint_) hint_ = page;  // [A2]
-    }
-
-    [[nodiscard]] constexpr std::size_t pages_number() const noexcept {
-        return region_.pages_number();
-    }
-    [[nodiscard]] constexpr std::size_t pages_in_use() const noexcept { return pages_in_use_; }
-
-    /// Does `pointer` lie in the region?
-    [[nodiscard]] bool contains(const void* pointer) noexcept {
-        return (address_of(pointer) - address_of(region_.base())) / page_size < pages_number();
-    }
-
-protected:
-    [[nodiscard]] constexpr Region& region() noexcept { return region_; }
-
-private:
-    static constexpr std::size_t bits = 64;
-
-    [[nodiscard]] static bool bit(const std::uint64_t* map, std::size_t page) noexcept {
-        return ((map[page / bits] >> (page % bits)) & 1U) != 0;
-    }
-    static void flip(std::uint64_t* map, std::size_t page) noexcept {
-        map[page / bits] ^= std::uint64_t{1} << (page % bits);
-    }
-
-    /// Takes a slab in both bitmaps, or gives it back [A1].
-    void flip_slab(std::size_t page, std::size_t pages) noexcept {
-        flip(region_.first(), page);
-        for (const std::size_t end = page + pages; page < end; ++page)
-            flip(region_.taken(), page);
-    }
-
-    /// The first page from `page` on that is taken, or free; `end` where none below it is.
-    [[nodiscard]] std::size_t next(bool taken, std::size_t page, std::size_t end) noexcept {
-        while (page < end) {
-            const std::uint64_t word = region_.taken()[page / bits];
-            const std::uint64_t left = (taken ? word : ~word) >> (page % bits);
-            if (left != 0) {
-                const std::size_t found = page + lowest_bit(left);
-                return found < end ? found : end;
-            }
-            page = (page / bits + 1) * bits;
-        }
-        return end;
-    }
-
-    /// The first page from `page` on whose real address is aligned; beyond all where none is.
-    [[nodiscard]] std::size_t aligned_page(std::size_t page, std::size_t alignment) noexcept {
-        if (alignment < page_size) alignment = page_size;
-        const std::uintptr_t base = address_of(region_.base());
-        return (align_up(base + page * page_size, alignment) - base) / page_size;
-    }
-
-    [[nodiscard]] std::size_t end_of_slab(std::size_t page) noexcept {
-        do {
-            ++page;
-        } while (page < pages_number() && bit(region_.taken(), page) &&
-                 !bit(region_.first(), page));
-        return page;
-    }
-
-    [[nodiscard]] void* take(std::size_t page, std::size_t pages) noexcept {
-        flip_slab(page, pages);
-        pages_in_use_ += pages;
-        return region_.base() + page * page_size;
-    }
-
-    Region region_;
-    std::size_t hint_ = 0;
-    std::size_t pages_in_use_ = 0;
+/// What can be wrong; what each is found by, README.md tells.
+enum class Defect : std::uint8_t {
+    None,
+    DoubleFree,          ///< free of a slot that is free already
+    NeverAllocated,      ///< free of a slot that was never handed out
+    InteriorPointer,     ///< free of an address in a slab that is not the start of a slot
+    ForeignPointer,      ///< free of an address that lies in no slab of this cache
+    OtherCache,          ///< free of an object of another cache
+    WrongSize,           ///< free of a heap's block with another size than it was asked for with
+    MisalignedSlab,      ///< alloc_slab() answered an address without the promised alignment
+    MisalignedSlabInfo,  ///< the backend placed a SlabInfo at a misaligned address
+    MemoryInUse,         ///< the backend answered memory that a slab lies in already
+    BackendLostSlab,     ///< the backend's map does not lead to a slab that was saved in it
+    CorruptedSlabInfo,   ///< a SlabInfo, a list or a counter was overwritten
+    WriteAfterFree,      ///< a free object was written to (levels hardened, debug)
+    Overflow,            ///< the bytes before or behind an object were (levels hardened, debug)
+    Leak,                ///< live objects at the destruction of their cache
 };
 
-/// An array and its bitmaps. The array is no active member: it is storage, and is not initialised.
-template <std::size_t bytes, std::size_t alignment>
-class FixedRegion {
-public:
-    constexpr FixedRegion() noexcept = default;
-    [[nodiscard]] std::byte* base() noexcept {
-        return static_cast<std::byte*>(static_cast<void*>(&memory_));
+/// The name of a defect, for a log.
+[[nodiscard]] constexpr const char* name_of(Defect defect) noexcept {
+    switch (defect) {
+        case Defect::None:
+            return "None";
+        case Defect::DoubleFree:
+            return "DoubleFree";
+        case Defect::NeverAllocated:
+            return "NeverAllocated";
+        case Defect::InteriorPointer:
+            return "InteriorPointer";
+        case Defect::ForeignPointer:
+            return "ForeignPointer";
+        case Defect::OtherCache:
+            return "OtherCache";
+        case Defect::WrongSize:
+            return "WrongSize";
+        case Defect::MisalignedSlab:
+            return "MisalignedSlab";
+        case Defect::MisalignedSlabInfo:
+            return "MisalignedSlabInfo";
+        case Defect::MemoryInUse:
+            return "MemoryInUse";
+        case Defect::BackendLostSlab:
+            return "BackendLostSlab";
+        case Defect::CorruptedSlabInfo:
+            return "CorruptedSlabInfo";
+        case Defect::WriteAfterFree:
+            return "WriteAfterFree";
+        case Defect::Overflow:
+            return "Overflow";
+        case Defect::Leak:
+            return "Leak";
     }
-    [[nodiscard]] static constexpr std::size_t pages_number() noexcept {
-        return bytes / region_page_size;
-    }
-    [[nodiscard]] std::uint64_t* taken() noexcept { return taken_; }
-    [[nodiscard]] std::uint64_t* first() noexcept { return first_; }
-
-private:
-    union alignas(alignment) Memory {
-        std::byte nothing{};
-        std::byte array[bytes];
-    };
-    Memory memory_;
-    std::uint64_t taken_[divide_up(pages_number(), 64)]{};
-    std::uint64_t first_[divide_up(pages_number(), 64)]{};
-};
-
-/// A region that is known at run time; the bitmaps lie before its first page that is given away.
-class GivenRegion {
-public:
-    constexpr GivenRegion() noexcept = default;
-    [[nodiscard]] std::byte* base() const noexcept { return base_; }
-    [[nodiscard]] constexpr std::size_t pages_number() const noexcept { return pages_number_; }
-    [[nodiscard]] std::uint64_t* taken() const noexcept { return taken_; }
-    [[nodiscard]] std::uint64_t* first() const noexcept {
-        return taken_ + divide_up(pages_number_, 64);
-    }
-
-    /// Requires: start and bytes are multiples of a page.
-    void reset(std::byte* start, std::size_t bytes) noexcept {
-        const std::size_t pages = bytes / region_page_size;
-        const std::size_t words = 2 * divide_up(pages, 64);
-        const std::size_t bitmap_pages = divide_up(words * sizeof(std::uint64_t), region_page_size);
-        taken_ = static_cast<std::uint64_t*>(static_cast<void*>(start));
-        for (std::size_t word = 0; word < words; ++word)
-            taken_[word] = 0;
-        base_ = start + bitmap_pages * region_page_size;
-        pages_number_ = pages - bitmap_pages;
-    }
-
-private:
-    std::byte* base_ = nullptr;
-    std::size_t pages_number_ = 0;
-    std::uint64_t* taken_ = nullptr;
-};
-
-}  // namespace detail
-
-/// The largest alignment that a program's loader can be trusted with, or less for a small array.
-[[nodiscard]] constexpr std::size_t arena_alignment(std::size_t bytes) noexcept {
-    return bytes < 65536 ? std::bit_floor(bytes) : 65536;
+    return "?";
 }
 
-/// A fixed array that serves slabs: provably no heap. Larger alignments than `alignment` are
-/// served, too, from where the array happens to have them. Trivially destructible and all zero.
-template <std::size_t bytes, std::size_t alignment = arena_alignment(bytes)>
-class ArenaBackend : public detail::RegionPages<detail::FixedRegion<bytes, alignment>> {
-    static_assert(bytes > 0 && bytes % 4096 == 0,
-                  "an ArenaBackend consists of pages: bytes must be a multiple of 4096");
-    static_assert(is_power_of_two(alignment) && alignment >= 4096,
-                  "an ArenaBackend consists of pages: alignment must be a power of two from 4096");
-};
-
-/// The same over memory that is known at run time only, as in a kernel that reads its memory map.
-/// It keeps one page of each 64 MiB, or less, for itself. The memory is its caller's to give back.
-class ArenaBackendOver : public detail::RegionPages<detail::GivenRegion> {
-public:
-    /// No memory, so every alloc_slab is refused until adopt().
-    constexpr ArenaBackendOver() noexcept = default;
-    ArenaBackendOver(void* memory, std::size_t bytes) noexcept { adopt(memory, bytes); }
-
-    /// Effects: serves the whole pages of the region. Requires: first call, nobody else uses the
-    /// region (not checked).
-    void adopt(void* memory, std::size_t bytes) noexcept {
-        const std::uintptr_t address = address_of(memory);
-        const std::size_t lead = align_up(address, page_size) - address;
-        if (bytes < lead) return;
-        region().reset(static_cast<std::byte*>(memory) + lead, align_down(bytes - lead, page_size));
+/// What a defect is, and what to do, in a sentence for who sees it for the first time.
+[[nodiscard]] constexpr const char* explanation_of(Defect defect) noexcept {
+    switch (defect) {
+        case Defect::None:
+            break;
+        case Defect::DoubleFree:
+            return "this object was freed before and not allocated since: free it once";
+        case Defect::NeverAllocated:
+            return "this is the place of an object that was never allocated: free what alloc() "
+                   "gave";
+        case Defect::InteriorPointer:
+            return "this address is not where an object starts: free what alloc() gave";
+        case Defect::ForeignPointer:
+            return "this address lies in no slab of this cache: free what its alloc() gave";
+        case Defect::OtherCache:
+            return "this object is another cache's: free it to the cache that it came from";
+        case Defect::WrongSize:
+            return "this block is of another size: free it with the size that it was asked for "
+                   "with";
+        case Defect::MisalignedSlab:
+            return "alloc_slab() must answer an address aligned to slab_alignment";
+        case Defect::MisalignedSlabInfo:
+            return "the backend must place a SlabInfo at an address aligned to alignof(SlabInfo)";
+        case Defect::MemoryInUse:
+            return "the backend gave memory that a slab lies in already";
+        case Defect::BackendLostSlab:
+            return "get_slab_info_ptr() must answer what save_slab_info_ptr() was told for a page";
+        case Defect::CorruptedSlabInfo:
+            return "a record was overwritten, by an object that was written beyond its end, "
+                   "perhaps";
+        case Defect::WriteAfterFree:
+            return "this object was written to after its free";
+        case Defect::Overflow:
+            return "the bytes beside this object were written to";
+        case Defect::Leak:
+            return "objects are live when their cache is destroyed: free them before";
     }
+    return "";
+}
+
+/// What is known of a defect. `slab` and `slot` are null and 0 where the pointer leads to no slab.
+/// `objects_number` is the number of live objects of a Leak, 1 otherwise; level debug reports each
+/// of them, with how many there are from it on. Who allocated and freed last is known at level
+/// debug: a return address, or the cache's tag.
+struct DefectReport {
+    Defect defect = Defect::None;
+    const void* pointer = nullptr;  ///< what the caller or the backend gave
+    const void* cache = nullptr;
+    const void* slab = nullptr;
+    std::size_t slot = 0;
+    std::size_t objects_number = 1;
+    std::ptrdiff_t offset = 0;  ///< of the first wrong byte, from the start of the object
+    const void* allocated_by = nullptr;
+    const void* freed_by = nullptr;
 };
+
+/// Who is told. May be called on any thread, and must not call the cache that reports.
+using DefectHandler = void (*)(const DefectReport&) noexcept;
+
+/// The handler until another is set: prints one line where there is a stderr, then traps; of leaks
+/// that are reported one by one, after the last.
+inline void print_and_trap([[maybe_unused]] const DefectReport& report) noexcept {
+#if __STDC_HOSTED__
+    std::fprintf(stderr, "slab_allocator: %s: pointer %p, cache %p", name_of(report.defect),
+                 report.pointer, report.cache);
+    if (report.slab != nullptr)
+        std::fprintf(stderr, ", slab %p, slot %zu", report.slab, report.slot);
+    if (report.defect == Defect::Leak) std::fprintf(stderr, ", objects %zu", report.objects_number);
+    if (report.defect == Defect::WriteAfterFree || report.defect == Defect::Overflow)
+        std::fprintf(stderr, ", byte %td", report.offset);
+    if (report.allocated_by != nullptr)
+        std::fprintf(stderr, ", allocated by %p", report.allocated_by);
+    if (report.freed_by != nullptr) std::fprintf(stderr, ", freed by %p", report.freed_by);
+    std::fprintf(stderr, ": %s\n", explanation_of(report.defect));
+#endif
+    const bool more = report.defect == Defect::Leak && report.pointer != nullptr;
+    if (!more || report.objects_number == 1) __builtin_trap();
+}
+
+namespace detail {
+inline constinit DefectHandler defect_handler = print_and_trap;
+}
+
+/// Sets who is told of defects and returns who was told before; null stands for print_and_trap.
+/// Costs: one atomic exchange. May be called at any time on any thread.
+inline DefectHandler set_defect_handler(DefectHandler handler) noexcept {
+    if (handler == nullptr) handler = print_and_trap;  // [D1]
+    return __atomic_exchange_n(&detail::defect_handler, handler, __ATOMIC_ACQ_REL);
+}
+
+/// Tells the handler. Where it returns, the caller of report() refuses what it was asked to do.
+[[gnu::cold, gnu::noinline]] inline void report(const DefectReport& report) noexcept {
+    __atomic_load_n(&detail::defect_handler, __ATOMIC_ACQUIRE)(report);
+}
+
+/// For overwritten metadata: where the handler returns there is nothing safe to do, so this traps.
+[[noreturn, gnu::cold, gnu::noinline]] inline void report_and_trap(
+    const DefectReport& defect_report) noexcept {
+    report(defect_report);
+    __builtin_trap();
+}
 
 }  // namespace slab_allocator
 
@@ -801,165 +677,6 @@ private:
 
 }  // namespace slab_allocator
 
-// buddy_region.hpp -- which pages of one run of memory are free: a binary buddy allocator.
-//
-//      pages    | A   A   A   A | B | . | .   . |      A, B: taken blocks of order 2 and 0
-//      frames   | 2t  -   -   - | 0t| 0f| 1f  - |      a head knows its block, - is inside of one
-//
-// A block of order k is 2^k pages at a multiple of its size. It is split into two buddies, whose
-// addresses differ in one bit, and two free buddies are one block again at once. (Knowlton 1965.)
-//
-// What is known of a page lies in its frame, and frames lie apart from the pages: no page, free or
-// taken, is ever read or written here. The lists of free blocks go through the frames.
-//
-// Invariants
-//   [B1] every page is in one block; the frame of its first page has its order and use, all others
-//        are Inside.
-//   [B2] the free blocks of order k stand on free_[k], and free_blocks_number_[k] is their number;
-//        nonempty_ has bit k where there are any.
-//   [B3] the buddy of a free block is no free block of its order: the free blocks are the largest
-//        aligned runs of free pages, whatever was taken and given back before.
-
-namespace slab_allocator {
-
-/// What is known of one page.
-struct PageFrame : ListNode {
-    enum class Use : std::uint8_t { Inside, Free, Taken };
-
-    Use use = Use::Inside;   // of the block that starts here
-    std::uint8_t order = 0;  // of it
-};
-
-/// A buddy allocator over one run of pages, which are numbered from its start.
-class BuddyRegion {
-public:
-    static constexpr std::size_t page_size = 4096;
-    static constexpr std::size_t orders_number = 32;
-
-    /// All pages are free. Costs: O(pages).
-    BuddyRegion(std::byte* base, std::size_t pages_number, PageFrame* frames) noexcept
-        : base_(base), pages_number_(pages_number), frames_(frames) {
-        for (std::size_t page = 0; page < pages_number; ++page)
-            ::new (static_cast<void*>(frames + page)) PageFrame;
-        for (std::size_t page = 0; page < pages_number;) {
-            const std::size_t order = largest_order(page);
-            enter(page, order);
-            page += pages_of(order);
-        }
-    }
-
-    [[nodiscard]] static constexpr std::size_t pages_of(std::size_t order) noexcept {
-        return std::size_t{1} << order;
-    }
-    [[nodiscard]] std::byte* base() const noexcept { return base_; }
-    [[nodiscard]] std::size_t pages_number() const noexcept { return pages_number_; }
-    [[nodiscard]] std::size_t free_blocks_number(std::size_t order) const noexcept {
-        return free_blocks_number_[order];
-    }
-
-    /// The page that `address` lies in; no number below pages_number() where it lies in none.
-    [[nodiscard]] std::size_t page_at(std::uintptr_t address) const noexcept {
-        return (address - address_of(base_)) / page_size;  // wraps below the region
-    }
-
-    /// The smallest order from `order` on of which a block is free; orders_number where none is.
-    [[nodiscard]] std::size_t free_order_from(std::size_t order) const noexcept {
-        const std::uint64_t large_enough = nonempty_ >> order << order;
-        return large_enough == 0 ? orders_number : lowest_bit(large_enough);
-    }
-
-    /// Takes a block of `order` out of a free one of order `from`. Requires: there is one.
-    [[nodiscard]] std::byte* take(std::size_t order, std::size_t from) noexcept {
-        PageFrame& head = free_[from].front();
-        const auto page = static_cast<std::size_t>(&head - frames_);
-        leave(page);
-        while (from > order) {
-            --from;
-            enter(page + pages_of(from), from);
-        }
-        head.use = PageFrame::Use::Taken;
-        head.order = static_cast<std::uint8_t>(order);
-        return base_ + page * page_size;
-    }
-
-    /// What is wrong with giving back a block of `order` that starts at `page`?
-    [[nodiscard]] Defect defect_of(std::size_t page, std::size_t order) const noexcept {
-        const PageFrame& frame = frames_[page];
-        if (frame.use == PageFrame::Use::Taken && frame.order == order) return Defect::None;
-        return is_free(page) ? Defect::DoubleFree : Defect::ForeignPointer;
-    }
-
-    /// Requires: defect_of(page, order) == Defect::None.
-    void give_back(std::size_t page, std::size_t order) noexcept {
-        frames_[page].use = PageFrame::Use::Inside;
-        for (std::size_t buddy = buddy_of(page, order); is_free_block(buddy, order);
-             buddy = buddy_of(page, order)) {  // [B3]
-            leave(buddy);
-            if (buddy < page) page = buddy;
-            ++order;
-        }
-        enter(page, order);
-    }
-
-private:
-    [[nodiscard]] std::size_t first_number() const noexcept {
-        return address_of(base_) / page_size;
-    }
-
-    /// Of the blocks that can start at `page` and end in the region.
-    [[nodiscard]] std::size_t largest_order(std::size_t page) const noexcept {
-        const auto aligned = static_cast<std::size_t>(std::countr_zero(first_number() + page));
-        const std::size_t fitting = highest_bit(pages_number_ - page);
-        const std::size_t order = aligned < fitting ? aligned : fitting;
-        return order < orders_number ? order : orders_number - 1;
-    }
-
-    [[nodiscard]] std::size_t buddy_of(std::size_t page, std::size_t order) const noexcept {
-        return ((first_number() + page) ^ pages_of(order)) - first_number();  // wraps below
-    }
-    [[nodiscard]] bool is_free_block(std::size_t page, std::size_t order) const noexcept {
-        return page < pages_number_ && order < orders_number - 1 &&
-               frames_[page].use == PageFrame::Use::Free && frames_[page].order == order;
-    }
-
-    /// Does `page` lie in a free block? Where the blocks that it could be in start, from the
-    /// smallest on, only its own has a head [B1].
-    [[nodiscard]] bool is_free(std::size_t page) const noexcept {
-        std::size_t head = page;
-        for (std::size_t order = 0; head < pages_number_ && order < orders_number;) {
-            if (frames_[head].use != PageFrame::Use::Inside) {
-                return frames_[head].use == PageFrame::Use::Free;
-            }
-            head = align_down(first_number() + page, pages_of(++order)) - first_number();
-        }
-        return false;
-    }
-
-    void enter(std::size_t page, std::size_t order) noexcept {  // [B1] [B2]
-        frames_[page].use = PageFrame::Use::Free;
-        frames_[page].order = static_cast<std::uint8_t>(order);
-        free_[order].push_front(frames_[page]);
-        nonempty_ |= std::uint64_t{1} << order;
-        ++free_blocks_number_[order];
-    }
-    void leave(std::size_t page) noexcept {
-        const std::size_t order = frames_[page].order;
-        frames_[page].use = PageFrame::Use::Inside;
-        frames_[page].unlink();
-        if (free_[order].empty()) nonempty_ &= ~(std::uint64_t{1} << order);
-        --free_blocks_number_[order];
-    }
-
-    std::byte* base_;
-    std::size_t pages_number_;
-    PageFrame* frames_;
-    std::uint64_t nonempty_ = 0;
-    IntrusiveList<PageFrame> free_[orders_number];
-    std::size_t free_blocks_number_[orders_number] = {};
-};
-
-}  // namespace slab_allocator
-
 // slab_info.hpp -- the record that manages one slab.
 //
 //      byte 0      16      24     32            34          36          38     40         48
@@ -1001,418 +718,6 @@ public:
     return sizeof(SlabInfo) - sizeof(FreeMap) +
            sizeof(std::uint64_t) * (1 + FreeMap::words_for(slots));
 }
-
-}  // namespace slab_allocator
-
-// buddy_backend.hpp -- slabs from page frames: buddy allocators over what a memory map has.
-//
-//      memory map    |        usable        |  hole  |             usable             |
-//      regions       | frames | pages       |        | frames | pages                 |
-//
-// Slabs are naturally aligned blocks of 2^k pages, as caches that find SlabInfos by masking want
-// them. A frame costs 24 bytes a page. Where SlabInfos lie beside the frames, as in a kernel's
-// `struct page`, a cache asks slab_info_at() and needs no map; that is sizeof(SlabInfo) for each
-// info_grain bytes, and nothing where info_grain is 0.
-//
-// Invariants
-//   [K1] pages_number_ and free_pages_number_ are the sums over all regions.
-//   [K2] regions_ leads to every region, and no page is in two of them (not checked).
-
-namespace slab_allocator {
-
-/// A SlabSource over any number of regions, which are given at run time. With an info_grain, a
-/// power of two from 4096, slab_info_at() serves caches of SlabInfoLookup::PageFrames whose slabs
-/// have at least that size. Trivially destructible; not synchronised.
-template <std::size_t info_grain = 0>
-class BuddyBackend {
-    struct Region : BuddyRegion {
-        Region(std::byte* base, std::size_t pages, PageFrame* frames, SlabInfo* first_info,
-               Region* before) noexcept
-            : BuddyRegion(base, pages, frames), infos(first_info), next(before) {}
-        SlabInfo* infos;  // of the blocks of info_grain bytes that the region touches
-        Region* next;
-    };
-
-public:
-    static constexpr std::size_t page_size = BuddyRegion::page_size;
-    static constexpr std::size_t orders_number = BuddyRegion::orders_number;
-    static_assert(info_grain == 0 || (is_power_of_two(info_grain) && info_grain >= page_size),
-                  "a SlabInfo stands for whole pages: info_grain must be 0 (no SlabInfos) or a "
-                  "power of two from 4096");
-
-    /// No memory, so every alloc_slab is refused until adopt().
-    constexpr BuddyBackend() noexcept = default;
-    BuddyBackend(const BuddyBackend&) = delete;  // the pages have one owner
-    BuddyBackend& operator=(const BuddyBackend&) = delete;
-
-    // ---- Regions --------------------------------------------------------------------------------
-
-    /// As many bytes as the frames of so many pages need.
-    [[nodiscard]] static constexpr std::size_t storage_size(std::size_t pages) noexcept {
-        return storage_fixed + pages * storage_per_page;
-    }
-
-    /// Effects: serves the whole pages of a region, but the first ones, in which the frames lie.
-    /// Returns: how many it serves; 0, and the region is left alone, where it is too small.
-    /// Requires: nobody else uses the region (not checked). Costs: O(pages).
-    std::size_t adopt(void* memory, std::size_t bytes) noexcept {
-        const Pages all = whole_pages(memory, bytes);
-        const std::size_t own =
-            divide_up(storage_fixed + all.number * storage_per_page, page_size + storage_per_page);
-        if (all.number <= own) return 0;
-        return add_region({all.start + own * page_size, all.number - own}, all.start);
-    }
-
-    /// The same with the frames elsewhere, in storage_size(pages) bytes. Requires: so large, and
-    /// both are there for as long as the backend is used (not checked).
-    std::size_t adopt(void* memory, std::size_t bytes, void* storage) noexcept {
-        const Pages all = whole_pages(memory, bytes);
-        return all.number == 0 ? 0 : add_region(all, storage);
-    }
-
-    // ---- Blocks ---------------------------------------------------------------------------------
-
-    /// Returns: 2^order pages at a multiple of their size, or nullptr.
-    /// Costs: O(orders + regions), and no page is touched.
-    [[nodiscard]] void* alloc_order(std::size_t order) noexcept {
-        if (order >= orders_number) return nullptr;
-        Region* best = nullptr;
-        std::size_t best_order = orders_number;
-        for (Region* region = regions_; region != nullptr; region = region->next) {
-            const std::size_t from = region->free_order_from(order);
-            if (from < best_order) {  // the smallest block is split, wherever it is
-                best = region;
-                best_order = from;
-            }
-        }
-        if (best == nullptr) return nullptr;
-        free_pages_number_ -= Region::pages_of(order);  // [K1]
-        return best->take(order, best_order);
-    }
-
-    /// Takes back what alloc_order gave. What is no taken block of this order is reported as a
-    /// Defect::ForeignPointer, a page that is free as a DoubleFree; nothing changes then.
-    void free_order(void* block, std::size_t order) noexcept {
-        Region* const region = region_of(address_of(block));
-        const std::size_t page = region == nullptr ? 0 : region->page_at(address_of(block));
-        const Defect defect = region == nullptr || !is_aligned(block, page_size)
-                                  ? Defect::ForeignPointer
-                                  : region->defect_of(page, order);
-        if (defect != Defect::None) [[unlikely]] {
-            return report({.defect = defect, .pointer = block});
-        }
-        free_pages_number_ += Region::pages_of(order);  // [K1]
-        region->give_back(page, order);
-    }
-
-    /// The same by size: the smallest block that has it, and the alignment.
-    [[nodiscard]] void* alloc_slab(std::size_t slab_size, std::size_t slab_alignment) noexcept {
-        return slab_size == 0 ? nullptr : alloc_order(order_of(slab_size, slab_alignment));
-    }
-    void free_slab(void* slab, std::size_t slab_size, std::size_t slab_alignment) noexcept {
-        free_order(slab, order_of(slab_size, slab_alignment));
-    }
-
-    /// The SlabInfo for a slab at page_addr; nullptr where no such slab can be. Of one that no
-    /// cache has, the owner is null. Costs: O(regions).
-    [[nodiscard]] SlabInfo* slab_info_at(std::uintptr_t page_addr) noexcept
-        requires(info_grain != 0)
-    {
-        const Region* const region = region_of(page_addr);
-        if (region == nullptr || page_addr % info_grain != 0) return nullptr;
-        return region->infos + (page_addr / info_grain - info_number(region->base()));
-    }
-
-    // ---- To look at -----------------------------------------------------------------------------
-
-    [[nodiscard]] constexpr std::size_t pages_number() const noexcept { return pages_number_; }
-    [[nodiscard]] constexpr std::size_t free_pages_number() const noexcept {
-        return free_pages_number_;
-    }
-    [[nodiscard]] constexpr std::size_t pages_in_use() const noexcept {
-        return pages_number_ - free_pages_number_;
-    }
-
-    /// Requires: order < orders_number. Costs: O(regions).
-    [[nodiscard]] std::size_t free_blocks_number(std::size_t order) const noexcept {
-        std::size_t number = 0;
-        for (const Region* region = regions_; region != nullptr; region = region->next)
-            number += region->free_blocks_number(order);
-        return number;
-    }
-
-    /// Does `pointer` lie in a page that is served, taken or not?
-    [[nodiscard]] bool contains(const void* pointer) const noexcept {
-        return region_of(address_of(pointer)) != nullptr;
-    }
-
-private:
-    struct Pages {
-        std::byte* start;
-        std::size_t number;
-    };
-
-    // A region may touch one block of info_grain bytes more than it has bytes for.
-    static constexpr std::size_t storage_fixed =
-        sizeof(Region) + alignof(Region) + (info_grain != 0 ? 2 * sizeof(SlabInfo) : 0);
-    static constexpr std::size_t storage_per_page =
-        sizeof(PageFrame) +
-        (info_grain != 0 ? divide_up(sizeof(SlabInfo) * page_size, info_grain) : 0);
-
-    [[nodiscard]] static Pages whole_pages(void* memory, std::size_t bytes) noexcept {
-        const std::uintptr_t address = address_of(memory);
-        const std::size_t lead = align_up(address, page_size) - address;
-        if (bytes < lead) return {nullptr, 0};
-        return {static_cast<std::byte*>(memory) + lead, (bytes - lead) / page_size};
-    }
-
-    [[nodiscard]] static std::size_t info_number(const std::byte* address) noexcept {
-        return address_of(address) / info_grain;
-    }
-    [[nodiscard]] static std::size_t infos_of([[maybe_unused]] Pages pages) noexcept {
-        if constexpr (info_grain == 0) {
-            return 0;
-        } else {
-            const std::byte* const last = pages.start + (pages.number * page_size - 1);
-            return info_number(last) - info_number(pages.start) + 1;
-        }
-    }
-
-    /// storage: | SlabInfos | region | frames |
-    std::size_t add_region(Pages pages, void* storage) noexcept {
-        const std::uintptr_t address = address_of(storage);
-        std::byte* place =
-            static_cast<std::byte*>(storage) + (align_up(address, alignof(Region)) - address);
-        auto* const infos = static_cast<SlabInfo*>(static_cast<void*>(place));
-        const std::size_t infos_number = infos_of(pages);
-        for (std::size_t info = 0; info < infos_number; ++info)
-            ::new (static_cast<void*>(infos + info)) SlabInfo;
-        place += infos_number * sizeof(SlabInfo);
-        auto* const frames = static_cast<PageFrame*>(static_cast<void*>(place + sizeof(Region)));
-        regions_ = ::new (static_cast<void*>(place))
-            Region(pages.start, pages.number, frames, infos, regions_);
-        pages_number_ += pages.number;  // [K1]
-        free_pages_number_ += pages.number;
-        return pages.number;
-    }
-
-    [[nodiscard]] Region* region_of(std::uintptr_t address) const noexcept {
-        Region* region = regions_;
-        while (region != nullptr && region->page_at(address) >= region->pages_number())
-            region = region->next;
-        return region;
-    }
-
-    /// orders_number and more: no block is so large.
-    [[nodiscard]] static std::size_t order_of(std::size_t size, std::size_t alignment) noexcept {
-        const std::size_t larger = size > alignment ? size : alignment;
-        return larger <= page_size
-                   ? 0
-                   : static_cast<std::size_t>(std::bit_width((larger - 1) / page_size));
-    }
-
-    Region* regions_ = nullptr;
-    std::size_t pages_number_ = 0;
-    std::size_t free_pages_number_ = 0;
-};
-
-}  // namespace slab_allocator
-
-// composed_backend.hpp -- one backend made of three parts, each of which answers one question.
-//
-//                      .-- Slabs   alloc_slab free_slab, slab_info_at where it has that
-//      ComposedBackend +-- Infos   alloc_slab_info free_slab_info
-//                      '-- Map     save_ get_ delete_slab_info_ptr
-//
-//      Pages pages;
-//      ComposedBackend<BackendRef<Pages>, SlabInfoCache<BackendRef<Pages>>,
-//                      HashMap<BackendRef<Pages>>> backend{pages, pages, pages};
-//
-// Parts are held by value and empty ones take no room; a part that several share is a BackendRef. A
-// part that cannot be moved is made in its place from the argument that stands for it.
-//
-// Invariants
-//   [K1] a function is there if its part has it, and answers what the part answers.
-//   [K2] the parts die in the order map, infos, slabs: what takes pages before what gives them.
-
-namespace slab_allocator {
-
-template <typename Slabs, typename Infos, typename Map>
-class ComposedBackend {
-public:
-    constexpr ComposedBackend() noexcept
-        requires std::default_initializable<Slabs> && std::default_initializable<Infos> &&
-                     std::default_initializable<Map>
-    = default;
-
-    /// Each part from one argument, or from a part of its own type.
-    template <typename S = Slabs, typename I = Infos, typename M = Map>
-        requires std::constructible_from<Slabs, S> && std::constructible_from<Infos, I> &&
-                     std::constructible_from<Map, M>
-    constexpr ComposedBackend(S&& slabs, I&& infos, M&& map) noexcept
-        : slabs_(std::forward<S>(slabs)),
-          infos_(std::forward<I>(infos)),
-          map_(std::forward<M>(map)) {}
-
-    [[nodiscard]] constexpr Slabs& slabs() noexcept { return slabs_; }
-    [[nodiscard]] constexpr Infos& infos() noexcept { return infos_; }
-    [[nodiscard]] constexpr Map& map() noexcept { return map_; }
-
-    [[nodiscard]] constexpr decltype(auto) alloc_slab(std::size_t slab_size,
-                                                      std::size_t slab_alignment) noexcept
-        requires requires(Slabs& slabs) { slabs.alloc_slab(slab_size, slab_alignment); }
-    {
-        return slabs_.alloc_slab(slab_size, slab_alignment);
-    }
-
-    constexpr decltype(auto) free_slab(void* slab, std::size_t slab_size,
-                                       std::size_t slab_alignment) noexcept
-        requires requires(Slabs& slabs) { slabs.free_slab(slab, slab_size, slab_alignment); }
-    {
-        return slabs_.free_slab(slab, slab_size, slab_alignment);
-    }
-
-    [[nodiscard]] constexpr decltype(auto) slab_info_at(std::uintptr_t page_addr) noexcept
-        requires requires(Slabs& slabs) { slabs.slab_info_at(page_addr); }
-    {
-        return slabs_.slab_info_at(page_addr);
-    }
-
-    [[nodiscard]] constexpr decltype(auto) secret() noexcept
-        requires requires(Slabs& slabs) { slabs.secret(); }
-    {
-        return slabs_.secret();
-    }
-
-    [[nodiscard]] constexpr decltype(auto) alloc_slab_info() noexcept
-        requires requires(Infos& infos) { infos.alloc_slab_info(); }
-    {
-        return infos_.alloc_slab_info();
-    }
-
-    constexpr decltype(auto) free_slab_info(SlabInfo* slab_info) noexcept
-        requires requires(Infos& infos) { infos.free_slab_info(slab_info); }
-    {
-        return infos_.free_slab_info(slab_info);
-    }
-
-    constexpr decltype(auto) save_slab_info_ptr(std::uintptr_t page_addr,
-                                                SlabInfo* slab_info) noexcept
-        requires requires(Map& map) { map.save_slab_info_ptr(page_addr, slab_info); }
-    {
-        return map_.save_slab_info_ptr(page_addr, slab_info);
-    }
-
-    [[nodiscard]] constexpr decltype(auto) get_slab_info_ptr(std::uintptr_t page_addr) noexcept
-        requires requires(Map& map) { map.get_slab_info_ptr(page_addr); }
-    {
-        return map_.get_slab_info_ptr(page_addr);
-    }
-
-    constexpr decltype(auto) delete_slab_info_ptr(std::uintptr_t page_addr) noexcept
-        requires requires(Map& map) { map.delete_slab_info_ptr(page_addr); }
-    {
-        return map_.delete_slab_info_ptr(page_addr);
-    }
-
-private:
-    [[no_unique_address]] Slabs slabs_{};
-    [[no_unique_address]] Infos infos_{};
-    [[no_unique_address]] Map map_{};
-};
-
-template <typename Slabs, typename Infos, typename Map>
-ComposedBackend(Slabs, Infos, Map) -> ComposedBackend<Slabs, Infos, Map>;
-
-}  // namespace slab_allocator
-
-// cache_statistics.hpp -- what a cache tells of itself.
-//
-//      slabs       slabs_number() == free_slabs_number + partial_slabs_number + full_slabs_number
-//      slots       free_objects_number + allocated_objects_number == objects_per_slab * slabs
-//      bytes       bytes_held == the slabs, and the SlabInfos outside of them
-//                  bytes_lost: the part of it that no object can ever use
-
-namespace slab_allocator {
-
-struct CacheStatistics {
-    std::size_t free_slabs_number = 0;     ///< slabs without an allocated object
-    std::size_t partial_slabs_number = 0;  ///< slabs with both
-    std::size_t full_slabs_number = 0;     ///< slabs without a free slot
-    std::size_t free_objects_number = 0;
-    std::size_t allocated_objects_number = 0;
-
-    std::size_t peak_slabs_number = 0;
-    /// At least the largest number of objects that were allocated at one time, and above it by less
-    /// than what the cache keeps at its hand (64 objects, 64 KiB): it is taken where slabs are
-    /// turned to, not in each alloc.
-    std::size_t peak_allocated_objects_number = 0;
-    std::size_t failures_number = 0;  ///< calls that gave nothing because the backend refused
-
-    std::size_t bytes_held = 0;
-    std::size_t bytes_lost = 0;
-
-    [[nodiscard]] constexpr std::size_t slabs_number() const noexcept {
-        return free_slabs_number + partial_slabs_number + full_slabs_number;
-    }
-
-    friend constexpr bool operator==(const CacheStatistics&,
-                                     const CacheStatistics&) noexcept = default;
-};
-
-}  // namespace slab_allocator
-
-// config.hpp -- what the user chose.
-//
-//      Cache<Node, Backend, CacheConfig{.slab_size = 8192, .object_size_type =
-//      ObjectSizeType::Large}>
-//
-// A structural type: it is part of the cache's type, so differently configured caches cannot be
-// mixed. What follows from these numbers, and which of them cannot work, is layout's to say.
-
-namespace slab_allocator {
-
-/// Where the SlabInfo of a slab lies.
-enum class ObjectSizeType : std::uint8_t {
-    Auto,   ///< whichever of the two loses less memory
-    Small,  ///< in the slab, in the place of a few objects or behind them
-    Large,  ///< outside of the slab, so that a power of two of objects fits
-};
-
-/// What is looked for in each call. A level that is off costs no byte and no instruction.
-enum class Checks : std::uint8_t {
-    none,      ///< nothing: for measuring, and for callers that are proven
-    misuse,    ///< every invalid free, every misaligned answer of the backend, leaks
-    hardened,  ///< and writes after free and overflows; slots in random order, reused late
-    debug,     ///< and zones on both sides, who allocated and who freed, the list of leaks
-};
-
-/// Who answers "which SlabInfo?" where the object's own address does not.
-enum class SlabInfoLookup : std::uint8_t {
-    Auto,        ///< the address by itself where it can, else the backend's map
-    PageFrames,  ///< the backend's own array of page frames: slab_info_at(). Large only.
-};
-
-/// Members stand in the order in which designated initialisers must name them. Sizes are in bytes.
-struct CacheConfig {
-    /// A power of two, a multiple of page_size; 0 = the size up to 64 KiB that wastes least.
-    std::size_t slab_size = 0;
-    /// The grain of the SlabInfo map; a power of two.
-    std::size_t page_size = 4096;
-    /// What the backend promises for a slab's address: a power of two from page_size;
-    /// 0 = slab_size, as a buddy allocator gives it.
-    std::size_t slab_alignment = 0;
-    ObjectSizeType object_size_type = ObjectSizeType::Auto;
-    /// How many Free slabs are kept before the next is given back.
-    std::size_t retained_free_slabs = 1;
-    Checks checks = Checks::misuse;
-    SlabInfoLookup slab_info_lookup = SlabInfoLookup::Auto;
-    /// For statics that are never torn down: the cache's destructor is trivial, so that no
-    /// destructor call is registered anywhere (a kernel has nobody to register it with).
-    bool never_destroyed = false;
-
-    friend constexpr bool operator==(const CacheConfig&, const CacheConfig&) noexcept = default;
-};
 
 }  // namespace slab_allocator
 
@@ -4070,43 +3375,6 @@ private:
 
 }  // namespace slab_allocator
 
-// slab_info_cache.hpp -- SlabInfos for Large caches, served by a small cache of SlabInfos.
-//
-//      Cache<T, ComposedBackend<Pages, SlabInfoCache<Pages>, HashMap<Pages>>, Large>
-//                                       '-- Cache<SlabInfo, Pages>, Small, one page: needs no map
-//
-// The recursion ends by construction: the cache of SlabInfos is Small and one page, so it finds its
-// own records by masking and asks nothing but pages.
-
-namespace slab_allocator {
-
-/// Serves alloc_slab_info() and free_slab_info(). Not synchronised: whoever holds the lock of the
-/// caches that use it. Two SlabInfoCaches may share their Pages through BackendRef.
-template <SlabSource Pages, std::size_t page_size = 4096, bool never_destroyed = false>
-class SlabInfoCache {
-public:
-    constexpr SlabInfoCache() noexcept
-        requires std::default_initializable<Pages>
-    = default;
-    constexpr explicit SlabInfoCache(Pages pages) noexcept : cache_(std::move(pages)) {}
-
-    [[nodiscard]] SlabInfo* alloc_slab_info() noexcept { return cache_.alloc(); }
-    void free_slab_info(SlabInfo* slab_info) noexcept { cache_.free(slab_info); }
-
-    [[nodiscard]] constexpr Pages& pages() noexcept { return cache_.backend(); }
-    [[nodiscard]] constexpr auto& cache() noexcept { return cache_; }
-
-private:
-    Cache<SlabInfo, Pages,
-          CacheConfig{.slab_size = page_size,
-                      .page_size = page_size,
-                      .object_size_type = ObjectSizeType::Small,
-                      .never_destroyed = never_destroyed}>
-        cache_;
-};
-
-}  // namespace slab_allocator
-
 // backend_ref.hpp -- a backend that lies elsewhere, held by reference.
 //
 //      Cache<A, BackendRef<Pages>> --.
@@ -4192,410 +3460,6 @@ public:
 
 private:
     Backend* backend_;  // [B1]
-};
-
-}  // namespace slab_allocator
-
-// hash_map.hpp -- which SlabInfo a page belongs to, in a hash table: for pages from anywhere.
-//
-//      home(a) == home(b) == 2, home(c) == 3, so c had to move on:
-//
-//        0   1   2   3   4   5   6   7        an entry is {page_addr, SlabInfo*}, and empty if it
-//      |   |   | a | b | c |   |   |   |      has no SlabInfo; after the last one comes the first
-//
-// get costs one multiplication and, since the table is at most half full, mostly one comparison.
-// save and delete cost O(1), and O(saved pages) when the table doubles or halves. A table is a
-// power of two of entries, at least page_size bytes, taken from Pages aligned to page_size. While
-// Pages refuses a larger one, the old one takes pages until only one entry is empty. A map without
-// pages holds no memory.
-//
-// Every call, get too, needs the caller's lock: nobody else may use the map at that time. Pages
-// must not call the map. An address is the one of a page's first byte, a multiple of page_size.
-//
-// Invariants
-//   [H1] at least one entry is empty, so that every search ends.
-//   [H2] no entry from the home of a page to the one that it is in is empty: a search may end at an
-//        empty one. A delete moves pages back to keep this, and leaves no trace.
-//   [H3] |entries that are not empty| == pages_number_, and no page is in two of them.
-//   [H4] pages_number_ == 0  <=>  entries_ == no_entries_, and capacity() == 1
-
-namespace slab_allocator {
-
-/// A SlabInfoMap. never_destroyed is for statics of a kernel: the destructor is trivial, and a
-/// table that is not empty by then is not given back.
-template <SlabSource Pages, std::size_t page_size = 4096, bool never_destroyed = false>
-class HashMap {
-    struct Entry {
-        std::uintptr_t page_addr = 0;
-        SlabInfo* slab_info = nullptr;
-    };
-
-    static_assert(is_power_of_two(page_size), "page_size must be a power of two");
-    static_assert(page_size >= 2 * sizeof(Entry),
-                  "page_size must be at least two entries of the table");
-
-public:
-    constexpr HashMap() noexcept
-        requires std::default_initializable<Pages>
-    = default;
-    constexpr explicit HashMap(Pages pages) noexcept : pages_(static_cast<Pages&&>(pages)) {}
-    HashMap(const HashMap&) = delete;  // entries_ may point into this map
-    HashMap& operator=(const HashMap&) = delete;
-
-    ~HashMap()
-        requires never_destroyed
-    = default;
-    ~HashMap() { give_back(entries_, capacity()); }
-
-    [[nodiscard]] constexpr Pages& pages() noexcept { return pages_; }
-
-    /// Effects: page_addr belongs to slab_info, whatever it belonged to before (nullptr: nothing).
-    /// Returns: false if the table is full and Pages refuses a larger one; nothing changed then.
-    [[nodiscard]] bool save_slab_info_ptr(std::uintptr_t page_addr, SlabInfo* slab_info) noexcept {
-        if (slab_info == nullptr) {
-            delete_slab_info_ptr(page_addr);
-            return true;
-        }
-        std::size_t index = find(page_addr);
-        if (empty(index)) {
-            if (2 * (pages_number_ + 1) > capacity() && move_to(larger())) index = find(page_addr);
-            if (pages_number_ + 1 >= capacity()) return false;  // [H1]
-            ++pages_number_;
-        }
-        entries_[index] = Entry{page_addr, slab_info};
-        return true;
-    }
-
-    [[nodiscard]] SlabInfo* get_slab_info_ptr(std::uintptr_t page_addr) const noexcept {
-        return entries_[find(page_addr)].slab_info;
-    }
-
-    /// Effects: none if the page was not saved.
-    void delete_slab_info_ptr(std::uintptr_t page_addr) noexcept {
-        const std::size_t index = find(page_addr);
-        if (empty(index)) return;
-        entries_[close_up(index)] = Entry{};
-        --pages_number_;
-        if (pages_number_ == 0) {
-            leave_table();
-        } else if (8 * pages_number_ < capacity() && capacity() > first_capacity) {
-            static_cast<void>(move_to(capacity() / 2));  // refused: stays where it is
-        }
-    }
-
-private:
-    static constexpr int address_width = 8 * int{sizeof(std::uintptr_t)};
-    static constexpr int page_bits = std::countr_zero(page_size);
-    static constexpr std::size_t first_capacity = page_size / sizeof(Entry);
-
-    // The golden ratio, shifted so that the page offset of an address needs not be shifted out.
-    // Odd, so that no two pages have the same product.
-    static constexpr std::uintptr_t multiplier =
-        static_cast<std::uintptr_t>(0x9E3779B97F4A7C15 >> (64 - address_width) >> page_bits) | 1;
-
-    [[nodiscard]] constexpr std::size_t capacity() const noexcept { return mask_ + 1; }
-    [[nodiscard]] bool empty(std::size_t index) const noexcept {
-        return entries_[index].slab_info == nullptr;
-    }
-    [[nodiscard]] std::size_t home(std::uintptr_t page_addr) const noexcept {
-        return static_cast<std::size_t>((page_addr * multiplier) >> shift_);
-    }
-    [[nodiscard]] std::size_t after(std::size_t index) const noexcept {
-        return (index + 1) & mask_;
-    }
-    [[nodiscard]] std::size_t larger() const noexcept {
-        return capacity() == 1 ? first_capacity : 2 * capacity();
-    }
-
-    /// Returns: the entry that page_addr is in, or else the empty one in which it would be.
-    [[nodiscard]] std::size_t find(std::uintptr_t page_addr) const noexcept {
-        std::size_t index = home(page_addr);
-        while (entries_[index].page_addr != page_addr && !empty(index)) {
-            index = after(index);
-        }
-        return index;
-    }
-
-    /// Moves pages back over the one at `hole`, so that [H2] holds without it.
-    /// Returns: the entry that is to become empty instead.
-    [[nodiscard]] std::size_t close_up(std::size_t hole) noexcept {
-        for (std::size_t index = after(hole); !empty(index); index = after(index)) {
-            // Distances modulo the width of size_t are in the same order as modulo the capacity.
-            if (index - home(entries_[index].page_addr) < index - hole) continue;  // home is after
-            entries_[hole] = entries_[index];
-            hole = index;
-        }
-        return hole;
-    }
-
-    void enter_table(Entry* entries, std::size_t entries_number) noexcept {
-        entries_ = entries;
-        mask_ = entries_number - 1;
-        shift_ = address_width - (entries_number == 1 ? 1 : std::countr_zero(entries_number));
-    }
-
-    /// Returns: false if Pages refuses; nothing has changed then.
-    [[nodiscard, gnu::noinline]] bool move_to(std::size_t new_capacity) noexcept {
-        void* const memory = pages_.alloc_slab(bytes(new_capacity), page_size);
-        if (memory == nullptr) return false;
-        Entry* const new_entries = static_cast<Entry*>(memory);
-        for (std::size_t index = 0; index < new_capacity; ++index) {
-            ::new (new_entries + index) Entry{};
-        }
-
-        Entry* const old_entries = entries_;
-        const std::size_t old_capacity = capacity();
-        enter_table(new_entries, new_capacity);
-        for (std::size_t index = 0; index < old_capacity; ++index) {
-            const Entry& old = old_entries[index];
-            if (old.slab_info != nullptr) entries_[find(old.page_addr)] = old;
-        }
-        give_back(old_entries, old_capacity);
-        return true;
-    }
-
-    void leave_table() noexcept {
-        Entry* const old_entries = entries_;
-        const std::size_t old_capacity = capacity();
-        enter_table(no_entries_, 1);
-        give_back(old_entries, old_capacity);
-    }
-
-    void give_back(Entry* entries, std::size_t entries_number) noexcept {
-        if (entries_number == 1) return;  // no_entries_
-        pages_.free_slab(entries, bytes(entries_number), page_size);
-    }
-
-    [[nodiscard]] static constexpr std::size_t bytes(std::size_t entries_number) noexcept {
-        return entries_number * sizeof(Entry);
-    }
-
-    Entry* entries_ = no_entries_;
-    std::size_t mask_ = 0;
-    int shift_ = address_width - 1;
-    std::size_t pages_number_ = 0;
-    // The table while there is no other. It counts as one entry, so it is full and never written.
-    // There are two because a home has at least one bit.
-    Entry no_entries_[2]{};
-    [[no_unique_address]] Pages pages_{};
-};
-
-}  // namespace slab_allocator
-
-// slab_runs.hpp -- slabs cut from runs of 2 MiB, for sources of pages that are dear one by one.
-//
-//      run     | slab 0 | slab 1 | slab 2 | ... | slab N-1 |       N slots of one stride
-//              '-- map: start of the run's block --> SlabInfo of the run: which slabs are free
-//
-// A run is to its slabs what a slab is to its objects, so a SlabInfo manages it. Slabs of each
-// power of two have runs of their own; a slab above run_size is a run by itself. A run is aligned
-// to its slabs only, not to run_size: malloc pads a block by its alignment, and where huge pages
-// are on, what is padded becomes resident. So a slab's run starts in the slab's block of run_size
-// bytes or in the one before it: two questions to a map that answers for any address, and no byte
-// of a run is ever read or written here.
-//
-// Invariants
-//   [U1] a run is at least run_size_ bytes long, so at most one run starts in a block.
-//   [U2] Partial runs stand on the list of their stride, all others on others_.
-//   [U3] kept_ is the only run without taken slabs, or null: the second one is given back.
-//   [U4] SlabInfo::list is log2(stride) of the run; owner is this.
-
-namespace slab_allocator {
-
-/// A SlabSource over a SlabSource. Runs, and a few pages for its own records, come from Pages and
-/// go back there. Not synchronised.
-template <SlabSource Pages>
-class SlabRuns {
-public:
-    static constexpr std::size_t page_size = 4096;
-    static constexpr std::size_t largest_run_size = page_size * std::bit_floor(SlabInfo::max_slots);
-
-    constexpr SlabRuns() noexcept
-        requires std::default_initializable<Pages>
-    {}
-    /// run_size is rounded to a power of two from page_size to largest_run_size.
-    constexpr explicit SlabRuns(Pages pages, std::size_t run_size = largest_run_size) noexcept
-        : pages_(std::move(pages)),
-          run_size_(run_size < page_size          ? page_size
-                    : run_size > largest_run_size ? largest_run_size
-                                                  : std::bit_ceil(run_size)) {}
-    SlabRuns(const SlabRuns&) = delete;  // its lists and references know its address
-    SlabRuns& operator=(const SlabRuns&) = delete;
-
-    /// Gives every run back, slabs that are still taken included.
-    ~SlabRuns() {
-        while (!others_.empty())
-            give_back(others_.front());
-        for (auto& runs : partial_) {
-            while (!runs.empty())
-                give_back(runs.front());
-        }
-    }
-
-    /// A slab is aligned to its size rounded up to a power of two, and to slab_alignment.
-    /// Costs: O(1), one call of Pages for each run.
-    [[nodiscard]] void* alloc_slab(std::size_t slab_size, std::size_t slab_alignment) noexcept {
-        const std::size_t stride = stride_of(slab_size, slab_alignment);
-        if (stride == 0) return nullptr;
-        SlabInfo* const run = run_with_room(stride);
-        return run == nullptr ? nullptr : take_from(*run);
-    }
-
-    /// What is no slab of this size is a Defect::ForeignPointer, a free one a DoubleFree.
-    void free_slab(void* slab, std::size_t slab_size, std::size_t slab_alignment) noexcept {
-        const std::size_t stride = stride_of(slab_size, slab_alignment);
-        SlabInfo* const run = stride == 0 ? nullptr : find(slab, stride);
-        const std::size_t offset = run == nullptr ? 0 : address_of(slab) - address_of(run->slab);
-        if (run == nullptr || offset % stride != 0) {
-            return report({.defect = Defect::ForeignPointer, .pointer = slab});
-        }
-        if (run->map.is_free(offset / stride)) {
-            return report({.defect = Defect::DoubleFree, .pointer = slab, .slab = slab});
-        }
-        give_to(*run, offset / stride);
-    }
-
-    /// Gives back what is kept for later. Returns: how many bytes of runs.
-    std::size_t trim() noexcept {
-        const std::size_t before = bytes_held_;
-        if (kept_ != nullptr) give_back(*std::exchange(kept_, nullptr));
-        infos_.cache().shrink_to_fit();
-        return before - bytes_held_;
-    }
-
-    /// The bytes of all runs, taken slabs or not.
-    [[nodiscard]] constexpr std::size_t bytes_held() const noexcept { return bytes_held_; }
-    [[nodiscard]] constexpr std::size_t run_size() const noexcept { return run_size_; }
-    [[nodiscard]] constexpr Pages& pages() noexcept { return pages_; }
-
-private:
-    using Runs = IntrusiveList<SlabInfo>;
-
-    static constexpr int smallest = std::countr_zero(page_size);
-    static constexpr int partial_lists = std::countr_zero(largest_run_size) - smallest;
-
-    /// 0 where there is no such power of two.
-    [[nodiscard]] static constexpr std::size_t stride_of(std::size_t slab_size,
-                                                         std::size_t slab_alignment) noexcept {
-        std::size_t stride = slab_size > slab_alignment ? slab_size : slab_alignment;
-        if (stride < page_size) stride = page_size;
-        return stride > ~std::size_t{0} / 2 ? 0 : std::bit_ceil(stride);
-    }
-
-    [[nodiscard]] static constexpr std::size_t stride_of(const SlabInfo& run) noexcept {
-        return std::size_t{1} << run.list;  // [U4]
-    }
-    [[nodiscard]] constexpr std::size_t bytes_of(std::size_t stride) const noexcept {
-        return stride < run_size_ ? run_size_ : stride;  // [U1]
-    }
-    [[nodiscard]] constexpr std::size_t slabs_number(std::size_t stride) const noexcept {
-        return bytes_of(stride) / stride;
-    }
-    [[nodiscard]] std::uintptr_t block_address(const void* pointer) const noexcept {
-        return align_down(address_of(pointer), run_size_);
-    }
-
-    /// The run of this stride that `slab` lies in; nullptr where none is.
-    [[nodiscard]] SlabInfo* find(const void* slab, std::size_t stride) const noexcept {
-        const std::uintptr_t block = block_address(slab);
-        for (const std::uintptr_t start : {block, block - run_size_}) {  // [U1]
-            SlabInfo* const run = map_.get_slab_info_ptr(start);
-            if (run != nullptr && stride_of(*run) == stride &&
-                address_of(slab) - address_of(run->slab) < bytes_of(stride)) {
-                return run;
-            }
-        }
-        return nullptr;
-    }
-
-    /// The run that was opened or given to last, so that the others drain.
-    [[nodiscard]] SlabInfo* run_with_room(std::size_t stride) noexcept {
-        if (stride < run_size_ && !partial_of(stride).empty()) return &partial_of(stride).front();
-        if (kept_ != nullptr && stride_of(*kept_) == stride) return kept_;
-        SlabInfo* const run = new_run(stride);
-        return run == nullptr && trim() != 0 ? new_run(stride) : run;
-    }
-
-    [[nodiscard]] void* take_from(SlabInfo& run) noexcept {
-        const std::size_t stride = stride_of(run);
-        const std::size_t word = run.map.first_word();
-        const std::size_t bit = lowest_bit(run.map.word_at(word));
-        const bool was_empty = run.free_number == slabs_number(stride);
-        run.map.take(word, std::uint64_t{1} << bit, 0);  // no slab is covered
-        --run.free_number;
-        if (&run == kept_) kept_ = nullptr;
-        if (was_empty || run.free_number == 0) relink(run);
-        return run.slab + (word * FreeMap::bits_per_word + bit) * stride;
-    }
-
-    void give_to(SlabInfo& run, std::size_t slot) noexcept {
-        const std::size_t stride = stride_of(run);
-        run.map.give_back(slot / FreeMap::bits_per_word,
-                          std::uint64_t{1} << (slot % FreeMap::bits_per_word));
-        const bool was_full = run.free_number == 0;
-        ++run.free_number;
-        const bool empty = run.free_number == slabs_number(stride);
-        if (was_full || empty) relink(run);
-        if (!empty) return;
-        if (stride > run_size_) return give_back(run);
-        if (kept_ != nullptr) give_back(*kept_);
-        kept_ = &run;  // [U3]
-    }
-
-    /// Puts a run on the list where it belongs [U2].
-    void relink(SlabInfo& run) noexcept {
-        const std::size_t stride = stride_of(run);
-        const bool partial = run.free_number != 0 && run.free_number != slabs_number(stride);
-        if (run.linked()) run.unlink();
-        (partial ? partial_of(stride) : others_).push_front(run);
-    }
-
-    [[nodiscard]] Runs& partial_of(std::size_t stride) noexcept {
-        return partial_[std::countr_zero(stride) - smallest];
-    }
-
-    /// A run is born whole or not at all.
-    [[nodiscard, gnu::noinline]] SlabInfo* new_run(std::size_t stride) noexcept {
-        const std::size_t bytes = bytes_of(stride);
-        void* const memory = pages_.alloc_slab(bytes, stride);
-        if (memory == nullptr) return nullptr;
-        SlabInfo* const slab_info = infos_.alloc_slab_info();
-        if (slab_info == nullptr || !map_.save_slab_info_ptr(block_address(memory), slab_info)) {
-            infos_.free_slab_info(slab_info);
-            pages_.free_slab(memory, bytes, stride);
-            return nullptr;
-        }
-        SlabInfo& run = *::new (slab_info) SlabInfo;
-        run.owner = this;
-        run.slab = static_cast<std::byte*>(memory);
-        run.free_number = static_cast<std::uint16_t>(slabs_number(stride));
-        run.list = static_cast<std::uint8_t>(std::countr_zero(stride));
-        run.map.fill(slabs_number(stride), 0, 0);
-        relink(run);
-        bytes_held_ += bytes;
-        return &run;
-    }
-
-    /// And dies in this order: off its list, unknown to the map, its SlabInfo, its pages.
-    void give_back(SlabInfo& run) noexcept {
-        std::byte* const memory = run.slab;
-        const std::size_t stride = stride_of(run);
-        run.unlink();
-        run.owner = nullptr;
-        map_.delete_slab_info_ptr(block_address(memory));
-        infos_.free_slab_info(&run);
-        bytes_held_ -= bytes_of(stride);
-        pages_.free_slab(memory, bytes_of(stride), stride);
-    }
-
-    [[no_unique_address]] Pages pages_{};
-    SlabInfoCache<BackendRef<Pages>> infos_{BackendRef<Pages>(pages_)};
-    HashMap<BackendRef<Pages>> map_{BackendRef<Pages>(pages_)};
-    std::size_t run_size_ = largest_run_size;
-    std::size_t bytes_held_ = 0;
-    SlabInfo* kept_ = nullptr;  // [U3]
-    Runs others_;               // [U2]
-    Runs partial_[partial_lists];
 };
 
 }  // namespace slab_allocator
@@ -5751,6 +4615,304 @@ private:
 
 }  // namespace slab_allocator
 
+// lock.hpp -- what a lock must do, and holding or leaving it for a scope.
+//
+//      LockGuard guard(lock);        ... | locked ...... | ...
+//      UnlockGuard guard(lock);      locked ... | unlocked ...... | locked ...
+//
+// The standard's names without <mutex>, which kernels do not have.
+
+namespace slab_allocator {
+
+/// The standard's BasicLockable: std::mutex is one, and a kernel's spin lock in two lines.
+template <typename Lock>
+concept BasicLockable = requires(Lock& lock) {
+    lock.lock();
+    lock.unlock();
+};
+
+template <BasicLockable Lock>
+class [[nodiscard]] LockGuard {
+public:
+    explicit LockGuard(Lock& lock) noexcept : lock_(lock) { lock_.lock(); }
+    LockGuard(const LockGuard&) = delete;
+    LockGuard& operator=(const LockGuard&) = delete;
+    ~LockGuard() { lock_.unlock(); }
+
+private:
+    Lock& lock_;
+};
+
+/// Requires: the lock is held.
+template <BasicLockable Lock>
+class [[nodiscard]] UnlockGuard {
+public:
+    explicit UnlockGuard(Lock& lock) noexcept : lock_(lock) { lock_.unlock(); }
+    UnlockGuard(const UnlockGuard&) = delete;
+    UnlockGuard& operator=(const UnlockGuard&) = delete;
+    ~UnlockGuard() { lock_.lock(); }
+
+private:
+    Lock& lock_;
+};
+
+}  // namespace slab_allocator
+
+// forwarding_backend.hpp -- the functions of a backend, passed on to another one.
+//
+//      cache --alloc_slab--> Derived: | something | backend.alloc_slab | something |
+//
+// Who stands in front of a backend says what happens around a call, once for all functions:
+//
+//      around(call)     call(backend), with whatever Derived does before and after it
+//      look_up(call)    the same for the two look-ups, which stand in the middle of each free
+//
+// Derived has just the functions that Backend has, with the answers that they have there: the
+// backend concept sees through it, and what is missing or misspelt stays so.
+
+namespace slab_allocator {
+
+/// A base class of Derived.
+template <typename Derived, typename Backend>
+class ForwardingBackend {
+public:
+    using backend_type = Backend;
+
+    [[nodiscard]] decltype(auto) alloc_slab(std::size_t slab_size,
+                                            std::size_t slab_alignment) noexcept
+        requires requires(Backend& backend) { backend.alloc_slab(slab_size, slab_alignment); }
+    {
+        return derived().around([&](Backend& backend) -> decltype(auto) {
+            return backend.alloc_slab(slab_size, slab_alignment);
+        });
+    }
+
+    decltype(auto) free_slab(void* slab, std::size_t slab_size, std::size_t slab_alignment) noexcept
+        requires requires(Backend& backend) { backend.free_slab(slab, slab_size, slab_alignment); }
+    {
+        return derived().around([&](Backend& backend) -> decltype(auto) {
+            return backend.free_slab(slab, slab_size, slab_alignment);
+        });
+    }
+
+    [[nodiscard]] decltype(auto) alloc_slab_info() noexcept
+        requires requires(Backend& backend) { backend.alloc_slab_info(); }
+    {
+        return derived().around(
+            [](Backend& backend) -> decltype(auto) { return backend.alloc_slab_info(); });
+    }
+
+    decltype(auto) free_slab_info(SlabInfo* slab_info) noexcept
+        requires requires(Backend& backend) { backend.free_slab_info(slab_info); }
+    {
+        return derived().around(
+            [&](Backend& backend) -> decltype(auto) { return backend.free_slab_info(slab_info); });
+    }
+
+    decltype(auto) save_slab_info_ptr(std::uintptr_t page_addr, SlabInfo* slab_info) noexcept
+        requires requires(Backend& backend) { backend.save_slab_info_ptr(page_addr, slab_info); }
+    {
+        return derived().around([&](Backend& backend) -> decltype(auto) {
+            return backend.save_slab_info_ptr(page_addr, slab_info);
+        });
+    }
+
+    decltype(auto) delete_slab_info_ptr(std::uintptr_t page_addr) noexcept
+        requires requires(Backend& backend) { backend.delete_slab_info_ptr(page_addr); }
+    {
+        return derived().around([&](Backend& backend) -> decltype(auto) {
+            return backend.delete_slab_info_ptr(page_addr);
+        });
+    }
+
+    [[nodiscard]] decltype(auto) secret() noexcept
+        requires requires(Backend& backend) { backend.secret(); }
+    {
+        return derived().around(
+            [](Backend& backend) -> decltype(auto) { return backend.secret(); });
+    }
+
+    // ---- The look-ups ---------------------------------------------------------------------------
+
+    [[nodiscard]] decltype(auto) get_slab_info_ptr(std::uintptr_t page_addr) noexcept
+        requires requires(Backend& backend) { backend.get_slab_info_ptr(page_addr); }
+    {
+        return derived().look_up([&](Backend& backend) -> decltype(auto) {
+            return backend.get_slab_info_ptr(page_addr);
+        });
+    }
+
+    [[nodiscard]] decltype(auto) slab_info_at(std::uintptr_t page_addr) noexcept
+        requires requires(Backend& backend) { backend.slab_info_at(page_addr); }
+    {
+        return derived().look_up(
+            [&](Backend& backend) -> decltype(auto) { return backend.slab_info_at(page_addr); });
+    }
+
+private:
+    friend Derived;
+    constexpr ForwardingBackend() noexcept = default;
+
+    [[nodiscard]] constexpr Derived& derived() noexcept { return static_cast<Derived&>(*this); }
+};
+
+}  // namespace slab_allocator
+
+// unlocking_backend.hpp -- a lock, and a backend that is called with it released.
+//
+//      cache, locked --alloc_slab--> unlock | backend.alloc_slab | lock --> cache, locked
+//      cache, locked --get_slab_info_ptr--> backend.get_slab_info_ptr ----> cache, locked
+//
+// A cache calls its backend on slow paths only, with every list in order before the call, and looks
+// at them again after it ([C3] of cache.hpp). So others may have the cache meanwhile: the backend
+// itself, which may call the cache that calls it, and other threads. The two look-ups stand in the
+// middle of each free, and are as fast as they must be; the lock stays locked around them.
+//
+// Invariants
+//   [U1] a function but the look-ups is called with the lock released, and returns with it held
+//   [U2] from no_longer_shared() on, the lock is not touched: the last thread takes the cache apart
+
+namespace slab_allocator {
+
+/// Has the functions that Backend has. A move takes the backend along, not the lock.
+template <typename Backend, BasicLockable Lock>
+class UnlockingBackend : public ForwardingBackend<UnlockingBackend<Backend, Lock>, Backend> {
+public:
+    constexpr UnlockingBackend() noexcept
+        requires std::default_initializable<Backend>
+    = default;
+    constexpr explicit UnlockingBackend(Backend backend) noexcept
+        requires std::move_constructible<Backend>
+        : backend_(std::move(backend)) {}
+    constexpr UnlockingBackend(UnlockingBackend&& other) noexcept
+        requires std::move_constructible<Backend>
+        : backend_(std::move(other.backend_)) {}
+
+    [[nodiscard]] constexpr Backend& get() noexcept { return backend_; }
+    [[nodiscard]] constexpr const Backend& get() const noexcept { return backend_; }
+    [[nodiscard]] constexpr Lock& lock() noexcept { return lock_; }
+
+    /// For the destructor of what was locked [U2].
+    constexpr void no_longer_shared() noexcept { shared_ = false; }
+
+private:
+    friend ForwardingBackend<UnlockingBackend, Backend>;
+
+    template <typename Call>
+    decltype(auto) around(Call call) noexcept {
+        if (!shared_) return call(backend_);   // [U2]
+        const UnlockGuard<Lock> guard(lock_);  // [U1]
+        return call(backend_);
+    }
+    template <typename Call>
+    decltype(auto) look_up(Call call) noexcept {
+        return call(backend_);
+    }
+
+    [[no_unique_address]] Backend backend_{};
+    Lock lock_{};
+    bool shared_ = true;
+};
+
+}  // namespace slab_allocator
+
+// locked_heap.hpp -- a Heap and a lock: for several threads, one call at a time.
+//
+//      thread --> | lock | Heap ............... | unlock |
+//                          '--alloc_slab--> unlock | backend | lock
+//
+// As LockedCache: every member takes the lock for as long as it runs; the backend is called with it
+// released, but for its look-up, so it may sleep and call this heap, and several threads may be in
+// it at once. The defect handler runs under the lock and must not call this heap.
+
+namespace slab_allocator {
+
+template <typename Backend, BasicLockable Lock, HeapConfig Config = HeapConfig{}>
+class LockedHeap {
+public:
+    using backend_type = Backend;
+    using lock_type = Lock;
+    using heap_type = Heap<UnlockingBackend<Backend, Lock>, Config>;
+
+    constexpr LockedHeap() noexcept
+        requires std::default_initializable<Backend>
+    = default;
+    constexpr explicit LockedHeap(Backend backend) noexcept
+        requires std::move_constructible<Backend>
+        : heap_(UnlockingBackend<Backend, Lock>(std::move(backend))) {}
+
+    LockedHeap(const LockedHeap&) = delete;
+    LockedHeap& operator=(const LockedHeap&) = delete;
+
+    /// As Heap's. Requires: no other thread is in a call, or will be. The lock is not taken.
+    constexpr ~LockedHeap()
+        requires(!Config.never_destroyed)
+    {
+        heap_.backend().no_longer_shared();
+    }
+    constexpr ~LockedHeap()
+        requires(Config.never_destroyed)
+    = default;
+
+    // ---- As Heap's, with the same costs and a lock ----------------------------------------------
+
+    [[nodiscard]] void* alloc(std::size_t size) noexcept {
+        const LockGuard<Lock> guard(lock());
+        return heap_.alloc(size);
+    }
+    [[nodiscard]] void* alloc(std::size_t size, std::size_t alignment) noexcept {
+        const LockGuard<Lock> guard(lock());
+        return heap_.alloc(size, alignment);
+    }
+    void free(void* block) noexcept {
+        const LockGuard<Lock> guard(lock());
+        heap_.free(block);
+    }
+    void free(void* block, std::size_t size) noexcept {
+        const LockGuard<Lock> guard(lock());
+        heap_.free(block, size);
+    }
+    void free(void* block, std::size_t size, std::size_t alignment) noexcept {
+        const LockGuard<Lock> guard(lock());
+        heap_.free(block, size, alignment);
+    }
+    /// The lock is held while the contents are copied.
+    [[nodiscard]] void* realloc(void* block, std::size_t size) noexcept {
+        const LockGuard<Lock> guard(lock());
+        return heap_.realloc(block, size);
+    }
+    [[nodiscard]] std::size_t usable_size(const void* block) noexcept {
+        const LockGuard<Lock> guard(lock());
+        return heap_.usable_size(block);
+    }
+    [[nodiscard]] bool owns(const void* block) noexcept {
+        const LockGuard<Lock> guard(lock());
+        return heap_.owns(block);
+    }
+    [[nodiscard]] HeapStatistics statistics() noexcept {
+        const LockGuard<Lock> guard(lock());
+        return heap_.statistics();
+    }
+    [[nodiscard]] DefectReport validate() noexcept {
+        const LockGuard<Lock> guard(lock());
+        return heap_.validate();
+    }
+    std::size_t shrink_to_fit() noexcept {
+        const LockGuard<Lock> guard(lock());
+        return heap_.shrink_to_fit();
+    }
+
+    [[nodiscard]] constexpr Backend& backend() noexcept { return heap_.backend().get(); }
+    /// What it locks, for callers that hold the lock.
+    [[nodiscard]] constexpr heap_type& heap() noexcept { return heap_; }
+    [[nodiscard]] constexpr Lock& lock() noexcept { return heap_.backend().lock(); }
+
+private:
+    heap_type heap_;
+};
+
+}  // namespace slab_allocator
+
 // atomics.hpp -- every access to memory that CPUs share without a lock, in one place.
 //
 //      CpuSlot, Depot, Token, SlotNumbers --> Atomics::load_acquire(word) --> the machine
@@ -5805,6 +4967,13 @@ struct BuiltinAtomics {
     [[nodiscard]] static bool compare_exchange_acquire(T& word, T& expected, T value) noexcept {
         return __atomic_compare_exchange_n(&word, &expected, value, false, __ATOMIC_ACQUIRE,
                                            __ATOMIC_RELAXED);
+    }
+
+    /// The same for a word that leads to what the caller made: whoever reads it sees that whole.
+    template <typename T>
+    [[nodiscard]] static bool compare_exchange_publishing(T& word, T& expected, T value) noexcept {
+        return __atomic_compare_exchange_n(&word, &expected, value, false, __ATOMIC_ACQ_REL,
+                                           __ATOMIC_ACQUIRE);
     }
 
     // ---- What costs no instruction --------------------------------------------------------------
@@ -6259,1047 +5428,160 @@ private:
 
 }  // namespace slab_allocator
 
-// heap_front.hpp -- what one CPU has at its hand: a short stack of free blocks for each class.
+// locked_cache.hpp -- a Cache and a lock: for several threads, one call at a time.
 //
-//      class 0   | null | . | . | . |     |        alloc pops, free pushes
-//                                   ^top  ^limit
-//      class 1   | null | . |   |                  all in one piece of memory, so that a CPU's own
-//      ...                                         pages are its own
-//
-// A magazine for each class would be two lines of 128 bytes and two quarters of a page for each of
-// 64 classes and each CPU. A heap's classes are used unevenly, so all of them share one block of a
-// few pages, and a stack starts short: it doubles when it was empty or full, up to what 16 KiB or
-// 64 blocks hold.
-//
-// Who may touch a front: as a CpuSlot's; the CPU that entered it, between seize() and release(); or
-// the one who claimed it, between claim() with everybody's barrier and busy() == false, and
-// unclaim().
-//
-// Invariants
-//   [F1] the entry below a stack is null: the pop of nothing finds null
-//   [F2] top <= limit <= bottom + capacity of the class, in each stack
-
-namespace slab_allocator {
-
-/// A CpuPolicy by whose enter() the caller is alone in a slot until leave(): KernelCpus is one.
-template <typename Cpus>
-concept PinnedCpuPolicy = requires(Cpus& cpus, typename Cpus::Pin& pin) {
-    { Cpus::slots_number } -> std::convertible_to<std::size_t>;
-    { cpus.enter() } -> std::same_as<typename Cpus::Pin>;
-    { pin.offset } -> std::convertible_to<std::size_t>;
-    { cpus.leave(pin) } -> std::same_as<void>;
-    { cpus.join() } -> std::same_as<void>;
-    { cpus.synchronise() } -> std::same_as<Reach>;
-    { cpus.wait() } -> std::same_as<void>;
-};
-
-/// How many blocks of a class one CPU keeps at most.
-[[nodiscard]] constexpr std::size_t front_capacity(std::size_t number) noexcept {
-    constexpr std::size_t bytes = std::size_t{16} * 1024;
-    constexpr std::size_t most = 64;
-    const std::size_t fitting = bytes / size_classes::size_of_class(number);
-    return fitting == 0 ? 1 : fitting < most ? fitting : most;
-}
-
-template <std::size_t classes_number, typename Atomics = BuiltinAtomics>
-class alignas(128) HeapFront {
-public:
-    HeapFront() noexcept {
-        std::size_t place = 0;
-        for (std::size_t number = 0; number < classes_number; ++number) {
-            blocks_[place] = nullptr;  // [F1]
-            stacks_[number] = {blocks_ + place + 1, blocks_ + place + 1 + first_limit(number)};
-            place += 1 + front_capacity(number);
-        }
-    }
-    HeapFront(const HeapFront&) = delete;  // the stacks point into it
-    HeapFront& operator=(const HeapFront&) = delete;
-
-    // ---- The hot path: by the CPU that entered it -----------------------------------------------
-
-    /// nullptr: there is none, or the front is claimed.
-    [[nodiscard]] void* pop(std::size_t number) noexcept {
-        if (!seize()) [[unlikely]]
-            return nullptr;
-        void* const block = take(number);
-        release();
-        return block;
-    }
-    /// false: there is no room, or the front is claimed.
-    [[nodiscard]] bool push(std::size_t number, void* block) noexcept {
-        if (!seize()) [[unlikely]]
-            return false;
-        const bool done = put(number, block);
-        release();
-        return done;
-    }
-
-    [[nodiscard]] bool seize() noexcept {
-        Atomics::store_relaxed(busy_, true);
-        Atomics::compiler_fence();  // the claimer's barrier does the rest
-        if (!Atomics::load_acquire(claimed_)) [[likely]]
-            return true;
-        release();
-        return false;
-    }
-    void release() noexcept { Atomics::store_release(busy_, false); }
-
-    // ---- Requires: seized, or claimed -----------------------------------------------------------
-
-    [[nodiscard]] void* take(std::size_t number) noexcept {
-        Stack& stack = stacks_[number];
-        void* const block = stack.top[-1];
-        if (block != nullptr) [[likely]]  // [F1]
-            --stack.top;
-        return block;
-    }
-    [[nodiscard]] bool put(std::size_t number, void* block) noexcept {
-        Stack& stack = stacks_[number];
-        if (stack.top == stack.limit) [[unlikely]]
-            return false;
-        *stack.top++ = block;
-        return true;
-    }
-
-    /// It was empty, or full. Returns: how many it may hold from now on.
-    std::size_t grow(std::size_t number) noexcept {
-        Stack& stack = stacks_[number];
-        void** const bottom = bottom_of(number);
-        const auto limit = static_cast<std::size_t>(stack.limit - bottom);
-        const std::size_t most = front_capacity(number);
-        const std::size_t larger = 2 * limit < most ? 2 * limit : most;
-        stack.limit = bottom + larger;
-        return larger;
-    }
-
-    /// Takes the blocks that lie here longest, at most `most`. Returns: how many.
-    std::size_t take_oldest(std::size_t number, void** to, std::size_t most) noexcept {
-        Stack& stack = stacks_[number];
-        void** const bottom = bottom_of(number);
-        const auto size = static_cast<std::size_t>(stack.top - bottom);
-        const std::size_t taken = size < most ? size : most;
-        for (std::size_t rank = 0; rank < taken; ++rank)
-            to[rank] = bottom[rank];
-        for (std::size_t rank = taken; rank < size; ++rank)
-            bottom[rank - taken] = bottom[rank];
-        stack.top -= taken;
-        return taken;
-    }
-
-    // ---- From outside ---------------------------------------------------------------------------
-
-    /// From now on, and a barrier on all CPUs, nobody enters. Returns: false: another has claimed.
-    [[nodiscard]] bool claim() noexcept { return !Atomics::exchange(claimed_, true); }
-    [[nodiscard]] bool busy() const noexcept { return Atomics::load_acquire(busy_); }
-    void unclaim() noexcept { Atomics::store_release(claimed_, false); }
-
-private:
-    struct Stack {
-        void** top;
-        void** limit;
-    };
-
-    [[nodiscard]] static constexpr std::size_t first_limit(std::size_t number) noexcept {
-        return front_capacity(number) < 4 ? front_capacity(number) : 4;
-    }
-    [[nodiscard]] static constexpr std::size_t place_of(std::size_t number) noexcept {
-        std::size_t place = 0;
-        for (std::size_t before = 0; before < number; ++before)
-            place += 1 + front_capacity(before);
-        return place;
-    }
-    struct Places {
-        std::uint16_t of[classes_number];
-    };
-    static constexpr Places places = [] {
-        Places result{};
-        for (std::size_t number = 0; number < classes_number; ++number)
-            result.of[number] = static_cast<std::uint16_t>(place_of(number));
-        return result;
-    }();
-    [[nodiscard]] void** bottom_of(std::size_t number) noexcept {
-        return blocks_ + places.of[number] + 1;
-    }
-
-    bool busy_ = false;
-    bool claimed_ = false;
-    Stack stacks_[classes_number];
-    void* blocks_[place_of(classes_number)];
-};
-
-}  // namespace slab_allocator
-
-// lock.hpp -- what a lock must do, and holding or leaving it for a scope.
-//
-//      LockGuard guard(lock);        ... | locked ...... | ...
-//      UnlockGuard guard(lock);      locked ... | unlocked ...... | locked ...
-//
-// The standard's names without <mutex>, which kernels do not have.
-
-namespace slab_allocator {
-
-/// The standard's BasicLockable: std::mutex is one, and a kernel's spin lock in two lines.
-template <typename Lock>
-concept BasicLockable = requires(Lock& lock) {
-    lock.lock();
-    lock.unlock();
-};
-
-template <BasicLockable Lock>
-class [[nodiscard]] LockGuard {
-public:
-    explicit LockGuard(Lock& lock) noexcept : lock_(lock) { lock_.lock(); }
-    LockGuard(const LockGuard&) = delete;
-    LockGuard& operator=(const LockGuard&) = delete;
-    ~LockGuard() { lock_.unlock(); }
-
-private:
-    Lock& lock_;
-};
-
-/// Requires: the lock is held.
-template <BasicLockable Lock>
-class [[nodiscard]] UnlockGuard {
-public:
-    explicit UnlockGuard(Lock& lock) noexcept : lock_(lock) { lock_.unlock(); }
-    UnlockGuard(const UnlockGuard&) = delete;
-    UnlockGuard& operator=(const UnlockGuard&) = delete;
-    ~UnlockGuard() { lock_.lock(); }
-
-private:
-    Lock& lock_;
-};
-
-}  // namespace slab_allocator
-
-// forwarding_backend.hpp -- the functions of a backend, passed on to another one.
-//
-//      cache --alloc_slab--> Derived: | something | backend.alloc_slab | something |
-//
-// Who stands in front of a backend says what happens around a call, once for all functions:
-//
-//      around(call)     call(backend), with whatever Derived does before and after it
-//      look_up(call)    the same for the two look-ups, which stand in the middle of each free
-//
-// Derived has just the functions that Backend has, with the answers that they have there: the
-// backend concept sees through it, and what is missing or misspelt stays so.
-
-namespace slab_allocator {
-
-/// A base class of Derived.
-template <typename Derived, typename Backend>
-class ForwardingBackend {
-public:
-    using backend_type = Backend;
-
-    [[nodiscard]] decltype(auto) alloc_slab(std::size_t slab_size,
-                                            std::size_t slab_alignment) noexcept
-        requires requires(Backend& backend) { backend.alloc_slab(slab_size, slab_alignment); }
-    {
-        return derived().around([&](Backend& backend) -> decltype(auto) {
-            return backend.alloc_slab(slab_size, slab_alignment);
-        });
-    }
-
-    decltype(auto) free_slab(void* slab, std::size_t slab_size, std::size_t slab_alignment) noexcept
-        requires requires(Backend& backend) { backend.free_slab(slab, slab_size, slab_alignment); }
-    {
-        return derived().around([&](Backend& backend) -> decltype(auto) {
-            return backend.free_slab(slab, slab_size, slab_alignment);
-        });
-    }
-
-    [[nodiscard]] decltype(auto) alloc_slab_info() noexcept
-        requires requires(Backend& backend) { backend.alloc_slab_info(); }
-    {
-        return derived().around(
-            [](Backend& backend) -> decltype(auto) { return backend.alloc_slab_info(); });
-    }
-
-    decltype(auto) free_slab_info(SlabInfo* slab_info) noexcept
-        requires requires(Backend& backend) { backend.free_slab_info(slab_info); }
-    {
-        return derived().around(
-            [&](Backend& backend) -> decltype(auto) { return backend.free_slab_info(slab_info); });
-    }
-
-    decltype(auto) save_slab_info_ptr(std::uintptr_t page_addr, SlabInfo* slab_info) noexcept
-        requires requires(Backend& backend) { backend.save_slab_info_ptr(page_addr, slab_info); }
-    {
-        return derived().around([&](Backend& backend) -> decltype(auto) {
-            return backend.save_slab_info_ptr(page_addr, slab_info);
-        });
-    }
-
-    decltype(auto) delete_slab_info_ptr(std::uintptr_t page_addr) noexcept
-        requires requires(Backend& backend) { backend.delete_slab_info_ptr(page_addr); }
-    {
-        return derived().around([&](Backend& backend) -> decltype(auto) {
-            return backend.delete_slab_info_ptr(page_addr);
-        });
-    }
-
-    [[nodiscard]] decltype(auto) secret() noexcept
-        requires requires(Backend& backend) { backend.secret(); }
-    {
-        return derived().around(
-            [](Backend& backend) -> decltype(auto) { return backend.secret(); });
-    }
-
-    // ---- The look-ups ---------------------------------------------------------------------------
-
-    [[nodiscard]] decltype(auto) get_slab_info_ptr(std::uintptr_t page_addr) noexcept
-        requires requires(Backend& backend) { backend.get_slab_info_ptr(page_addr); }
-    {
-        return derived().look_up([&](Backend& backend) -> decltype(auto) {
-            return backend.get_slab_info_ptr(page_addr);
-        });
-    }
-
-    [[nodiscard]] decltype(auto) slab_info_at(std::uintptr_t page_addr) noexcept
-        requires requires(Backend& backend) { backend.slab_info_at(page_addr); }
-    {
-        return derived().look_up(
-            [&](Backend& backend) -> decltype(auto) { return backend.slab_info_at(page_addr); });
-    }
-
-private:
-    friend Derived;
-    constexpr ForwardingBackend() noexcept = default;
-
-    [[nodiscard]] constexpr Derived& derived() noexcept { return static_cast<Derived&>(*this); }
-};
-
-}  // namespace slab_allocator
-
-// unlocking_backend.hpp -- a lock, and a backend that is called with it released.
-//
-//      cache, locked --alloc_slab--> unlock | backend.alloc_slab | lock --> cache, locked
-//      cache, locked --get_slab_info_ptr--> backend.get_slab_info_ptr ----> cache, locked
-//
-// A cache calls its backend on slow paths only, with every list in order before the call, and looks
-// at them again after it ([C3] of cache.hpp). So others may have the cache meanwhile: the backend
-// itself, which may call the cache that calls it, and other threads. The two look-ups stand in the
-// middle of each free, and are as fast as they must be; the lock stays locked around them.
-//
-// Invariants
-//   [U1] a function but the look-ups is called with the lock released, and returns with it held
-//   [U2] from no_longer_shared() on, the lock is not touched: the last thread takes the cache apart
-
-namespace slab_allocator {
-
-/// Has the functions that Backend has. A move takes the backend along, not the lock.
-template <typename Backend, BasicLockable Lock>
-class UnlockingBackend : public ForwardingBackend<UnlockingBackend<Backend, Lock>, Backend> {
-public:
-    constexpr UnlockingBackend() noexcept
-        requires std::default_initializable<Backend>
-    = default;
-    constexpr explicit UnlockingBackend(Backend backend) noexcept
-        requires std::move_constructible<Backend>
-        : backend_(std::move(backend)) {}
-    constexpr UnlockingBackend(UnlockingBackend&& other) noexcept
-        requires std::move_constructible<Backend>
-        : backend_(std::move(other.backend_)) {}
-
-    [[nodiscard]] constexpr Backend& get() noexcept { return backend_; }
-    [[nodiscard]] constexpr const Backend& get() const noexcept { return backend_; }
-    [[nodiscard]] constexpr Lock& lock() noexcept { return lock_; }
-
-    /// For the destructor of what was locked [U2].
-    constexpr void no_longer_shared() noexcept { shared_ = false; }
-
-private:
-    friend ForwardingBackend<UnlockingBackend, Backend>;
-
-    template <typename Call>
-    decltype(auto) around(Call call) noexcept {
-        if (!shared_) return call(backend_);   // [U2]
-        const UnlockGuard<Lock> guard(lock_);  // [U1]
-        return call(backend_);
-    }
-    template <typename Call>
-    decltype(auto) look_up(Call call) noexcept {
-        return call(backend_);
-    }
-
-    [[no_unique_address]] Backend backend_{};
-    Lock lock_{};
-    bool shared_ = true;
-};
-
-}  // namespace slab_allocator
-
-// locked_heap.hpp -- a Heap and a lock: for several threads, one call at a time.
-//
-//      thread --> | lock | Heap ............... | unlock |
-//                          '--alloc_slab--> unlock | backend | lock
-//
-// As LockedCache: every member takes the lock for as long as it runs; the backend is called with it
-// released, but for its look-up, so it may sleep and call this heap, and several threads may be in
-// it at once. The defect handler runs under the lock and must not call this heap.
-
-namespace slab_allocator {
-
-template <typename Backend, BasicLockable Lock, HeapConfig Config = HeapConfig{}>
-class LockedHeap {
-public:
-    using backend_type = Backend;
-    using lock_type = Lock;
-    using heap_type = Heap<UnlockingBackend<Backend, Lock>, Config>;
-
-    constexpr LockedHeap() noexcept
-        requires std::default_initializable<Backend>
-    = default;
-    constexpr explicit LockedHeap(Backend backend) noexcept
-        requires std::move_constructible<Backend>
-        : heap_(UnlockingBackend<Backend, Lock>(std::move(backend))) {}
-
-    LockedHeap(const LockedHeap&) = delete;
-    LockedHeap& operator=(const LockedHeap&) = delete;
-
-    /// As Heap's. Requires: no other thread is in a call, or will be. The lock is not taken.
-    constexpr ~LockedHeap()
-        requires(!Config.never_destroyed)
-    {
-        heap_.backend().no_longer_shared();
-    }
-    constexpr ~LockedHeap()
-        requires(Config.never_destroyed)
-    = default;
-
-    // ---- As Heap's, with the same costs and a lock ----------------------------------------------
-
-    [[nodiscard]] void* alloc(std::size_t size) noexcept {
-        const LockGuard<Lock> guard(lock());
-        return heap_.alloc(size);
-    }
-    [[nodiscard]] void* alloc(std::size_t size, std::size_t alignment) noexcept {
-        const LockGuard<Lock> guard(lock());
-        return heap_.alloc(size, alignment);
-    }
-    void free(void* block) noexcept {
-        const LockGuard<Lock> guard(lock());
-        heap_.free(block);
-    }
-    void free(void* block, std::size_t size) noexcept {
-        const LockGuard<Lock> guard(lock());
-        heap_.free(block, size);
-    }
-    void free(void* block, std::size_t size, std::size_t alignment) noexcept {
-        const LockGuard<Lock> guard(lock());
-        heap_.free(block, size, alignment);
-    }
-    /// The lock is held while the contents are copied.
-    [[nodiscard]] void* realloc(void* block, std::size_t size) noexcept {
-        const LockGuard<Lock> guard(lock());
-        return heap_.realloc(block, size);
-    }
-    [[nodiscard]] std::size_t usable_size(const void* block) noexcept {
-        const LockGuard<Lock> guard(lock());
-        return heap_.usable_size(block);
-    }
-    [[nodiscard]] bool owns(const void* block) noexcept {
-        const LockGuard<Lock> guard(lock());
-        return heap_.owns(block);
-    }
-    [[nodiscard]] HeapStatistics statistics() noexcept {
-        const LockGuard<Lock> guard(lock());
-        return heap_.statistics();
-    }
-    [[nodiscard]] DefectReport validate() noexcept {
-        const LockGuard<Lock> guard(lock());
-        return heap_.validate();
-    }
-    std::size_t shrink_to_fit() noexcept {
-        const LockGuard<Lock> guard(lock());
-        return heap_.shrink_to_fit();
-    }
-
-    [[nodiscard]] constexpr Backend& backend() noexcept { return heap_.backend().get(); }
-    /// What it locks, for callers that hold the lock.
-    [[nodiscard]] constexpr heap_type& heap() noexcept { return heap_; }
-    [[nodiscard]] constexpr Lock& lock() noexcept { return heap_.backend().lock(); }
-
-private:
-    heap_type heap_;
-};
-
-}  // namespace slab_allocator
-
-// token.hpp -- the mark on an object that lies in a magazine, so that none lies in two.
-//
-//      free          token on? refused : put it on      --> magazine
-//      alloc         magazine --> take it off           not on? not handed out
-//      to its slab   magazine --> take it off           not on? not given back
-//
-// The token is the object's first 8 bytes: a number that follows from its address and its cache's,
-// which nobody else has a reason to write. It is a right that can be used once: whoever finds an
-// object in a magazine may hand it out if the token is on, and takes it off. An object that lies in
-// two magazines has one token, so the second who finds it gets nothing. (Taking it off is a load
-// and a store, no atomic exchange: two who find the object at the same instant may both get it.)
-//
-// A word of the object and not of its slab's record, because that would be a cache line that CPUs
-// share: the object itself is the one line that moves with it anyway.
-//
-// Invariants
-//   [K1] an object is handed out without its token
-//   [K2] nothing follows from what is read here but whether a call is refused or an object dropped
-
-namespace slab_allocator {
-
-template <typename Atomics = BuiltinAtomics>
-class Token {
-public:
-    using Word = std::uint64_t;
-
-    explicit Token(const void* cache) noexcept : cache_(address_of(cache)) {}
-
-    [[nodiscard]] bool is_on(const void* object) const noexcept {
-        Atomics::look_at(object);
-        opaque(object);
-        Word word = 0;
-        __builtin_memcpy(&word, object, sizeof(word));
-        return word == of(object);
-    }
-    void put_on(void* object) const noexcept { write(object, of(object)); }
-    /// Returns: was it on?
-    [[nodiscard]] bool take_off(void* object) const noexcept {
-        const bool on = is_on(object);
-        if (on) [[likely]]
-            clear(object);
-        return on;
-    }
-    static void clear(void* object) noexcept { write(object, 0); }
-
-private:
-    [[nodiscard]] Word of(const void* object) const noexcept {
-        return ((Word{address_of(object)} << 8) ^ Word{cache_}) * 0x9e37'79b9'7f4a'7c15U | 1U;
-    }
-    static void write(void* object, Word word) noexcept {
-        Atomics::change(object);
-        __builtin_memcpy(object, &word, sizeof(word));
-        opaque(object);
-    }
-
-    // A compiler may take what is in an object before its constructor, or after its destructor, for
-    // nothing, and leave out the stores there. An empty instruction that could read and write it
-    // keeps them.
-    static void opaque(const void* object) noexcept {
-        __asm__ volatile("" : : "r"(object) : "memory");
-    }
-
-    std::uintptr_t cache_;
-};
-
-}  // namespace slab_allocator
-
-// magazine_heap.hpp -- a heap for many CPUs: what one frees, it allocates again, without a lock.
-//
-//      CPU 0   front: a stack of blocks for each class  <--.
-//      CPU 1   front                                    <--+--> ClassSlabs [0 .. 63] --> backend
-//      CPU 2   front                                    <--'         a Lock each, released for the
-//              no lock, own pages                       runs ------> backend
-//
-// As MagazineCache, with all classes of a CPU in one front (heap_front.hpp), and half a stack at a
-// time between it and the slabs.
+//      thread --.                                      .--> cache.backend().lock()
+//      thread --+--> | lock | Cache ............ | unlock |
+//      thread --'             '--alloc_slab--> unlock | backend | lock
 //
 // Who holds what
-//   - alloc and free, while a front serves, execute no atomic read-modify-write, and write the
-//     CPU's own front and the block, no line that CPUs share. free asks the backend's map, without
-//     a lock: it must bear a look-up beside a save of other pages (RadixMap, FlatMap, or a
-//     LockedBackend around them).
-//   - A class's lock is held for half a stack of blocks. No two locks are held at once, and with
-//     one, nothing of the user's is called but the map's look-up and the defect handler.
-//   - The backend is called with no lock held and no front entered, by several threads at once.
-//   - Cpus::enter ... leave encloses a few instructions.
+//   - Every member but the sizes and backend() takes the lock for as long as it runs, and holds no
+//     other lock of the library.
+//   - The backend is called with the lock released, but for its look-ups, get_slab_info_ptr and
+//     slab_info_at. So it may sleep, take locks, and call this cache; and several threads may be in
+//     it at the same time, the look-ups beside a save or a delete of other pages. A backend that
+//     cannot bear that is put into a LockedBackend.
+//   - The defect handler and the function given to for_each run under the lock, and must not call
+//     this cache. Constructors and destructors of T run without it.
 //
-// Wrong frees, at level misuse, are found as MagazineCache finds them: a second free of a block
-// that lies in a front, by the token in its first 8 bytes, so at the call where they were left
-// alone, else before the block would be handed out twice.
+// While one call waits for the backend, others go on. So two threads that find the cache empty may
+// each take a slab; what is more than retained_free_slabs of them goes back in a later free.
 //
 // Invariants
-//   [M1] a block is in one of four hands: free in its slab's map, in one front (its token on), on
-//        its way between these with one caller of a slow path, or the user's
-//   [M2] ClassSlabs are called by bulks only: what is not free in a map is out of its slab
+//   [O1] cache_ is touched with the lock held, or by its constructor or destructor alone
 
 namespace slab_allocator {
 
-template <typename Backend, PinnedCpuPolicy Cpus, BasicLockable Lock,
-          HeapConfig Config = HeapConfig{}>
-    requires(size_classes::check<Config>() && check_memory_backend<Backend, Row::LargeByMap>())
-class MagazineHeap {
-    static constexpr bool checked = Config.checks != Checks::none;
-    using ClassBackend = UnlockingBackend<BackendRef<Backend>, Lock>;
-    using Blocks = HeapBlocks<ClassBackend, Config>;
-    using Slabs = typename Blocks::Slabs;
-    using Found = typename Blocks::Found;
-    static constexpr std::size_t slots_number = Cpus::slots_number;
-
+template <typename T, typename Backend, BasicLockable Lock, CacheConfig Config = CacheConfig{}>
+class LockedCache
+    : public ObjectCalls<LockedCache<T, Backend, Lock, Config>, T, Config.checks != Checks::none> {
 public:
+    using value_type = T;
     using backend_type = Backend;
-    using cpus_type = Cpus;
     using lock_type = Lock;
+    /// What it locks: a cache whose backend is Backend, called without the lock.
+    using cache_type = Cache<T, UnlockingBackend<Backend, Lock>, Config>;
 
-    static constexpr std::size_t classes_number = Blocks::classes_number;
-
-    /// Effects: none outside of the heap.
-    constexpr MagazineHeap() noexcept
-        requires std::default_initializable<Backend> && std::default_initializable<Cpus>
-        : blocks_(BackendRef<Backend>(backend_), this) {}
-    constexpr explicit MagazineHeap(Backend backend, Cpus cpus = Cpus{}) noexcept
+    /// Effects: none outside of the cache.
+    constexpr LockedCache() noexcept
+        requires std::default_initializable<Backend>
+    = default;
+    constexpr explicit LockedCache(Backend backend) noexcept
         requires std::move_constructible<Backend>
-        : backend_(std::move(backend)),
-          cpus_(std::move(cpus)),
-          blocks_(BackendRef<Backend>(backend_), this) {}
+        : cache_(UnlockingBackend<Backend, Lock>(std::move(backend))) {}
 
-    MagazineHeap(const MagazineHeap&) = delete;
-    MagazineHeap& operator=(const MagazineHeap&) = delete;
+    LockedCache(const LockedCache&) = delete;  // its slabs know its address: pass it by reference
+    LockedCache& operator=(const LockedCache&) = delete;
 
-    /// As Heap's. Requires: no other thread is in a call, or will be.
-    constexpr ~MagazineHeap()
+    /// As Cache's. Requires: no other thread is in a call, or will be. The lock is not taken.
+    constexpr ~LockedCache()
         requires(!Config.never_destroyed)
     {
-        give_back_everything();
+        cache_.backend().no_longer_shared();
     }
-    constexpr ~MagazineHeap()
+    constexpr ~LockedCache()
         requires(Config.never_destroyed)
     = default;
 
-    // ---- One block: as Heap's -------------------------------------------------------------------
+    // ---- As Cache's, with the same costs and a lock ---------------------------------------------
 
-    [[nodiscard]] void* alloc(std::size_t size) noexcept {
-        if (size > Config.largest_object) [[unlikely]]
-            return alloc_run(size, 1);
-        const std::size_t number = size_classes::class_of(size);
-        auto pin = cpus_.enter();
-        Front* const front = front_at(index_of(pin));
-        void* const block = front == nullptr ? nullptr : front->pop(number);
-        cpus_.leave(pin);
-        if (block == nullptr) [[unlikely]]
-            return alloc_slowly(number);
-        if constexpr (checked) {
-            if (!token().take_off(block)) [[unlikely]]
-                return drop_and_alloc(block, number);
-        }
-        return block;
+    [[nodiscard]] T* alloc() noexcept {
+        const LockGuard<Lock> guard(lock());
+        return cache_.alloc();
     }
 
-    [[nodiscard]] void* alloc(std::size_t size, std::size_t alignment) noexcept {
-        if (!is_power_of_two(alignment)) return nullptr;
-        if (Blocks::is_for_class(size, alignment)) [[likely]]
-            return alloc(size_classes::aligned_size(size, alignment));
-        return alloc_run(size, alignment);
+    void free(T* object) noexcept {
+        const LockGuard<Lock> guard(lock());
+        cache_.free(object);
     }
 
-    void free(void* block) noexcept {
-        SlabInfo* const slab_info = look_up(block);
-        if (slab_info == nullptr) [[unlikely]]
-            return refuse(block);
-        Slabs* const slabs = blocks_.slabs_of(*slab_info);
-        if (slabs == nullptr) [[unlikely]]
-            return free_run(block, *slab_info);
-        if constexpr (checked) {
-            if (!slabs->is_out(block, *slab_info) || token().is_on(block)) [[unlikely]]
-                return refuse(block);
-            token().put_on(block);
-        }
-        const std::size_t number = number_of(*slabs);
-        auto pin = cpus_.enter();
-        Front* const front = front_at(index_of(pin));
-        const bool done = front != nullptr && front->push(number, block);
-        cpus_.leave(pin);
-        if (!done) [[unlikely]]
-            free_slowly(block, number);
+    /// All objects in one go: nobody else gets in between, but where the backend is asked.
+    [[nodiscard]] bool alloc_bulk(std::span<T*> objects) noexcept {
+        const LockGuard<Lock> guard(lock());
+        return cache_.alloc_bulk(objects);
     }
 
-    void free(void* block, std::size_t size) noexcept { free(block, size, 1); }
-    void free(void* block, std::size_t size, std::size_t alignment) noexcept {
-        if constexpr (checked) {
-            if (block != nullptr && !blocks_.has_size(look_up(block), size, alignment)) [[unlikely]]
-                return refuse_size(block);
-        }
-        free(block);
+    void free_bulk(std::span<T* const> objects) noexcept {
+        const LockGuard<Lock> guard(lock());
+        cache_.free_bulk(objects);
     }
 
-    [[nodiscard]] void* realloc(void* block, std::size_t size) noexcept {
-        if (block == nullptr) return alloc(size);
-        const Found found = find(block);
-        if (!found.live) [[unlikely]] {
-            refuse(block);
-            return nullptr;
-        }
-        if (blocks_.is_as_large(found, size)) return block;
-        void* const other = alloc(size);
-        if (other == nullptr) return nullptr;
-        const std::size_t before = Blocks::size_of(found);
-        __builtin_memcpy(other, block, before < size ? before : size);
-        free(block);
-        return other;
+    /// Returns: how many objects can be allocated without asking the backend, at this moment.
+    std::size_t reserve(std::size_t objects_number) noexcept {
+        const LockGuard<Lock> guard(lock());
+        return cache_.reserve(objects_number);
     }
 
-    // ---- To look at -----------------------------------------------------------------------------
-
-    [[nodiscard]] std::size_t usable_size(const void* block) noexcept {
-        const Found found = find(block);
-        return found.live ? Blocks::size_of(found) : 0;
-    }
-
-    /// Is it the start of a live block? At level none, one that lies in a front counts as live.
-    [[nodiscard]] bool owns(const void* block) noexcept { return find(block).live; }
-
-    /// Empties the fronts first, so that the numbers are exact where no other thread is in a call.
-    /// Costs: as shrink_to_fit, and O(slabs).
-    [[nodiscard]] HeapStatistics statistics() noexcept {
-        collect();
-        HeapStatistics result{.failures_number = BuiltinAtomics::load_relaxed(failures_number_)};
-        for (Slabs& slabs : blocks_.slabs) {
-            const LockGuard<Lock> guard(lock_of(slabs));
-            Blocks::add(result, slabs);
-        }
-        const LockGuard<Lock> guard(blocks_.runs.backend().lock());
-        blocks_.add_runs(result);
-        return result;
-    }
-
-    /// As Heap's, of the slabs and the runs, each under its lock.
-    [[nodiscard]] DefectReport validate() noexcept {
-        for (Slabs& slabs : blocks_.slabs) {
-            const LockGuard<Lock> guard(lock_of(slabs));
-            const DefectReport wrong = slabs.validate();
-            if (wrong.defect != Defect::None) return wrong;
-        }
-        const LockGuard<Lock> guard(blocks_.runs.backend().lock());
-        return blocks_.runs.validate();
-    }
-
-    /// Gives all back that is not live: what lies in fronts, of every CPU that the policy can
-    /// reach, and all Free slabs. Returns: how many slabs. Costs: a barrier on all CPUs, O(blocks
-    /// in fronts + classes + slabs given back).
     std::size_t shrink_to_fit() noexcept {
-        collect();
-        return shrink_slabs();
+        const LockGuard<Lock> guard(lock());
+        return cache_.shrink_to_fit();
     }
 
-    [[nodiscard]] constexpr Backend& backend() noexcept { return backend_; }
-    [[nodiscard]] constexpr Cpus& cpus() noexcept { return cpus_; }
+    std::size_t shrink(std::size_t most) noexcept {
+        const LockGuard<Lock> guard(lock());
+        return cache_.shrink(most);
+    }
 
-    /// Calls f(lock) for every lock of the heap, in one order: for a fork, which must find all of
-    /// them held by the caller.
+    /// Calls f(T*) for every live object, under the lock: `f` must not call the cache, not even to
+    /// free the visited one.
     template <typename F>
-    void for_each_lock(F f) noexcept {
-        for (Slabs& slabs : blocks_.slabs)
-            f(lock_of(slabs));
-        f(blocks_.runs.backend().lock());
+        requires std::invocable<F&, T*>
+    void for_each(F&& f) {
+        const LockGuard<Lock> guard(lock());
+        cache_.for_each(f);
     }
 
-    /// In the child of a fork, in which the caller is alone: what the fronts of the other threads
-    /// held, in whichever moment they were, is nobody's. Requires: every lock is free.
-    void abandon_other_fronts() noexcept {
-        auto pin = cpus_.enter();
-        for (std::size_t index = 0; index < slots_number; ++index) {
-            if (index != index_of(pin)) fronts_[index] = nullptr;
-        }
-        cpus_.leave(pin);
+    /// Calls f(const SlabView&) for every slab, under the lock: `f` must not call the cache.
+    template <typename F>
+        requires std::invocable<F&, const SlabView&>
+    void for_each_slab(F&& f) {
+        const LockGuard<Lock> guard(lock());
+        cache_.for_each_slab(f);
     }
+
+    [[nodiscard]] bool owns(const T* pointer) noexcept {
+        const LockGuard<Lock> guard(lock());
+        return cache_.owns(pointer);
+    }
+
+    /// Exact where no other thread is in a call.
+    [[nodiscard]] CacheStatistics statistics() noexcept {
+        const LockGuard<Lock> guard(lock());
+        return cache_.statistics();
+    }
+
+    [[nodiscard]] DefectReport validate() noexcept {
+        const LockGuard<Lock> guard(lock());
+        return cache_.validate();
+    }
+
+    [[nodiscard]] static constexpr std::size_t object_size() noexcept {
+        return cache_type::object_size();
+    }
+    [[nodiscard]] static constexpr std::size_t slab_size() noexcept {
+        return cache_type::slab_size();
+    }
+    [[nodiscard]] static constexpr std::size_t page_size() noexcept {
+        return cache_type::page_size();
+    }
+    [[nodiscard]] static constexpr ObjectSizeType object_size_type() noexcept {
+        return cache_type::object_size_type();
+    }
+    [[nodiscard]] static constexpr std::size_t objects_per_slab() noexcept {
+        return cache_type::objects_per_slab();
+    }
+
+    [[nodiscard]] constexpr Backend& backend() noexcept { return cache_.backend().get(); }
+    [[nodiscard]] constexpr const Backend& backend() const noexcept {
+        return cache_.backend().get();
+    }
+
+    /// What it locks, for members that need no lock, and for callers that hold it.
+    [[nodiscard]] constexpr cache_type& cache() noexcept { return cache_; }
+    [[nodiscard]] constexpr Lock& lock() noexcept { return cache_.backend().lock(); }
 
 private:
-    using Front = HeapFront<classes_number>;
-    static constexpr std::size_t front_bytes = align_up(sizeof(Front), Config.page_size);
-    static constexpr std::size_t most_at_once = 32;
-
-    // ---- Fronts ---------------------------------------------------------------------------------
-
-    [[nodiscard]] static constexpr std::size_t index_of(const typename Cpus::Pin& pin) noexcept {
-        return pin.offset / cpu_slot_size;
-    }
-    /// nullptr: the caller has none yet, or no slot.
-    [[nodiscard]] Front* front_at(std::size_t index) noexcept {
-        return BuiltinAtomics::load_acquire(fronts_[index]);
-    }
-
-    /// Gives the caller a front where it has a slot without one.
-    void add_front() noexcept {
-        cpus_.join();
-        auto pin = cpus_.enter();
-        const std::size_t index = index_of(pin);
-        cpus_.leave(pin);
-        if (index == slots_number || front_at(index) != nullptr) return;
-        void* const memory = backend_.alloc_slab(front_bytes, Config.page_size);
-        if (memory == nullptr) return;
-        Front* const front = ::new (memory) Front;
-        Front* expected = nullptr;
-        if (!__atomic_compare_exchange_n(&fronts_[index], &expected, front, false, __ATOMIC_ACQ_REL,
-                                         __ATOMIC_RELAXED)) {
-            backend_.free_slab(memory, front_bytes, Config.page_size);
-        }
-    }
-
-    /// The caller's front, entered and seized, where it has one that is not claimed.
-    class Held {
-    public:
-        explicit Held(MagazineHeap& heap) noexcept
-            : cpus_(heap.cpus_),
-              pin_(cpus_.enter()),
-              front_(heap.front_at(index_of(pin_))),
-              seized_(front_ != nullptr && front_->seize()) {}
-        Held(const Held&) = delete;
-        Held& operator=(const Held&) = delete;
-        ~Held() {
-            if (seized_) front_->release();
-            cpus_.leave(pin_);
-        }
-        [[nodiscard]] bool seized() const noexcept { return seized_; }
-        [[nodiscard]] Front& front() const noexcept { return *front_; }
-
-    private:
-        Cpus& cpus_;
-        typename Cpus::Pin pin_;
-        Front* front_;
-        bool seized_;
-    };
-
-    // ---- Slow paths of alloc --------------------------------------------------------------------
-
-    [[nodiscard, gnu::noinline]] void* alloc_slowly(std::size_t number) noexcept {
-        add_front();
-        std::size_t wanted = 1;
-        {
-            const Held held(*this);
-            if (held.seized()) wanted = divide_up(held.front().grow(number), 2);
-        }
-        if (wanted > most_at_once) wanted = most_at_once;
-        void* batch[most_at_once];
-        std::size_t got = take_from_slabs(number, std::span(batch).first(wanted));
-        if (got == 0) {  // the backend refused
-            collect();
-            shrink_slabs();
-            got = take_from_slabs(number, std::span(batch).first(1));
-        }
-        if (got == 0) {
-            BuiltinAtomics::fetch_add_relaxed(failures_number_, std::size_t{1});
-            return nullptr;
-        }
-        if (got > 1) stock(number, std::span(batch + 1, got - 1));
-        if constexpr (checked) Token<>::clear(batch[0]);
-        return batch[0];
-    }
-
-    [[nodiscard, gnu::noinline, gnu::cold]] void* drop_and_alloc(void* block,
-                                                                 std::size_t number) noexcept {
-        drop(block);
-        return alloc_slowly(number);
-    }
-
-    [[nodiscard]] std::size_t take_from_slabs(std::size_t number, std::span<void*> to) noexcept {
-        Slabs& slabs = blocks_.slabs[number];
-        const LockGuard<Lock> guard(lock_of(slabs));
-        return slabs.alloc_bulk(to);
-    }
-
-    /// Puts blocks into the caller's front, the last one first; what finds no room goes back.
-    void stock(std::size_t number, std::span<void*> blocks) noexcept {
-        if constexpr (checked) {
-            for (void* const block : blocks)
-                token().put_on(block);
-        }
-        std::size_t left = blocks.size();
-        {
-            const Held held(*this);
-            if (held.seized()) {
-                while (left > 0 && held.front().put(number, blocks[left - 1]))
-                    --left;
-            }
-        }
-        give_to_slabs(number, blocks.first(left));
-    }
-
-    // ---- Slow paths of free ---------------------------------------------------------------------
-
-    /// The older half of the front's blocks make room.
-    [[gnu::noinline]] void free_slowly(void* block, std::size_t number) noexcept {
-        add_front();
-        void* batch[most_at_once + 1];
-        std::size_t taken = 0;
-        {
-            const Held held(*this);
-            if (held.seized()) {
-                Front& front = held.front();
-                if (front.put(number, block)) return;  // on another CPU by now
-                const std::size_t room = front.grow(number);
-                if (front.put(number, block)) return;
-                const std::size_t half = divide_up(room, 2);
-                taken = front.take_oldest(number, batch, half < most_at_once ? half : most_at_once);
-                if (front.put(number, block)) block = nullptr;
-            }
-        }
-        if (block != nullptr) batch[taken++] = block;
-        give_to_slabs(number, std::span(batch).first(taken));
-    }
-
-    /// Blocks with their tokens go back to their slabs; one without is dropped.
-    void give_to_slabs(std::size_t number, std::span<void* const> blocks) noexcept {
-        if (blocks.empty()) return;
-        Slabs& slabs = blocks_.slabs[number];
-        const LockGuard<Lock> guard(lock_of(slabs));
-        for (void* const block : blocks) {
-            if constexpr (checked) {
-                if (!token().take_off(block)) [[unlikely]] {
-                    drop(block);
-                    continue;
-                }
-            }
-            if (!slabs.free(block, *look_up(block))) [[unlikely]]
-                drop(block);
-        }
-        slabs.empty_hand();  // [M2]
-    }
-
-    // ---- All CPUs -------------------------------------------------------------------------------
-
-    /// Everything that lies in a front goes to its slab.
-    void collect() noexcept {
-        bool claimed[slots_number];
-        for (std::size_t index = 0; index < slots_number; ++index) {
-            Front* const front = front_at(index);
-            claimed[index] = front != nullptr && front->claim();
-        }
-        const bool reached = cpus_.synchronise() != Reach::own;
-        for (std::size_t index = 0; index < slots_number; ++index) {
-            if (!claimed[index]) continue;  // none, or somebody else empties it
-            Front& front = *front_at(index);
-            if (reached) {
-                while (front.busy())
-                    cpus_.wait();
-                empty(front);
-            }
-            front.unclaim();
-        }
-        if (!reached) collect_own();
-    }
-
-    /// Where the others are out of reach.
-    void collect_own() noexcept {
-        void* batch[most_at_once];
-        for (std::size_t number = 0; number < classes_number; ++number) {
-            std::size_t taken = 0;
-            do {
-                {
-                    const Held held(*this);
-                    taken =
-                        held.seized() ? held.front().take_oldest(number, batch, most_at_once) : 0;
-                }
-                give_to_slabs(number, std::span(batch).first(taken));
-            } while (taken != 0);
-        }
-    }
-
-    /// Requires: claimed, and nobody is in it.
-    void empty(Front& front) noexcept {
-        void* batch[most_at_once];
-        for (std::size_t number = 0; number < classes_number; ++number) {
-            while (const std::size_t taken = front.take_oldest(number, batch, most_at_once))
-                give_to_slabs(number, std::span(batch).first(taken));
-        }
-    }
-
-    std::size_t shrink_slabs() noexcept {
-        std::size_t given = 0;
-        for (Slabs& slabs : blocks_.slabs) {
-            const LockGuard<Lock> guard(lock_of(slabs));
-            given += slabs.shrink_to_fit();
-        }
-        return given;
-    }
-
-    constexpr void give_back_everything() noexcept {
-        for (Front*& front : fronts_) {
-            if (front == nullptr) continue;
-            empty(*front);
-            backend_.free_slab(front, front_bytes, Config.page_size);
-            front = nullptr;
-        }
-        for (Slabs& slabs : blocks_.slabs)
-            slabs.backend().no_longer_shared();
-        blocks_.runs.backend().no_longer_shared();
-        const std::size_t live = blocks_.give_back_everything();
-        if constexpr (checked) {
-            if (live != 0) report({.defect = Defect::Leak, .cache = this, .objects_number = live});
-        }
-    }
-
-    // ---- Runs -----------------------------------------------------------------------------------
-
-    [[nodiscard, gnu::noinline]] void* alloc_run(std::size_t size, std::size_t alignment) noexcept {
-        void* run = try_run(size, alignment);
-        if (run == nullptr && shrink_to_fit() != 0) run = try_run(size, alignment);
-        if (run == nullptr) BuiltinAtomics::fetch_add_relaxed(failures_number_, std::size_t{1});
-        return run;
-    }
-    [[nodiscard]] void* try_run(std::size_t size, std::size_t alignment) noexcept {
-        const LockGuard<Lock> guard(blocks_.runs.backend().lock());
-        return blocks_.runs.alloc(size, alignment);
-    }
-    [[gnu::noinline]] void free_run(void* block, SlabInfo& slab_info) noexcept {
-        if (slab_info.owner != &blocks_.runs || !blocks_.runs.is_live(block, slab_info))
-            [[unlikely]] {
-            return refuse(block);
-        }
-        const LockGuard<Lock> guard(blocks_.runs.backend().lock());
-        blocks_.runs.free(slab_info);
-    }
-
-    // ---- Looking --------------------------------------------------------------------------------
-
-    [[nodiscard]] Token<> token() const noexcept { return Token<>(this); }
-    [[nodiscard]] static Lock& lock_of(Slabs& slabs) noexcept { return slabs.backend().lock(); }
-    [[nodiscard]] std::size_t number_of(const Slabs& slabs) const noexcept {
-        return static_cast<std::size_t>(&slabs - blocks_.slabs);
-    }
-    [[nodiscard]] SlabInfo* look_up(const void* block) noexcept {
-        return Blocks::Pages::find(backend_, block);
-    }
-    [[nodiscard]] Found find(const void* block) noexcept {
-        SlabInfo* const slab_info = look_up(block);
-        if (slab_info == nullptr) return {};
-        if (Slabs* const slabs = blocks_.slabs_of(*slab_info)) {
-            bool live = slabs->is_out(block, *slab_info);
-            if constexpr (checked) live = live && !token().is_on(block);
-            return {slab_info, slabs, live};
-        }
-        return {slab_info, nullptr,
-                slab_info->owner == &blocks_.runs && blocks_.runs.is_live(block, *slab_info)};
-    }
-
-    // ---- Defects --------------------------------------------------------------------------------
-
-    /// nullptr is no defect.
-    [[gnu::noinline, gnu::cold]] void refuse(void* block) noexcept {
-        if (block == nullptr) return;
-        SlabInfo* const slab_info = look_up(block);
-        Slabs* const slabs = slab_info == nullptr ? nullptr : blocks_.slabs_of(*slab_info);
-        if (slabs != nullptr && slabs->is_out(block, *slab_info)) return drop(block);
-        const LockGuard<Lock> guard(blocks_.runs.backend().lock());
-        report(blocks_.what_is_wrong(block, slab_info, this));
-    }
-    [[gnu::noinline, gnu::cold]] void refuse_size(void* block) noexcept {
-        const Found found = find(block);
-        if (!found.live) return refuse(block);
-        report({.defect = Defect::WrongSize,
-                .pointer = block,
-                .cache = this,
-                .slab = found.slab_info->slab});
-    }
-    /// The block is in a front already, or was.
-    [[gnu::noinline, gnu::cold]] void drop(void* block) noexcept {
-        report({.defect = Defect::DoubleFree, .pointer = block, .cache = this});
-    }
-
-    Backend backend_{};
-    [[no_unique_address]] Cpus cpus_{};
-    std::size_t failures_number_ = 0;
-    Blocks blocks_;
-    Front* fronts_[slots_number + 1] = {};  // the last one: for callers without a slot, none
+    cache_type cache_;  // first, so that it and what a DefectReport names have one address
 };
 
 }  // namespace slab_allocator
@@ -7459,213 +5741,69 @@ private:
 
 }  // namespace slab_allocator
 
-// locked_backend.hpp -- a backend that several threads may call, made of one that they may not.
+// token.hpp -- the mark on an object that lies in a magazine, so that none lies in two.
 //
-//      LockedCache --.
-//      LockedCache --+--> LockedBackend: | lock | Backend |     one call at a time
-//      MagazineCache '
+//      free          token on? refused : put it on      --> magazine
+//      alloc         magazine --> take it off           not on? not handed out
+//      to its slab   magazine --> take it off           not on? not given back
 //
-// The caches of this floor call their backend from several threads at once. A backend that is not
-// made for that gets a lock of its own here, which is held in each call, so such a backend must not
-// call a cache that stands on it. Each look-up takes the lock, too: maps whose readers need none
-// (FlatMap, RadixMap) do without this room where their writers are kept apart.
+// The token is the object's first 8 bytes: a number that follows from its address and its cache's,
+// which nobody else has a reason to write. It is a right that can be used once: whoever finds an
+// object in a magazine may hand it out if the token is on, and takes it off. An object that lies in
+// two magazines has one token, so the second who finds it gets nothing. (Taking it off is a load
+// and a store, no atomic exchange: two who find the object at the same instant may both get it.)
+//
+// A word of the object and not of its slab's record, because that would be a cache line that CPUs
+// share: the object itself is the one line that moves with it anyway.
 //
 // Invariants
-//   [K1] backend_ is used with lock_ held, but by get()
+//   [K1] an object is handed out without its token
+//   [K2] nothing follows from what is read here but whether a call is refused or an object dropped
 
 namespace slab_allocator {
 
-/// Has the functions that Backend has. Caches that share one hold it by BackendRef.
-template <typename Backend, BasicLockable Lock>
-class LockedBackend : public ForwardingBackend<LockedBackend<Backend, Lock>, Backend> {
+template <typename Atomics = BuiltinAtomics>
+class Token {
 public:
-    constexpr LockedBackend() noexcept
-        requires std::default_initializable<Backend>
-    = default;
-    constexpr explicit LockedBackend(Backend backend) noexcept
-        requires std::move_constructible<Backend>
-        : backend_(std::move(backend)) {}
-    /// Requires: nobody uses `other`.
-    constexpr LockedBackend(LockedBackend&& other) noexcept
-        requires std::move_constructible<Backend>
-        : backend_(std::move(other.backend_)) {}
+    using Word = std::uint64_t;
 
-    /// The backend itself, without the lock.
-    [[nodiscard]] constexpr Backend& get() noexcept { return backend_; }
+    explicit Token(const void* cache) noexcept : cache_(address_of(cache)) {}
+
+    [[nodiscard]] bool is_on(const void* object) const noexcept {
+        Atomics::look_at(object);
+        opaque(object);
+        Word word = 0;
+        __builtin_memcpy(&word, object, sizeof(word));
+        return word == of(object);
+    }
+    void put_on(void* object) const noexcept { write(object, of(object)); }
+    /// Returns: was it on?
+    [[nodiscard]] bool take_off(void* object) const noexcept {
+        const bool on = is_on(object);
+        if (on) [[likely]]
+            clear(object);
+        return on;
+    }
+    static void clear(void* object) noexcept { write(object, 0); }
 
 private:
-    friend ForwardingBackend<LockedBackend, Backend>;
-
-    template <typename Call>
-    decltype(auto) around(Call call) noexcept {
-        const LockGuard<Lock> guard(lock_);  // [K1]
-        return call(backend_);
+    [[nodiscard]] Word of(const void* object) const noexcept {
+        return ((Word{address_of(object)} << 8) ^ Word{cache_}) * 0x9e37'79b9'7f4a'7c15U | 1U;
     }
-    template <typename Call>
-    decltype(auto) look_up(Call call) noexcept {
-        return around(call);
+    static void write(void* object, Word word) noexcept {
+        Atomics::change(object);
+        __builtin_memcpy(object, &word, sizeof(word));
+        opaque(object);
     }
 
-    [[no_unique_address]] Backend backend_{};
-    Lock lock_{};
-};
-
-}  // namespace slab_allocator
-
-// locked_cache.hpp -- a Cache and a lock: for several threads, one call at a time.
-//
-//      thread --.                                      .--> cache.backend().lock()
-//      thread --+--> | lock | Cache ............ | unlock |
-//      thread --'             '--alloc_slab--> unlock | backend | lock
-//
-// Who holds what
-//   - Every member but the sizes and backend() takes the lock for as long as it runs, and holds no
-//     other lock of the library.
-//   - The backend is called with the lock released, but for its look-ups, get_slab_info_ptr and
-//     slab_info_at. So it may sleep, take locks, and call this cache; and several threads may be in
-//     it at the same time, the look-ups beside a save or a delete of other pages. A backend that
-//     cannot bear that is put into a LockedBackend.
-//   - The defect handler and the function given to for_each run under the lock, and must not call
-//     this cache. Constructors and destructors of T run without it.
-//
-// While one call waits for the backend, others go on. So two threads that find the cache empty may
-// each take a slab; what is more than retained_free_slabs of them goes back in a later free.
-//
-// Invariants
-//   [O1] cache_ is touched with the lock held, or by its constructor or destructor alone
-
-namespace slab_allocator {
-
-template <typename T, typename Backend, BasicLockable Lock, CacheConfig Config = CacheConfig{}>
-class LockedCache
-    : public ObjectCalls<LockedCache<T, Backend, Lock, Config>, T, Config.checks != Checks::none> {
-public:
-    using value_type = T;
-    using backend_type = Backend;
-    using lock_type = Lock;
-    /// What it locks: a cache whose backend is Backend, called without the lock.
-    using cache_type = Cache<T, UnlockingBackend<Backend, Lock>, Config>;
-
-    /// Effects: none outside of the cache.
-    constexpr LockedCache() noexcept
-        requires std::default_initializable<Backend>
-    = default;
-    constexpr explicit LockedCache(Backend backend) noexcept
-        requires std::move_constructible<Backend>
-        : cache_(UnlockingBackend<Backend, Lock>(std::move(backend))) {}
-
-    LockedCache(const LockedCache&) = delete;  // its slabs know its address: pass it by reference
-    LockedCache& operator=(const LockedCache&) = delete;
-
-    /// As Cache's. Requires: no other thread is in a call, or will be. The lock is not taken.
-    constexpr ~LockedCache()
-        requires(!Config.never_destroyed)
-    {
-        cache_.backend().no_longer_shared();
-    }
-    constexpr ~LockedCache()
-        requires(Config.never_destroyed)
-    = default;
-
-    // ---- As Cache's, with the same costs and a lock ---------------------------------------------
-
-    [[nodiscard]] T* alloc() noexcept {
-        const LockGuard<Lock> guard(lock());
-        return cache_.alloc();
+    // A compiler may take what is in an object before its constructor, or after its destructor, for
+    // nothing, and leave out the stores there. An empty instruction that could read and write it
+    // keeps them.
+    static void opaque(const void* object) noexcept {
+        __asm__ volatile("" : : "r"(object) : "memory");
     }
 
-    void free(T* object) noexcept {
-        const LockGuard<Lock> guard(lock());
-        cache_.free(object);
-    }
-
-    /// All objects in one go: nobody else gets in between, but where the backend is asked.
-    [[nodiscard]] bool alloc_bulk(std::span<T*> objects) noexcept {
-        const LockGuard<Lock> guard(lock());
-        return cache_.alloc_bulk(objects);
-    }
-
-    void free_bulk(std::span<T* const> objects) noexcept {
-        const LockGuard<Lock> guard(lock());
-        cache_.free_bulk(objects);
-    }
-
-    /// Returns: how many objects can be allocated without asking the backend, at this moment.
-    std::size_t reserve(std::size_t objects_number) noexcept {
-        const LockGuard<Lock> guard(lock());
-        return cache_.reserve(objects_number);
-    }
-
-    std::size_t shrink_to_fit() noexcept {
-        const LockGuard<Lock> guard(lock());
-        return cache_.shrink_to_fit();
-    }
-
-    std::size_t shrink(std::size_t most) noexcept {
-        const LockGuard<Lock> guard(lock());
-        return cache_.shrink(most);
-    }
-
-    /// Calls f(T*) for every live object, under the lock: `f` must not call the cache, not even to
-    /// free the visited one.
-    template <typename F>
-        requires std::invocable<F&, T*>
-    void for_each(F&& f) {
-        const LockGuard<Lock> guard(lock());
-        cache_.for_each(f);
-    }
-
-    /// Calls f(const SlabView&) for every slab, under the lock: `f` must not call the cache.
-    template <typename F>
-        requires std::invocable<F&, const SlabView&>
-    void for_each_slab(F&& f) {
-        const LockGuard<Lock> guard(lock());
-        cache_.for_each_slab(f);
-    }
-
-    [[nodiscard]] bool owns(const T* pointer) noexcept {
-        const LockGuard<Lock> guard(lock());
-        return cache_.owns(pointer);
-    }
-
-    /// Exact where no other thread is in a call.
-    [[nodiscard]] CacheStatistics statistics() noexcept {
-        const LockGuard<Lock> guard(lock());
-        return cache_.statistics();
-    }
-
-    [[nodiscard]] DefectReport validate() noexcept {
-        const LockGuard<Lock> guard(lock());
-        return cache_.validate();
-    }
-
-    [[nodiscard]] static constexpr std::size_t object_size() noexcept {
-        return cache_type::object_size();
-    }
-    [[nodiscard]] static constexpr std::size_t slab_size() noexcept {
-        return cache_type::slab_size();
-    }
-    [[nodiscard]] static constexpr std::size_t page_size() noexcept {
-        return cache_type::page_size();
-    }
-    [[nodiscard]] static constexpr ObjectSizeType object_size_type() noexcept {
-        return cache_type::object_size_type();
-    }
-    [[nodiscard]] static constexpr std::size_t objects_per_slab() noexcept {
-        return cache_type::objects_per_slab();
-    }
-
-    [[nodiscard]] constexpr Backend& backend() noexcept { return cache_.backend().get(); }
-    [[nodiscard]] constexpr const Backend& backend() const noexcept {
-        return cache_.backend().get();
-    }
-
-    /// What it locks, for members that need no lock, and for callers that hold it.
-    [[nodiscard]] constexpr cache_type& cache() noexcept { return cache_; }
-    [[nodiscard]] constexpr Lock& lock() noexcept { return cache_.backend().lock(); }
-
-private:
-    cache_type cache_;  // first, so that it and what a DefectReport names have one address
+    std::uintptr_t cache_;
 };
 
 }  // namespace slab_allocator
@@ -8206,6 +6344,2281 @@ private:
     [[no_unique_address]] Cpus cpus_{};
     std::size_t failures_number_ = 0;
     Slot slots_[slots_number + 1];  // the last one is closed: for callers without a slot
+};
+
+}  // namespace slab_allocator
+
+// cache_kind.hpp -- for how many threads a pool is, and by which means.
+//
+//      OneThread             Cache           Heap             one thread, or one lock around all
+//      UnderLock<Lock>       LockedCache     LockedHeap       several, one at a time in each
+//      PerCpu<Cpus, Lock>    MagazineCache   LockedHeap       several, with magazines of their own
+//
+// Where there are locks, the backend must bear several threads: a LockedBackend does.
+
+namespace slab_allocator {
+
+namespace detail {
+
+/// What a heap can do of what was chosen for caches.
+[[nodiscard]] constexpr HeapConfig heap_config_of(const CacheConfig& config) noexcept {
+    return {.page_size = config.page_size,
+            .checks = config.checks == Checks::none ? Checks::none : Checks::misuse,
+            .never_destroyed = config.never_destroyed};
+}
+
+}  // namespace detail
+
+struct OneThread {
+    template <typename T, typename Backend, CacheConfig Config>
+    using Cache = slab_allocator::Cache<T, Backend, Config>;
+    template <typename Backend, CacheConfig Config>
+    using Heap = slab_allocator::Heap<Backend, detail::heap_config_of(Config)>;
+};
+
+template <BasicLockable Lock>
+struct UnderLock {
+    template <typename T, typename Backend, CacheConfig Config>
+    using Cache = LockedCache<T, Backend, Lock, Config>;
+    template <typename Backend, CacheConfig Config>
+    using Heap = LockedHeap<Backend, Lock, detail::heap_config_of(Config)>;
+};
+
+template <CpuPolicy Cpus, BasicLockable Lock>
+struct PerCpu {
+    template <typename T, typename Backend, CacheConfig Config>
+    using Cache = MagazineCache<T, Backend, Cpus, Lock, Config>;
+    template <typename Backend, CacheConfig Config>
+    using Heap = LockedHeap<Backend, Lock, detail::heap_config_of(Config)>;
+};
+
+}  // namespace slab_allocator
+
+// node_caches.hpp -- a cache for each size of node, made when the first such node is wanted.
+//
+//      table   | 8 | 16 | 24 | ... | 40 | ... | 1024 |            one entry for each 8 bytes
+//                                    |
+//      backend: one page or more <---'--> | calls | Cache of blocks of 40 bytes |
+//
+// Who asks knows the type of the node, so its entry is found at compile time: a node's way is that
+// of a Cache, inlined, and one load more. Containers whose nodes have one size share a cache,
+// whatever their types. A block is as aligned as its size allows, which costs nothing, since slots
+// stand side by side from the start of a slab: so the size alone names the cache.
+//
+// Invariants
+//   [N1] an entry is null, or leads to the one cache of its size, until the caches are destroyed
+//   [N2] an entry is published whole: who reads it sees the cache behind it
+
+namespace slab_allocator {
+
+namespace detail {
+
+/// The memory of a node, aligned as its size allows; where objects are guarded, to 16 at most,
+/// since zones are as wide as that.
+template <std::size_t size, std::size_t alignment>
+struct alignas(alignment) NodeBlock {
+    std::byte bytes[size];
+};
+
+}  // namespace detail
+
+/// Kind: which cache, and thereby for how many threads (cache_kind.hpp). Config: of every cache.
+template <typename Backend, typename Kind, CacheConfig Config>
+class NodeCaches {
+    static constexpr std::size_t grain = 8;
+    static constexpr bool guarded = Config.checks > Checks::misuse;
+
+    [[nodiscard]] static constexpr std::size_t block_size(std::size_t size) noexcept {
+        return size == 0 ? grain : align_up(size, grain);
+    }
+    [[nodiscard]] static constexpr std::size_t block_alignment(std::size_t size) noexcept {
+        const std::size_t most = block_size(size) & (~block_size(size) + 1);
+        return guarded && most > 16 ? 16 : most;
+    }
+
+public:
+    static constexpr std::size_t largest_size = 1024;
+
+    /// Is there a cache for nodes of that size and alignment?
+    [[nodiscard]] static constexpr bool serves(std::size_t size, std::size_t alignment) noexcept {
+        return size <= largest_size && alignment <= block_alignment(size);
+    }
+
+    template <std::size_t size>
+    using Block = detail::NodeBlock<block_size(size), block_alignment(size)>;
+    template <std::size_t size>
+    using CacheFor = typename Kind::template Cache<Block<size>, BackendRef<Backend>, Config>;
+
+    constexpr explicit NodeCaches(Backend& backend) noexcept : backend_(backend) {}
+    NodeCaches(const NodeCaches&) = delete;  // their slabs know the caches, the caches the backend
+    NodeCaches& operator=(const NodeCaches&) = delete;
+
+    /// As Cache's: nodes that are live then are a Defect::Leak of their cache.
+    constexpr ~NodeCaches()
+        requires(!Config.never_destroyed)
+    {
+        for_each_entry([&](Entry& entry) { entry.calls->end(entry, backend_); });
+    }
+    constexpr ~NodeCaches()
+        requires(Config.never_destroyed)
+    = default;
+
+    /// Returns: memory for a node, uninitialised; nullptr: the backend refused. Costs: O(1).
+    template <std::size_t size>
+    [[nodiscard]] void* alloc() noexcept {
+        auto* const cache = find<size>();
+        if (cache == nullptr) [[unlikely]]
+            return alloc_first<size>();
+        return cache->alloc();
+    }
+
+    /// Takes back what alloc<size>() gave; nullptr does nothing. Costs: O(1).
+    template <std::size_t size>
+    void free(void* node) noexcept {
+        auto* const cache = find<size>();
+        if (cache == nullptr) [[unlikely]]
+            return free_unknown(node);
+        cache->free(static_cast<Block<size>*>(node));
+    }
+
+    /// The cache of nodes of `size` bytes, made where there is none; nullptr: the backend refused.
+    template <std::size_t size>
+    [[nodiscard]] CacheFor<size>* cache() noexcept {
+        auto* const known = find<size>();
+        return known != nullptr ? known : make<size>();
+    }
+
+    /// Gives all Free slabs of all caches back. Returns: how many.
+    std::size_t shrink_to_fit() noexcept {
+        std::size_t sum = 0;
+        for_each_entry([&](Entry& entry) { sum += entry.calls->shrink_to_fit(entry); });
+        return sum;
+    }
+
+    /// The sums of all caches, of their peaks, too.
+    [[nodiscard]] CacheStatistics statistics() noexcept {
+        CacheStatistics sum;
+        for_each_entry([&](Entry& entry) { sum += entry.calls->statistics(entry); });
+        return sum;
+    }
+
+private:
+    struct Entry;
+    struct Calls {
+        void (*end)(Entry&, Backend&) noexcept;
+        std::size_t (*shrink_to_fit)(Entry&) noexcept;
+        CacheStatistics (*statistics)(Entry&) noexcept;
+    };
+    struct Entry {
+        const Calls* calls;
+    };
+
+    template <std::size_t size>
+    struct EntryOf : Entry {
+        static constexpr std::size_t page = Config.page_size;
+        static constexpr std::size_t bytes() noexcept {
+            return sizeof(EntryOf) < page ? page : std::bit_ceil(sizeof(EntryOf));
+        }
+        constexpr explicit EntryOf(Backend& backend) noexcept
+            : Entry{&calls_of}, cache(BackendRef<Backend>(backend)) {}
+        [[nodiscard]] static EntryOf* make(Backend& backend) noexcept {
+            void* const memory = backend.alloc_slab(bytes(), bytes());
+            return memory == nullptr ? nullptr : ::new (memory) EntryOf(backend);
+        }
+        static void end(Entry& entry, Backend& backend) noexcept {
+            static_cast<EntryOf&>(entry).~EntryOf();
+            backend.free_slab(&entry, bytes(), bytes());
+        }
+        static std::size_t shrink_to_fit(Entry& entry) noexcept {
+            return static_cast<EntryOf&>(entry).cache.shrink_to_fit();
+        }
+        static CacheStatistics statistics(Entry& entry) noexcept {
+            return static_cast<EntryOf&>(entry).cache.statistics();
+        }
+        static constexpr Calls calls_of{&end, &shrink_to_fit, &statistics};
+
+        CacheFor<size> cache;
+    };
+
+    [[nodiscard]] static Entry* load(Entry*& place) noexcept {
+        return BuiltinAtomics::load_acquire(place);  // [N2]
+    }
+    template <typename F>
+    void for_each_entry(F f) noexcept {
+        for (Entry*& place : entries_) {
+            if (Entry* const entry = load(place); entry != nullptr) f(*entry);
+        }
+    }
+
+    template <std::size_t size>
+    [[nodiscard]] CacheFor<size>* find() noexcept {
+        Entry* const entry = load(entries_[index_of(size)]);
+        if (entry == nullptr) return nullptr;
+        return &static_cast<EntryOf<block_size(size)>*>(entry)->cache;
+    }
+    [[nodiscard]] static constexpr std::size_t index_of(std::size_t size) noexcept {
+        return block_size(size) / grain - 1;
+    }
+
+    template <std::size_t size>
+    [[nodiscard, gnu::noinline]] CacheFor<size>* make() noexcept {
+        using New = EntryOf<block_size(size)>;
+        New* const made = New::make(backend_);
+        if (made == nullptr) return nullptr;
+        Entry* known = nullptr;
+        if (BuiltinAtomics::compare_exchange_publishing(entries_[index_of(size)], known,
+                                                        static_cast<Entry*>(made))) {
+            return &made->cache;
+        }
+        New::end(*made, backend_);  // another thread was first [N1]
+        return &static_cast<New*>(known)->cache;
+    }
+    template <std::size_t size>
+    [[nodiscard, gnu::noinline]] void* alloc_first() noexcept {
+        auto* const cache = make<size>();
+        return cache == nullptr ? nullptr : cache->alloc();
+    }
+    [[gnu::noinline, gnu::cold]] void free_unknown(void* node) noexcept {
+        if (node == nullptr) return;
+        report({.defect = Defect::ForeignPointer, .pointer = node, .cache = this});
+    }
+
+    Backend& backend_;
+    Entry* entries_[largest_size / grain] = {};
+};
+
+}  // namespace slab_allocator
+
+// pool.hpp -- the memory that containers share: nodes from caches, everything else from a heap.
+//
+//      std::list, std::map, ... --node: type known--> NodeCaches --.
+//                               --array-------------> Heap --------+--> Backend
+//      std::vector, std::deque --array--------------> Heap         |
+//
+// A pool outlives all that has memory of it. Containers reach it through a source: PoolRef<Pool>
+// holds its address, StaticPool<pool> is told it by its type, and empty. What is taken from a pool
+// goes back to it with the same type and number, so that nothing has to be looked up: a wrong one
+// is a Defect of the cache or the heap that it is given to.
+
+namespace slab_allocator {
+
+/// Small slabs of 16 KiB, found by masking: any backend has the two functions that they need, and
+/// a container of ten nodes does not hold 64 KiB.
+inline constexpr CacheConfig config_of_pools{.slab_size = std::size_t{16} * 1024,
+                                             .object_size_type = ObjectSizeType::Small};
+
+/// Kind: OneThread, UnderLock or PerCpu. Not copied or moved: allocators know its address.
+template <typename Backend, typename Kind = OneThread, CacheConfig Config = config_of_pools>
+    requires MemoryBackend<Backend, Config>
+class Pool {  // NOLINT(clang-analyzer-optin.performance.Padding): the backend must come first
+public:
+    using backend_type = Backend;
+    using heap_type = typename Kind::template Heap<BackendRef<Backend>, Config>;
+    using nodes_type = NodeCaches<Backend, Kind, Config>;
+
+    /// Effects: none outside of the pool.
+    constexpr Pool() noexcept
+        requires std::default_initializable<Backend>
+    {}
+    constexpr explicit Pool(Backend backend) noexcept
+        requires std::move_constructible<Backend>
+        : backend_(std::move(backend)) {}
+
+    /// Is one T served by a cache of its size?
+    template <typename T>
+    [[nodiscard]] static constexpr bool has_cache_for() noexcept {
+        return nodes_type::serves(sizeof(T), alignof(T));
+    }
+
+    /// Returns: memory for one T, uninitialised; nullptr: the backend refused.
+    template <typename T>
+    [[nodiscard]] T* alloc() noexcept {
+        if constexpr (has_cache_for<T>()) {
+            return static_cast<T*>(nodes_.template alloc<sizeof(T)>());
+        } else {
+            return static_cast<T*>(heap_.alloc(sizeof(T), alignof(T)));
+        }
+    }
+    template <typename T>
+    void free(T* object) noexcept {
+        if constexpr (has_cache_for<T>()) {
+            nodes_.template free<sizeof(T)>(object);
+        } else {
+            heap_.free(object, sizeof(T), alignof(T));
+        }
+    }
+
+    /// alloc, and a T made there. A constructor that throws loses nothing.
+    template <typename T, typename... Arguments>
+        requires std::constructible_from<T, Arguments...>
+    [[nodiscard]] T* create(Arguments&&... arguments) noexcept(
+        std::is_nothrow_constructible_v<T, Arguments...>) {
+        T* const memory = alloc<T>();
+        if (memory == nullptr) return nullptr;
+        FreeUnlessDone<T> guard{this, memory};
+        T* const object =
+            ::new (static_cast<void*>(memory)) T(std::forward<Arguments>(arguments)...);
+        guard.pool = nullptr;
+        return object;
+    }
+    /// Requires: what create<T>() gave, as a T and no other type; or nullptr, which does nothing.
+    template <typename T>
+        requires std::is_nothrow_destructible_v<T>
+    void destroy(T* object) noexcept {
+        if (object == nullptr) return;
+        object->~T();
+        free(object);
+    }
+
+    /// `size` bytes. Returns: nullptr: the backend refused.
+    [[nodiscard]] void* alloc_bytes(std::size_t size, std::size_t alignment) noexcept {
+        return heap_.alloc(size, alignment);
+    }
+    /// Requires: the numbers that alloc_bytes was given.
+    void free_bytes(void* memory, std::size_t size, std::size_t alignment) noexcept {
+        heap_.free(memory, size, alignment);
+    }
+
+    /// Of the caches of nodes, as if they were one; peaks are the sum of their peaks.
+    [[nodiscard]] CacheStatistics statistics() noexcept { return nodes_.statistics(); }
+
+    /// Gives all Free slabs back. Returns: how many.
+    std::size_t shrink_to_fit() noexcept { return nodes_.shrink_to_fit() + heap_.shrink_to_fit(); }
+
+    [[nodiscard]] constexpr Backend& backend() noexcept { return backend_; }
+    [[nodiscard]] constexpr nodes_type& nodes() noexcept { return nodes_; }
+    [[nodiscard]] constexpr heap_type& heap() noexcept { return heap_; }
+
+private:
+    template <typename T>
+    struct FreeUnlessDone {
+        Pool* pool;
+        T* memory;
+        ~FreeUnlessDone() {
+            if (pool != nullptr) pool->free(memory);
+        }
+    };
+
+    [[no_unique_address]] Backend backend_{};  // first, so that it is there as long as the others
+    heap_type heap_{BackendRef<Backend>(backend_)};
+    nodes_type nodes_{backend_};
+};
+
+/// The address of a pool. As an owner of a Handle, it destroys what it gave.
+template <typename Pool>
+class PoolRef {
+public:
+    using pool_type = Pool;
+
+    /// Not explicit: a Pool& stands for itself where a PoolRef is asked for.
+    // NOLINTNEXTLINE(google-explicit-constructor)
+    constexpr PoolRef(Pool& referred) noexcept : pool_(&referred) {}
+
+    [[nodiscard]] constexpr Pool& get() const noexcept { return *pool_; }
+    template <typename T>
+    void destroy(T* object) const noexcept {
+        pool_->destroy(object);
+    }
+
+private:
+    Pool* pool_;
+};
+
+/// A pool with a name: a variable with static storage, best `constinit`.
+template <auto& pool>
+class StaticPool {
+public:
+    using pool_type = std::remove_reference_t<decltype(pool)>;
+
+    [[nodiscard]] static constexpr pool_type& get() noexcept { return pool; }
+    template <typename T>
+    static void destroy(T* object) noexcept {
+        pool.destroy(object);
+    }
+};
+
+}  // namespace slab_allocator
+
+// arena_backend.hpp -- slabs from memory that is already there: a fixed array, or a given region.
+//
+//      pages    | . | A   A   A   A | . | . | B | C   C | . |      A, B, C: slabs
+//      taken    | 0 | 1   1   1   1 | 0 | 0 | 1 | 1   1 | 0 |      one bit a page
+//      first    | 0 | 1   0   0   0 | 0 | 0 | 1 | 1   0 | 0 |      one bit a page
+//
+// First fit by address: slabs of any size and alignment lie side by side, the region drains from
+// its end, and nothing is asked of anybody else. A slab ends where the next one starts or a free
+// page lies, so a free_slab of anything but a whole slab is found from two bitmaps, and no slab is
+// read or written. Costs: O(pages) bits, 64 at a time, per call.
+//
+// Everything is zero at the start, so that a static ArenaBackend lies in .bss, whatever its size.
+//
+// Invariants
+//   [A1] first has a bit only where taken has it; a taken page that is not first belongs to the
+//        slab of the page before it.
+//   [A2] no page below hint_ is free.
+//   [A3] pages_in_use_ == |bits of taken|
+
+namespace slab_allocator {
+
+namespace detail {
+
+inline constexpr std::size_t region_page_size = 4096;
+
+/// Slabs from the pages of a Region, which says where they and their two bitmaps are.
+template <typename Region>
+class RegionPages {
+public:
+    static constexpr std::size_t page_size = region_page_size;
+
+    constexpr RegionPages() noexcept = default;
+    RegionPages(const RegionPages&) = delete;  // the slabs have one owner
+    RegionPages& operator=(const RegionPages&) = delete;
+
+    [[nodiscard]] void* alloc_slab(std::size_t slab_size, std::size_t slab_alignment) noexcept {
+        const std::size_t pages_number = this->pages_number();
+        if (slab_size == 0 || slab_size > pages_number * page_size) return nullptr;
+        const std::size_t wanted = divide_up(slab_size, page_size);
+        hint_ = next(false, hint_, pages_number);  // [A2]
+        std::size_t page = aligned_page(hint_, slab_alignment);
+        while (page < pages_number && wanted <= pages_number - page) {
+            const std::size_t in_the_way = next(true, page, page + wanted);
+            if (in_the_way == page + wanted) return take(page, wanted);
+            page = aligned_page(next(false, in_the_way, pages_number), slab_alignment);
+        }
+        return nullptr;
+    }
+
+    /// What is no slab of slab_size bytes is a Defect::ForeignPointer, a free page a DoubleFree.
+    void free_slab(void* slab, std::size_t slab_size,
+                   [[maybe_unused]] std::size_t slab_alignment) noexcept {
+        const std::uintptr_t offset = address_of(slab) - address_of(region_.base());
+        const std::size_t page = offset / page_size;
+        if (page >= pages_number() || offset % page_size != 0) {
+            return report({.defect = Defect::ForeignPointer, .pointer = slab});
+        }
+        if (!bit(region_.taken(), page)) {
+            return report({.defect = Defect::DoubleFree, .pointer = slab, .slab = slab});
+        }
+        const std::size_t pages = end_of_slab(page) - page;
+        if (!bit(region_.first(), page) || divide_up(slab_size, page_size) != pages) {
+            return report({.defect = Defect::ForeignPointer, .pointer = slab});
+        }
+        flip_slab(page, pages);
+        pages_in_use_ -= pages;
+        if (page < hint_) hint_ = page;  // [A2]
+    }
+
+    [[nodiscard]] constexpr std::size_t pages_number() const noexcept {
+        return region_.pages_number();
+    }
+    [[nodiscard]] constexpr std::size_t pages_in_use() const noexcept { return pages_in_use_; }
+
+    /// Does `pointer` lie in the region?
+    [[nodiscard]] bool contains(const void* pointer) noexcept {
+        return (address_of(pointer) - address_of(region_.base())) / page_size < pages_number();
+    }
+
+protected:
+    [[nodiscard]] constexpr Region& region() noexcept { return region_; }
+
+private:
+    static constexpr std::size_t bits = 64;
+
+    [[nodiscard]] static bool bit(const std::uint64_t* map, std::size_t page) noexcept {
+        return ((map[page / bits] >> (page % bits)) & 1U) != 0;
+    }
+    static void flip(std::uint64_t* map, std::size_t page) noexcept {
+        map[page / bits] ^= std::uint64_t{1} << (page % bits);
+    }
+
+    /// Takes a slab in both bitmaps, or gives it back [A1].
+    void flip_slab(std::size_t page, std::size_t pages) noexcept {
+        flip(region_.first(), page);
+        for (const std::size_t end = page + pages; page < end; ++page)
+            flip(region_.taken(), page);
+    }
+
+    /// The first page from `page` on that is taken, or free; `end` where none below it is.
+    [[nodiscard]] std::size_t next(bool taken, std::size_t page, std::size_t end) noexcept {
+        while (page < end) {
+            const std::uint64_t word = region_.taken()[page / bits];
+            const std::uint64_t left = (taken ? word : ~word) >> (page % bits);
+            if (left != 0) {
+                const std::size_t found = page + lowest_bit(left);
+                return found < end ? found : end;
+            }
+            page = (page / bits + 1) * bits;
+        }
+        return end;
+    }
+
+    /// The first page from `page` on whose real address is aligned; beyond all where none is.
+    [[nodiscard]] std::size_t aligned_page(std::size_t page, std::size_t alignment) noexcept {
+        if (alignment < page_size) alignment = page_size;
+        const std::uintptr_t base = address_of(region_.base());
+        return (align_up(base + page * page_size, alignment) - base) / page_size;
+    }
+
+    [[nodiscard]] std::size_t end_of_slab(std::size_t page) noexcept {
+        do {
+            ++page;
+        } while (page < pages_number() && bit(region_.taken(), page) &&
+                 !bit(region_.first(), page));
+        return page;
+    }
+
+    [[nodiscard]] void* take(std::size_t page, std::size_t pages) noexcept {
+        flip_slab(page, pages);
+        pages_in_use_ += pages;
+        return region_.base() + page * page_size;
+    }
+
+    Region region_;
+    std::size_t hint_ = 0;
+    std::size_t pages_in_use_ = 0;
+};
+
+/// An array and its bitmaps. The array is no active member: it is storage, and is not initialised.
+template <std::size_t bytes, std::size_t alignment>
+class FixedRegion {
+public:
+    constexpr FixedRegion() noexcept = default;
+    [[nodiscard]] std::byte* base() noexcept {
+        return static_cast<std::byte*>(static_cast<void*>(&memory_));
+    }
+    [[nodiscard]] static constexpr std::size_t pages_number() noexcept {
+        return bytes / region_page_size;
+    }
+    [[nodiscard]] std::uint64_t* taken() noexcept { return taken_; }
+    [[nodiscard]] std::uint64_t* first() noexcept { return first_; }
+
+private:
+    union alignas(alignment) Memory {
+        std::byte nothing{};
+        std::byte array[bytes];
+    };
+    Memory memory_;
+    std::uint64_t taken_[divide_up(pages_number(), 64)]{};
+    std::uint64_t first_[divide_up(pages_number(), 64)]{};
+};
+
+/// A region that is known at run time; the bitmaps lie before its first page that is given away.
+class GivenRegion {
+public:
+    constexpr GivenRegion() noexcept = default;
+    [[nodiscard]] std::byte* base() const noexcept { return base_; }
+    [[nodiscard]] constexpr std::size_t pages_number() const noexcept { return pages_number_; }
+    [[nodiscard]] std::uint64_t* taken() const noexcept { return taken_; }
+    [[nodiscard]] std::uint64_t* first() const noexcept {
+        return taken_ + divide_up(pages_number_, 64);
+    }
+
+    /// Requires: start and bytes are multiples of a page.
+    void reset(std::byte* start, std::size_t bytes) noexcept {
+        const std::size_t pages = bytes / region_page_size;
+        const std::size_t words = 2 * divide_up(pages, 64);
+        const std::size_t bitmap_pages = divide_up(words * sizeof(std::uint64_t), region_page_size);
+        taken_ = static_cast<std::uint64_t*>(static_cast<void*>(start));
+        for (std::size_t word = 0; word < words; ++word)
+            taken_[word] = 0;
+        base_ = start + bitmap_pages * region_page_size;
+        pages_number_ = pages - bitmap_pages;
+    }
+
+private:
+    std::byte* base_ = nullptr;
+    std::size_t pages_number_ = 0;
+    std::uint64_t* taken_ = nullptr;
+};
+
+}  // namespace detail
+
+/// The largest alignment that a program's loader can be trusted with, or less for a small array.
+[[nodiscard]] constexpr std::size_t arena_alignment(std::size_t bytes) noexcept {
+    return bytes < 65536 ? std::bit_floor(bytes) : 65536;
+}
+
+/// A fixed array that serves slabs: provably no heap. Larger alignments than `alignment` are
+/// served, too, from where the array happens to have them. Trivially destructible and all zero.
+template <std::size_t bytes, std::size_t alignment = arena_alignment(bytes)>
+class ArenaBackend : public detail::RegionPages<detail::FixedRegion<bytes, alignment>> {
+    static_assert(bytes > 0 && bytes % 4096 == 0,
+                  "an ArenaBackend consists of pages: bytes must be a multiple of 4096");
+    static_assert(is_power_of_two(alignment) && alignment >= 4096,
+                  "an ArenaBackend consists of pages: alignment must be a power of two from 4096");
+};
+
+/// The same over memory that is known at run time only, as in a kernel that reads its memory map.
+/// It keeps one page of each 64 MiB, or less, for itself. The memory is its caller's to give back.
+class ArenaBackendOver : public detail::RegionPages<detail::GivenRegion> {
+public:
+    /// No memory, so every alloc_slab is refused until adopt().
+    constexpr ArenaBackendOver() noexcept = default;
+    ArenaBackendOver(void* memory, std::size_t bytes) noexcept { adopt(memory, bytes); }
+
+    /// Effects: serves the whole pages of the region. Requires: first call, nobody else uses the
+    /// region (not checked).
+    void adopt(void* memory, std::size_t bytes) noexcept {
+        const std::uintptr_t address = address_of(memory);
+        const std::size_t lead = align_up(address, page_size) - address;
+        if (bytes < lead) return;
+        region().reset(static_cast<std::byte*>(memory) + lead, align_down(bytes - lead, page_size));
+    }
+};
+
+}  // namespace slab_allocator
+
+// buddy_region.hpp -- which pages of one run of memory are free: a binary buddy allocator.
+//
+//      pages    | A   A   A   A | B | . | .   . |      A, B: taken blocks of order 2 and 0
+//      frames   | 2t  -   -   - | 0t| 0f| 1f  - |      a head knows its block, - is inside of one
+//
+// A block of order k is 2^k pages at a multiple of its size. It is split into two buddies, whose
+// addresses differ in one bit, and two free buddies are one block again at once. (Knowlton 1965.)
+//
+// What is known of a page lies in its frame, and frames lie apart from the pages: no page, free or
+// taken, is ever read or written here. The lists of free blocks go through the frames.
+//
+// Invariants
+//   [B1] every page is in one block; the frame of its first page has its order and use, all others
+//        are Inside.
+//   [B2] the free blocks of order k stand on free_[k], and free_blocks_number_[k] is their number;
+//        nonempty_ has bit k where there are any.
+//   [B3] the buddy of a free block is no free block of its order: the free blocks are the largest
+//        aligned runs of free pages, whatever was taken and given back before.
+
+namespace slab_allocator {
+
+/// What is known of one page.
+struct PageFrame : ListNode {
+    enum class Use : std::uint8_t { Inside, Free, Taken };
+
+    Use use = Use::Inside;   // of the block that starts here
+    std::uint8_t order = 0;  // of it
+};
+
+/// A buddy allocator over one run of pages, which are numbered from its start.
+class BuddyRegion {
+public:
+    static constexpr std::size_t page_size = 4096;
+    static constexpr std::size_t orders_number = 32;
+
+    /// All pages are free. Costs: O(pages).
+    BuddyRegion(std::byte* base, std::size_t pages_number, PageFrame* frames) noexcept
+        : base_(base), pages_number_(pages_number), frames_(frames) {
+        for (std::size_t page = 0; page < pages_number; ++page)
+            ::new (static_cast<void*>(frames + page)) PageFrame;
+        for (std::size_t page = 0; page < pages_number;) {
+            const std::size_t order = largest_order(page);
+            enter(page, order);
+            page += pages_of(order);
+        }
+    }
+
+    [[nodiscard]] static constexpr std::size_t pages_of(std::size_t order) noexcept {
+        return std::size_t{1} << order;
+    }
+    [[nodiscard]] std::byte* base() const noexcept { return base_; }
+    [[nodiscard]] std::size_t pages_number() const noexcept { return pages_number_; }
+    [[nodiscard]] std::size_t free_blocks_number(std::size_t order) const noexcept {
+        return free_blocks_number_[order];
+    }
+
+    /// The page that `address` lies in; no number below pages_number() where it lies in none.
+    [[nodiscard]] std::size_t page_at(std::uintptr_t address) const noexcept {
+        return (address - address_of(base_)) / page_size;  // wraps below the region
+    }
+
+    /// The smallest order from `order` on of which a block is free; orders_number where none is.
+    [[nodiscard]] std::size_t free_order_from(std::size_t order) const noexcept {
+        const std::uint64_t large_enough = nonempty_ >> order << order;
+        return large_enough == 0 ? orders_number : lowest_bit(large_enough);
+    }
+
+    /// Takes a block of `order` out of a free one of order `from`. Requires: there is one.
+    [[nodiscard]] std::byte* take(std::size_t order, std::size_t from) noexcept {
+        PageFrame& head = free_[from].front();
+        const auto page = static_cast<std::size_t>(&head - frames_);
+        leave(page);
+        while (from > order) {
+            --from;
+            enter(page + pages_of(from), from);
+        }
+        head.use = PageFrame::Use::Taken;
+        head.order = static_cast<std::uint8_t>(order);
+        return base_ + page * page_size;
+    }
+
+    /// What is wrong with giving back a block of `order` that starts at `page`?
+    [[nodiscard]] Defect defect_of(std::size_t page, std::size_t order) const noexcept {
+        const PageFrame& frame = frames_[page];
+        if (frame.use == PageFrame::Use::Taken && frame.order == order) return Defect::None;
+        return is_free(page) ? Defect::DoubleFree : Defect::ForeignPointer;
+    }
+
+    /// Requires: defect_of(page, order) == Defect::None.
+    void give_back(std::size_t page, std::size_t order) noexcept {
+        frames_[page].use = PageFrame::Use::Inside;
+        for (std::size_t buddy = buddy_of(page, order); is_free_block(buddy, order);
+             buddy = buddy_of(page, order)) {  // [B3]
+            leave(buddy);
+            if (buddy < page) page = buddy;
+            ++order;
+        }
+        enter(page, order);
+    }
+
+private:
+    [[nodiscard]] std::size_t first_number() const noexcept {
+        return address_of(base_) / page_size;
+    }
+
+    /// Of the blocks that can start at `page` and end in the region.
+    [[nodiscard]] std::size_t largest_order(std::size_t page) const noexcept {
+        const auto aligned = static_cast<std::size_t>(std::countr_zero(first_number() + page));
+        const std::size_t fitting = highest_bit(pages_number_ - page);
+        const std::size_t order = aligned < fitting ? aligned : fitting;
+        return order < orders_number ? order : orders_number - 1;
+    }
+
+    [[nodiscard]] std::size_t buddy_of(std::size_t page, std::size_t order) const noexcept {
+        return ((first_number() + page) ^ pages_of(order)) - first_number();  // wraps below
+    }
+    [[nodiscard]] bool is_free_block(std::size_t page, std::size_t order) const noexcept {
+        return page < pages_number_ && order < orders_number - 1 &&
+               frames_[page].use == PageFrame::Use::Free && frames_[page].order == order;
+    }
+
+    /// Does `page` lie in a free block? Where the blocks that it could be in start, from the
+    /// smallest on, only its own has a head [B1].
+    [[nodiscard]] bool is_free(std::size_t page) const noexcept {
+        std::size_t head = page;
+        for (std::size_t order = 0; head < pages_number_ && order < orders_number;) {
+            if (frames_[head].use != PageFrame::Use::Inside) {
+                return frames_[head].use == PageFrame::Use::Free;
+            }
+            head = align_down(first_number() + page, pages_of(++order)) - first_number();
+        }
+        return false;
+    }
+
+    void enter(std::size_t page, std::size_t order) noexcept {  // [B1] [B2]
+        frames_[page].use = PageFrame::Use::Free;
+        frames_[page].order = static_cast<std::uint8_t>(order);
+        free_[order].push_front(frames_[page]);
+        nonempty_ |= std::uint64_t{1} << order;
+        ++free_blocks_number_[order];
+    }
+    void leave(std::size_t page) noexcept {
+        const std::size_t order = frames_[page].order;
+        frames_[page].use = PageFrame::Use::Inside;
+        frames_[page].unlink();
+        if (free_[order].empty()) nonempty_ &= ~(std::uint64_t{1} << order);
+        --free_blocks_number_[order];
+    }
+
+    std::byte* base_;
+    std::size_t pages_number_;
+    PageFrame* frames_;
+    std::uint64_t nonempty_ = 0;
+    IntrusiveList<PageFrame> free_[orders_number];
+    std::size_t free_blocks_number_[orders_number] = {};
+};
+
+}  // namespace slab_allocator
+
+// buddy_backend.hpp -- slabs from page frames: buddy allocators over what a memory map has.
+//
+//      memory map    |        usable        |  hole  |             usable             |
+//      regions       | frames | pages       |        | frames | pages                 |
+//
+// Slabs are naturally aligned blocks of 2^k pages, as caches that find SlabInfos by masking want
+// them. A frame costs 24 bytes a page. Where SlabInfos lie beside the frames, as in a kernel's
+// `struct page`, a cache asks slab_info_at() and needs no map; that is sizeof(SlabInfo) for each
+// info_grain bytes, and nothing where info_grain is 0.
+//
+// Invariants
+//   [K1] pages_number_ and free_pages_number_ are the sums over all regions.
+//   [K2] regions_ leads to every region, and no page is in two of them (not checked).
+
+namespace slab_allocator {
+
+/// A SlabSource over any number of regions, which are given at run time. With an info_grain, a
+/// power of two from 4096, slab_info_at() serves caches of SlabInfoLookup::PageFrames whose slabs
+/// have at least that size. Trivially destructible; not synchronised.
+template <std::size_t info_grain = 0>
+class BuddyBackend {
+    struct Region : BuddyRegion {
+        Region(std::byte* base, std::size_t pages, PageFrame* frames, SlabInfo* first_info,
+               Region* before) noexcept
+            : BuddyRegion(base, pages, frames), infos(first_info), next(before) {}
+        SlabInfo* infos;  // of the blocks of info_grain bytes that the region touches
+        Region* next;
+    };
+
+public:
+    static constexpr std::size_t page_size = BuddyRegion::page_size;
+    static constexpr std::size_t orders_number = BuddyRegion::orders_number;
+    static_assert(info_grain == 0 || (is_power_of_two(info_grain) && info_grain >= page_size),
+                  "a SlabInfo stands for whole pages: info_grain must be 0 (no SlabInfos) or a "
+                  "power of two from 4096");
+
+    /// No memory, so every alloc_slab is refused until adopt().
+    constexpr BuddyBackend() noexcept = default;
+    BuddyBackend(const BuddyBackend&) = delete;  // the pages have one owner
+    BuddyBackend& operator=(const BuddyBackend&) = delete;
+
+    // ---- Regions --------------------------------------------------------------------------------
+
+    /// As many bytes as the frames of so many pages need.
+    [[nodiscard]] static constexpr std::size_t storage_size(std::size_t pages) noexcept {
+        return storage_fixed + pages * storage_per_page;
+    }
+
+    /// Effects: serves the whole pages of a region, but the first ones, in which the frames lie.
+    /// Returns: how many it serves; 0, and the region is left alone, where it is too small.
+    /// Requires: nobody else uses the region (not checked). Costs: O(pages).
+    std::size_t adopt(void* memory, std::size_t bytes) noexcept {
+        const Pages all = whole_pages(memory, bytes);
+        const std::size_t own =
+            divide_up(storage_fixed + all.number * storage_per_page, page_size + storage_per_page);
+        if (all.number <= own) return 0;
+        return add_region({all.start + own * page_size, all.number - own}, all.start);
+    }
+
+    /// The same with the frames elsewhere, in storage_size(pages) bytes. Requires: so large, and
+    /// both are there for as long as the backend is used (not checked).
+    std::size_t adopt(void* memory, std::size_t bytes, void* storage) noexcept {
+        const Pages all = whole_pages(memory, bytes);
+        return all.number == 0 ? 0 : add_region(all, storage);
+    }
+
+    // ---- Blocks ---------------------------------------------------------------------------------
+
+    /// Returns: 2^order pages at a multiple of their size, or nullptr.
+    /// Costs: O(orders + regions), and no page is touched.
+    [[nodiscard]] void* alloc_order(std::size_t order) noexcept {
+        if (order >= orders_number) return nullptr;
+        Region* best = nullptr;
+        std::size_t best_order = orders_number;
+        for (Region* region = regions_; region != nullptr; region = region->next) {
+            const std::size_t from = region->free_order_from(order);
+            if (from < best_order) {  // the smallest block is split, wherever it is
+                best = region;
+                best_order = from;
+            }
+        }
+        if (best == nullptr) return nullptr;
+        free_pages_number_ -= Region::pages_of(order);  // [K1]
+        return best->take(order, best_order);
+    }
+
+    /// Takes back what alloc_order gave. What is no taken block of this order is reported as a
+    /// Defect::ForeignPointer, a page that is free as a DoubleFree; nothing changes then.
+    void free_order(void* block, std::size_t order) noexcept {
+        Region* const region = region_of(address_of(block));
+        const std::size_t page = region == nullptr ? 0 : region->page_at(address_of(block));
+        const Defect defect = region == nullptr || !is_aligned(block, page_size)
+                                  ? Defect::ForeignPointer
+                                  : region->defect_of(page, order);
+        if (defect != Defect::None) [[unlikely]] {
+            return report({.defect = defect, .pointer = block});
+        }
+        free_pages_number_ += Region::pages_of(order);  // [K1]
+        region->give_back(page, order);
+    }
+
+    /// The same by size: the smallest block that has it, and the alignment.
+    [[nodiscard]] void* alloc_slab(std::size_t slab_size, std::size_t slab_alignment) noexcept {
+        return slab_size == 0 ? nullptr : alloc_order(order_of(slab_size, slab_alignment));
+    }
+    void free_slab(void* slab, std::size_t slab_size, std::size_t slab_alignment) noexcept {
+        free_order(slab, order_of(slab_size, slab_alignment));
+    }
+
+    /// The SlabInfo for a slab at page_addr; nullptr where no such slab can be. Of one that no
+    /// cache has, the owner is null. Costs: O(regions).
+    [[nodiscard]] SlabInfo* slab_info_at(std::uintptr_t page_addr) noexcept
+        requires(info_grain != 0)
+    {
+        const Region* const region = region_of(page_addr);
+        if (region == nullptr || page_addr % info_grain != 0) return nullptr;
+        return region->infos + (page_addr / info_grain - info_number(region->base()));
+    }
+
+    // ---- To look at -----------------------------------------------------------------------------
+
+    [[nodiscard]] constexpr std::size_t pages_number() const noexcept { return pages_number_; }
+    [[nodiscard]] constexpr std::size_t free_pages_number() const noexcept {
+        return free_pages_number_;
+    }
+    [[nodiscard]] constexpr std::size_t pages_in_use() const noexcept {
+        return pages_number_ - free_pages_number_;
+    }
+
+    /// Requires: order < orders_number. Costs: O(regions).
+    [[nodiscard]] std::size_t free_blocks_number(std::size_t order) const noexcept {
+        std::size_t number = 0;
+        for (const Region* region = regions_; region != nullptr; region = region->next)
+            number += region->free_blocks_number(order);
+        return number;
+    }
+
+    /// Does `pointer` lie in a page that is served, taken or not?
+    [[nodiscard]] bool contains(const void* pointer) const noexcept {
+        return region_of(address_of(pointer)) != nullptr;
+    }
+
+private:
+    struct Pages {
+        std::byte* start;
+        std::size_t number;
+    };
+
+    // A region may touch one block of info_grain bytes more than it has bytes for.
+    static constexpr std::size_t storage_fixed =
+        sizeof(Region) + alignof(Region) + (info_grain != 0 ? 2 * sizeof(SlabInfo) : 0);
+    static constexpr std::size_t storage_per_page =
+        sizeof(PageFrame) +
+        (info_grain != 0 ? divide_up(sizeof(SlabInfo) * page_size, info_grain) : 0);
+
+    [[nodiscard]] static Pages whole_pages(void* memory, std::size_t bytes) noexcept {
+        const std::uintptr_t address = address_of(memory);
+        const std::size_t lead = align_up(address, page_size) - address;
+        if (bytes < lead) return {nullptr, 0};
+        return {static_cast<std::byte*>(memory) + lead, (bytes - lead) / page_size};
+    }
+
+    [[nodiscard]] static std::size_t info_number(const std::byte* address) noexcept {
+        return address_of(address) / info_grain;
+    }
+    [[nodiscard]] static std::size_t infos_of([[maybe_unused]] Pages pages) noexcept {
+        if constexpr (info_grain == 0) {
+            return 0;
+        } else {
+            const std::byte* const last = pages.start + (pages.number * page_size - 1);
+            return info_number(last) - info_number(pages.start) + 1;
+        }
+    }
+
+    /// storage: | SlabInfos | region | frames |
+    std::size_t add_region(Pages pages, void* storage) noexcept {
+        const std::uintptr_t address = address_of(storage);
+        std::byte* place =
+            static_cast<std::byte*>(storage) + (align_up(address, alignof(Region)) - address);
+        auto* const infos = static_cast<SlabInfo*>(static_cast<void*>(place));
+        const std::size_t infos_number = infos_of(pages);
+        for (std::size_t info = 0; info < infos_number; ++info)
+            ::new (static_cast<void*>(infos + info)) SlabInfo;
+        place += infos_number * sizeof(SlabInfo);
+        auto* const frames = static_cast<PageFrame*>(static_cast<void*>(place + sizeof(Region)));
+        regions_ = ::new (static_cast<void*>(place))
+            Region(pages.start, pages.number, frames, infos, regions_);
+        pages_number_ += pages.number;  // [K1]
+        free_pages_number_ += pages.number;
+        return pages.number;
+    }
+
+    [[nodiscard]] Region* region_of(std::uintptr_t address) const noexcept {
+        Region* region = regions_;
+        while (region != nullptr && region->page_at(address) >= region->pages_number())
+            region = region->next;
+        return region;
+    }
+
+    /// orders_number and more: no block is so large.
+    [[nodiscard]] static std::size_t order_of(std::size_t size, std::size_t alignment) noexcept {
+        const std::size_t larger = size > alignment ? size : alignment;
+        return larger <= page_size
+                   ? 0
+                   : static_cast<std::size_t>(std::bit_width((larger - 1) / page_size));
+    }
+
+    Region* regions_ = nullptr;
+    std::size_t pages_number_ = 0;
+    std::size_t free_pages_number_ = 0;
+};
+
+}  // namespace slab_allocator
+
+// composed_backend.hpp -- one backend made of three parts, each of which answers one question.
+//
+//                      .-- Slabs   alloc_slab free_slab, slab_info_at where it has that
+//      ComposedBackend +-- Infos   alloc_slab_info free_slab_info
+//                      '-- Map     save_ get_ delete_slab_info_ptr
+//
+//      Pages pages;
+//      ComposedBackend<BackendRef<Pages>, SlabInfoCache<BackendRef<Pages>>,
+//                      HashMap<BackendRef<Pages>>> backend{pages, pages, pages};
+//
+// Parts are held by value and empty ones take no room; a part that several share is a BackendRef. A
+// part that cannot be moved is made in its place from the argument that stands for it.
+//
+// Invariants
+//   [K1] a function is there if its part has it, and answers what the part answers.
+//   [K2] the parts die in the order map, infos, slabs: what takes pages before what gives them.
+
+namespace slab_allocator {
+
+template <typename Slabs, typename Infos, typename Map>
+class ComposedBackend {
+public:
+    constexpr ComposedBackend() noexcept
+        requires std::default_initializable<Slabs> && std::default_initializable<Infos> &&
+                     std::default_initializable<Map>
+    = default;
+
+    /// Each part from one argument, or from a part of its own type.
+    template <typename S = Slabs, typename I = Infos, typename M = Map>
+        requires std::constructible_from<Slabs, S> && std::constructible_from<Infos, I> &&
+                     std::constructible_from<Map, M>
+    constexpr ComposedBackend(S&& slabs, I&& infos, M&& map) noexcept
+        : slabs_(std::forward<S>(slabs)),
+          infos_(std::forward<I>(infos)),
+          map_(std::forward<M>(map)) {}
+
+    [[nodiscard]] constexpr Slabs& slabs() noexcept { return slabs_; }
+    [[nodiscard]] constexpr Infos& infos() noexcept { return infos_; }
+    [[nodiscard]] constexpr Map& map() noexcept { return map_; }
+
+    [[nodiscard]] constexpr decltype(auto) alloc_slab(std::size_t slab_size,
+                                                      std::size_t slab_alignment) noexcept
+        requires requires(Slabs& slabs) { slabs.alloc_slab(slab_size, slab_alignment); }
+    {
+        return slabs_.alloc_slab(slab_size, slab_alignment);
+    }
+
+    constexpr decltype(auto) free_slab(void* slab, std::size_t slab_size,
+                                       std::size_t slab_alignment) noexcept
+        requires requires(Slabs& slabs) { slabs.free_slab(slab, slab_size, slab_alignment); }
+    {
+        return slabs_.free_slab(slab, slab_size, slab_alignment);
+    }
+
+    [[nodiscard]] constexpr decltype(auto) slab_info_at(std::uintptr_t page_addr) noexcept
+        requires requires(Slabs& slabs) { slabs.slab_info_at(page_addr); }
+    {
+        return slabs_.slab_info_at(page_addr);
+    }
+
+    [[nodiscard]] constexpr decltype(auto) secret() noexcept
+        requires requires(Slabs& slabs) { slabs.secret(); }
+    {
+        return slabs_.secret();
+    }
+
+    [[nodiscard]] constexpr decltype(auto) alloc_slab_info() noexcept
+        requires requires(Infos& infos) { infos.alloc_slab_info(); }
+    {
+        return infos_.alloc_slab_info();
+    }
+
+    constexpr decltype(auto) free_slab_info(SlabInfo* slab_info) noexcept
+        requires requires(Infos& infos) { infos.free_slab_info(slab_info); }
+    {
+        return infos_.free_slab_info(slab_info);
+    }
+
+    constexpr decltype(auto) save_slab_info_ptr(std::uintptr_t page_addr,
+                                                SlabInfo* slab_info) noexcept
+        requires requires(Map& map) { map.save_slab_info_ptr(page_addr, slab_info); }
+    {
+        return map_.save_slab_info_ptr(page_addr, slab_info);
+    }
+
+    [[nodiscard]] constexpr decltype(auto) get_slab_info_ptr(std::uintptr_t page_addr) noexcept
+        requires requires(Map& map) { map.get_slab_info_ptr(page_addr); }
+    {
+        return map_.get_slab_info_ptr(page_addr);
+    }
+
+    constexpr decltype(auto) delete_slab_info_ptr(std::uintptr_t page_addr) noexcept
+        requires requires(Map& map) { map.delete_slab_info_ptr(page_addr); }
+    {
+        return map_.delete_slab_info_ptr(page_addr);
+    }
+
+private:
+    [[no_unique_address]] Slabs slabs_{};
+    [[no_unique_address]] Infos infos_{};
+    [[no_unique_address]] Map map_{};
+};
+
+template <typename Slabs, typename Infos, typename Map>
+ComposedBackend(Slabs, Infos, Map) -> ComposedBackend<Slabs, Infos, Map>;
+
+}  // namespace slab_allocator
+
+// slab_info_cache.hpp -- SlabInfos for Large caches, served by a small cache of SlabInfos.
+//
+//      Cache<T, ComposedBackend<Pages, SlabInfoCache<Pages>, HashMap<Pages>>, Large>
+//                                       '-- Cache<SlabInfo, Pages>, Small, one page: needs no map
+//
+// The recursion ends by construction: the cache of SlabInfos is Small and one page, so it finds its
+// own records by masking and asks nothing but pages.
+
+namespace slab_allocator {
+
+/// Serves alloc_slab_info() and free_slab_info(). Not synchronised: whoever holds the lock of the
+/// caches that use it. Two SlabInfoCaches may share their Pages through BackendRef.
+template <SlabSource Pages, std::size_t page_size = 4096, bool never_destroyed = false>
+class SlabInfoCache {
+public:
+    constexpr SlabInfoCache() noexcept
+        requires std::default_initializable<Pages>
+    = default;
+    constexpr explicit SlabInfoCache(Pages pages) noexcept : cache_(std::move(pages)) {}
+
+    [[nodiscard]] SlabInfo* alloc_slab_info() noexcept { return cache_.alloc(); }
+    void free_slab_info(SlabInfo* slab_info) noexcept { cache_.free(slab_info); }
+
+    [[nodiscard]] constexpr Pages& pages() noexcept { return cache_.backend(); }
+    [[nodiscard]] constexpr auto& cache() noexcept { return cache_; }
+
+private:
+    Cache<SlabInfo, Pages,
+          CacheConfig{.slab_size = page_size,
+                      .page_size = page_size,
+                      .object_size_type = ObjectSizeType::Small,
+                      .never_destroyed = never_destroyed}>
+        cache_;
+};
+
+}  // namespace slab_allocator
+
+// hash_map.hpp -- which SlabInfo a page belongs to, in a hash table: for pages from anywhere.
+//
+//      home(a) == home(b) == 2, home(c) == 3, so c had to move on:
+//
+//        0   1   2   3   4   5   6   7        an entry is {page_addr, SlabInfo*}, and empty if it
+//      |   |   | a | b | c |   |   |   |      has no SlabInfo; after the last one comes the first
+//
+// get costs one multiplication and, since the table is at most half full, mostly one comparison.
+// save and delete cost O(1), and O(saved pages) when the table doubles or halves. A table is a
+// power of two of entries, at least page_size bytes, taken from Pages aligned to page_size. While
+// Pages refuses a larger one, the old one takes pages until only one entry is empty. A map without
+// pages holds no memory.
+//
+// Every call, get too, needs the caller's lock: nobody else may use the map at that time. Pages
+// must not call the map. An address is the one of a page's first byte, a multiple of page_size.
+//
+// Invariants
+//   [H1] at least one entry is empty, so that every search ends.
+//   [H2] no entry from the home of a page to the one that it is in is empty: a search may end at an
+//        empty one. A delete moves pages back to keep this, and leaves no trace.
+//   [H3] |entries that are not empty| == pages_number_, and no page is in two of them.
+//   [H4] pages_number_ == 0  <=>  entries_ == no_entries_, and capacity() == 1
+
+namespace slab_allocator {
+
+/// A SlabInfoMap. never_destroyed is for statics of a kernel: the destructor is trivial, and a
+/// table that is not empty by then is not given back.
+template <SlabSource Pages, std::size_t page_size = 4096, bool never_destroyed = false>
+class HashMap {
+    struct Entry {
+        std::uintptr_t page_addr = 0;
+        SlabInfo* slab_info = nullptr;
+    };
+
+    static_assert(is_power_of_two(page_size), "page_size must be a power of two");
+    static_assert(page_size >= 2 * sizeof(Entry),
+                  "page_size must be at least two entries of the table");
+
+public:
+    constexpr HashMap() noexcept
+        requires std::default_initializable<Pages>
+    = default;
+    constexpr explicit HashMap(Pages pages) noexcept : pages_(static_cast<Pages&&>(pages)) {}
+    HashMap(const HashMap&) = delete;  // entries_ may point into this map
+    HashMap& operator=(const HashMap&) = delete;
+
+    ~HashMap()
+        requires never_destroyed
+    = default;
+    ~HashMap() { give_back(entries_, capacity()); }
+
+    [[nodiscard]] constexpr Pages& pages() noexcept { return pages_; }
+
+    /// Effects: page_addr belongs to slab_info, whatever it belonged to before (nullptr: nothing).
+    /// Returns: false if the table is full and Pages refuses a larger one; nothing changed then.
+    [[nodiscard]] bool save_slab_info_ptr(std::uintptr_t page_addr, SlabInfo* slab_info) noexcept {
+        if (slab_info == nullptr) {
+            delete_slab_info_ptr(page_addr);
+            return true;
+        }
+        std::size_t index = find(page_addr);
+        if (empty(index)) {
+            if (2 * (pages_number_ + 1) > capacity() && move_to(larger())) index = find(page_addr);
+            if (pages_number_ + 1 >= capacity()) return false;  // [H1]
+            ++pages_number_;
+        }
+        entries_[index] = Entry{page_addr, slab_info};
+        return true;
+    }
+
+    [[nodiscard]] SlabInfo* get_slab_info_ptr(std::uintptr_t page_addr) const noexcept {
+        return entries_[find(page_addr)].slab_info;
+    }
+
+    /// Effects: none if the page was not saved.
+    void delete_slab_info_ptr(std::uintptr_t page_addr) noexcept {
+        const std::size_t index = find(page_addr);
+        if (empty(index)) return;
+        entries_[close_up(index)] = Entry{};
+        --pages_number_;
+        if (pages_number_ == 0) {
+            leave_table();
+        } else if (8 * pages_number_ < capacity() && capacity() > first_capacity) {
+            static_cast<void>(move_to(capacity() / 2));  // refused: stays where it is
+        }
+    }
+
+private:
+    static constexpr int address_width = 8 * int{sizeof(std::uintptr_t)};
+    static constexpr int page_bits = std::countr_zero(page_size);
+    static constexpr std::size_t first_capacity = page_size / sizeof(Entry);
+
+    // The golden ratio, shifted so that the page offset of an address needs not be shifted out.
+    // Odd, so that no two pages have the same product.
+    static constexpr std::uintptr_t multiplier =
+        static_cast<std::uintptr_t>(0x9E3779B97F4A7C15 >> (64 - address_width) >> page_bits) | 1;
+
+    [[nodiscard]] constexpr std::size_t capacity() const noexcept { return mask_ + 1; }
+    [[nodiscard]] bool empty(std::size_t index) const noexcept {
+        return entries_[index].slab_info == nullptr;
+    }
+    [[nodiscard]] std::size_t home(std::uintptr_t page_addr) const noexcept {
+        return static_cast<std::size_t>((page_addr * multiplier) >> shift_);
+    }
+    [[nodiscard]] std::size_t after(std::size_t index) const noexcept {
+        return (index + 1) & mask_;
+    }
+    [[nodiscard]] std::size_t larger() const noexcept {
+        return capacity() == 1 ? first_capacity : 2 * capacity();
+    }
+
+    /// Returns: the entry that page_addr is in, or else the empty one in which it would be.
+    [[nodiscard]] std::size_t find(std::uintptr_t page_addr) const noexcept {
+        std::size_t index = home(page_addr);
+        while (entries_[index].page_addr != page_addr && !empty(index)) {
+            index = after(index);
+        }
+        return index;
+    }
+
+    /// Moves pages back over the one at `hole`, so that [H2] holds without it.
+    /// Returns: the entry that is to become empty instead.
+    [[nodiscard]] std::size_t close_up(std::size_t hole) noexcept {
+        for (std::size_t index = after(hole); !empty(index); index = after(index)) {
+            // Distances modulo the width of size_t are in the same order as modulo the capacity.
+            if (index - home(entries_[index].page_addr) < index - hole) continue;  // home is after
+            entries_[hole] = entries_[index];
+            hole = index;
+        }
+        return hole;
+    }
+
+    void enter_table(Entry* entries, std::size_t entries_number) noexcept {
+        entries_ = entries;
+        mask_ = entries_number - 1;
+        shift_ = address_width - (entries_number == 1 ? 1 : std::countr_zero(entries_number));
+    }
+
+    /// Returns: false if Pages refuses; nothing has changed then.
+    [[nodiscard, gnu::noinline]] bool move_to(std::size_t new_capacity) noexcept {
+        void* const memory = pages_.alloc_slab(bytes(new_capacity), page_size);
+        if (memory == nullptr) return false;
+        Entry* const new_entries = static_cast<Entry*>(memory);
+        for (std::size_t index = 0; index < new_capacity; ++index) {
+            ::new (new_entries + index) Entry{};
+        }
+
+        Entry* const old_entries = entries_;
+        const std::size_t old_capacity = capacity();
+        enter_table(new_entries, new_capacity);
+        for (std::size_t index = 0; index < old_capacity; ++index) {
+            const Entry& old = old_entries[index];
+            if (old.slab_info != nullptr) entries_[find(old.page_addr)] = old;
+        }
+        give_back(old_entries, old_capacity);
+        return true;
+    }
+
+    void leave_table() noexcept {
+        Entry* const old_entries = entries_;
+        const std::size_t old_capacity = capacity();
+        enter_table(no_entries_, 1);
+        give_back(old_entries, old_capacity);
+    }
+
+    void give_back(Entry* entries, std::size_t entries_number) noexcept {
+        if (entries_number == 1) return;  // no_entries_
+        pages_.free_slab(entries, bytes(entries_number), page_size);
+    }
+
+    [[nodiscard]] static constexpr std::size_t bytes(std::size_t entries_number) noexcept {
+        return entries_number * sizeof(Entry);
+    }
+
+    Entry* entries_ = no_entries_;
+    std::size_t mask_ = 0;
+    int shift_ = address_width - 1;
+    std::size_t pages_number_ = 0;
+    // The table while there is no other. It counts as one entry, so it is full and never written.
+    // There are two because a home has at least one bit.
+    Entry no_entries_[2]{};
+    [[no_unique_address]] Pages pages_{};
+};
+
+}  // namespace slab_allocator
+
+// slab_runs.hpp -- slabs cut from runs of 2 MiB, for sources of pages that are dear one by one.
+//
+//      run     | slab 0 | slab 1 | slab 2 | ... | slab N-1 |       N slots of one stride
+//              '-- map: start of the run's block --> SlabInfo of the run: which slabs are free
+//
+// A run is to its slabs what a slab is to its objects, so a SlabInfo manages it. Slabs of each
+// power of two have runs of their own; a slab above run_size is a run by itself. A run is aligned
+// to its slabs only, not to run_size: malloc pads a block by its alignment, and where huge pages
+// are on, what is padded becomes resident. So a slab's run starts in the slab's block of run_size
+// bytes or in the one before it: two questions to a map that answers for any address, and no byte
+// of a run is ever read or written here.
+//
+// Invariants
+//   [U1] a run is at least run_size_ bytes long, so at most one run starts in a block.
+//   [U2] Partial runs stand on the list of their stride, all others on others_.
+//   [U3] kept_ is the only run without taken slabs, or null: the second one is given back.
+//   [U4] SlabInfo::list is log2(stride) of the run; owner is this.
+
+namespace slab_allocator {
+
+/// A SlabSource over a SlabSource. Runs, and a few pages for its own records, come from Pages and
+/// go back there. Not synchronised.
+template <SlabSource Pages>
+class SlabRuns {
+public:
+    static constexpr std::size_t page_size = 4096;
+    static constexpr std::size_t largest_run_size = page_size * std::bit_floor(SlabInfo::max_slots);
+
+    constexpr SlabRuns() noexcept
+        requires std::default_initializable<Pages>
+    {}
+    /// run_size is rounded to a power of two from page_size to largest_run_size.
+    constexpr explicit SlabRuns(Pages pages, std::size_t run_size = largest_run_size) noexcept
+        : pages_(std::move(pages)),
+          run_size_(run_size < page_size          ? page_size
+                    : run_size > largest_run_size ? largest_run_size
+                                                  : std::bit_ceil(run_size)) {}
+    SlabRuns(const SlabRuns&) = delete;  // its lists and references know its address
+    SlabRuns& operator=(const SlabRuns&) = delete;
+
+    /// Gives every run back, slabs that are still taken included.
+    ~SlabRuns() {
+        while (!others_.empty())
+            give_back(others_.front());
+        for (auto& runs : partial_) {
+            while (!runs.empty())
+                give_back(runs.front());
+        }
+    }
+
+    /// A slab is aligned to its size rounded up to a power of two, and to slab_alignment.
+    /// Costs: O(1), one call of Pages for each run.
+    [[nodiscard]] void* alloc_slab(std::size_t slab_size, std::size_t slab_alignment) noexcept {
+        const std::size_t stride = stride_of(slab_size, slab_alignment);
+        if (stride == 0) return nullptr;
+        SlabInfo* const run = run_with_room(stride);
+        return run == nullptr ? nullptr : take_from(*run);
+    }
+
+    /// What is no slab of this size is a Defect::ForeignPointer, a free one a DoubleFree.
+    void free_slab(void* slab, std::size_t slab_size, std::size_t slab_alignment) noexcept {
+        const std::size_t stride = stride_of(slab_size, slab_alignment);
+        SlabInfo* const run = stride == 0 ? nullptr : find(slab, stride);
+        const std::size_t offset = run == nullptr ? 0 : address_of(slab) - address_of(run->slab);
+        if (run == nullptr || offset % stride != 0) {
+            return report({.defect = Defect::ForeignPointer, .pointer = slab});
+        }
+        if (run->map.is_free(offset / stride)) {
+            return report({.defect = Defect::DoubleFree, .pointer = slab, .slab = slab});
+        }
+        give_to(*run, offset / stride);
+    }
+
+    /// Gives back what is kept for later. Returns: how many bytes of runs.
+    std::size_t trim() noexcept {
+        const std::size_t before = bytes_held_;
+        if (kept_ != nullptr) give_back(*std::exchange(kept_, nullptr));
+        infos_.cache().shrink_to_fit();
+        return before - bytes_held_;
+    }
+
+    /// The bytes of all runs, taken slabs or not.
+    [[nodiscard]] constexpr std::size_t bytes_held() const noexcept { return bytes_held_; }
+    [[nodiscard]] constexpr std::size_t run_size() const noexcept { return run_size_; }
+    [[nodiscard]] constexpr Pages& pages() noexcept { return pages_; }
+
+private:
+    using Runs = IntrusiveList<SlabInfo>;
+
+    static constexpr int smallest = std::countr_zero(page_size);
+    static constexpr int partial_lists = std::countr_zero(largest_run_size) - smallest;
+
+    /// 0 where there is no such power of two.
+    [[nodiscard]] static constexpr std::size_t stride_of(std::size_t slab_size,
+                                                         std::size_t slab_alignment) noexcept {
+        std::size_t stride = slab_size > slab_alignment ? slab_size : slab_alignment;
+        if (stride < page_size) stride = page_size;
+        return stride > ~std::size_t{0} / 2 ? 0 : std::bit_ceil(stride);
+    }
+
+    [[nodiscard]] static constexpr std::size_t stride_of(const SlabInfo& run) noexcept {
+        return std::size_t{1} << run.list;  // [U4]
+    }
+    [[nodiscard]] constexpr std::size_t bytes_of(std::size_t stride) const noexcept {
+        return stride < run_size_ ? run_size_ : stride;  // [U1]
+    }
+    [[nodiscard]] constexpr std::size_t slabs_number(std::size_t stride) const noexcept {
+        return bytes_of(stride) / stride;
+    }
+    [[nodiscard]] std::uintptr_t block_address(const void* pointer) const noexcept {
+        return align_down(address_of(pointer), run_size_);
+    }
+
+    /// The run of this stride that `slab` lies in; nullptr where none is.
+    [[nodiscard]] SlabInfo* find(const void* slab, std::size_t stride) const noexcept {
+        const std::uintptr_t block = block_address(slab);
+        for (const std::uintptr_t start : {block, block - run_size_}) {  // [U1]
+            SlabInfo* const run = map_.get_slab_info_ptr(start);
+            if (run != nullptr && stride_of(*run) == stride &&
+                address_of(slab) - address_of(run->slab) < bytes_of(stride)) {
+                return run;
+            }
+        }
+        return nullptr;
+    }
+
+    /// The run that was opened or given to last, so that the others drain.
+    [[nodiscard]] SlabInfo* run_with_room(std::size_t stride) noexcept {
+        if (stride < run_size_ && !partial_of(stride).empty()) return &partial_of(stride).front();
+        if (kept_ != nullptr && stride_of(*kept_) == stride) return kept_;
+        SlabInfo* const run = new_run(stride);
+        return run == nullptr && trim() != 0 ? new_run(stride) : run;
+    }
+
+    [[nodiscard]] void* take_from(SlabInfo& run) noexcept {
+        const std::size_t stride = stride_of(run);
+        const std::size_t word = run.map.first_word();
+        const std::size_t bit = lowest_bit(run.map.word_at(word));
+        const bool was_empty = run.free_number == slabs_number(stride);
+        run.map.take(word, std::uint64_t{1} << bit, 0);  // no slab is covered
+        --run.free_number;
+        if (&run == kept_) kept_ = nullptr;
+        if (was_empty || run.free_number == 0) relink(run);
+        return run.slab + (word * FreeMap::bits_per_word + bit) * stride;
+    }
+
+    void give_to(SlabInfo& run, std::size_t slot) noexcept {
+        const std::size_t stride = stride_of(run);
+        run.map.give_back(slot / FreeMap::bits_per_word,
+                          std::uint64_t{1} << (slot % FreeMap::bits_per_word));
+        const bool was_full = run.free_number == 0;
+        ++run.free_number;
+        const bool empty = run.free_number == slabs_number(stride);
+        if (was_full || empty) relink(run);
+        if (!empty) return;
+        if (stride > run_size_) return give_back(run);
+        if (kept_ != nullptr) give_back(*kept_);
+        kept_ = &run;  // [U3]
+    }
+
+    /// Puts a run on the list where it belongs [U2].
+    void relink(SlabInfo& run) noexcept {
+        const std::size_t stride = stride_of(run);
+        const bool partial = run.free_number != 0 && run.free_number != slabs_number(stride);
+        if (run.linked()) run.unlink();
+        (partial ? partial_of(stride) : others_).push_front(run);
+    }
+
+    [[nodiscard]] Runs& partial_of(std::size_t stride) noexcept {
+        return partial_[std::countr_zero(stride) - smallest];
+    }
+
+    /// A run is born whole or not at all.
+    [[nodiscard, gnu::noinline]] SlabInfo* new_run(std::size_t stride) noexcept {
+        const std::size_t bytes = bytes_of(stride);
+        void* const memory = pages_.alloc_slab(bytes, stride);
+        if (memory == nullptr) return nullptr;
+        SlabInfo* const slab_info = infos_.alloc_slab_info();
+        if (slab_info == nullptr || !map_.save_slab_info_ptr(block_address(memory), slab_info)) {
+            infos_.free_slab_info(slab_info);
+            pages_.free_slab(memory, bytes, stride);
+            return nullptr;
+        }
+        SlabInfo& run = *::new (slab_info) SlabInfo;
+        run.owner = this;
+        run.slab = static_cast<std::byte*>(memory);
+        run.free_number = static_cast<std::uint16_t>(slabs_number(stride));
+        run.list = static_cast<std::uint8_t>(std::countr_zero(stride));
+        run.map.fill(slabs_number(stride), 0, 0);
+        relink(run);
+        bytes_held_ += bytes;
+        return &run;
+    }
+
+    /// And dies in this order: off its list, unknown to the map, its SlabInfo, its pages.
+    void give_back(SlabInfo& run) noexcept {
+        std::byte* const memory = run.slab;
+        const std::size_t stride = stride_of(run);
+        run.unlink();
+        run.owner = nullptr;
+        map_.delete_slab_info_ptr(block_address(memory));
+        infos_.free_slab_info(&run);
+        bytes_held_ -= bytes_of(stride);
+        pages_.free_slab(memory, bytes_of(stride), stride);
+    }
+
+    [[no_unique_address]] Pages pages_{};
+    SlabInfoCache<BackendRef<Pages>> infos_{BackendRef<Pages>(pages_)};
+    HashMap<BackendRef<Pages>> map_{BackendRef<Pages>(pages_)};
+    std::size_t run_size_ = largest_run_size;
+    std::size_t bytes_held_ = 0;
+    SlabInfo* kept_ = nullptr;  // [U3]
+    Runs others_;               // [U2]
+    Runs partial_[partial_lists];
+};
+
+}  // namespace slab_allocator
+
+// heap_front.hpp -- what one CPU has at its hand: a short stack of free blocks for each class.
+//
+//      class 0   | null | . | . | . |     |        alloc pops, free pushes
+//                                   ^top  ^limit
+//      class 1   | null | . |   |                  all in one piece of memory, so that a CPU's own
+//      ...                                         pages are its own
+//
+// A magazine for each class would be two lines of 128 bytes and two quarters of a page for each of
+// 64 classes and each CPU. A heap's classes are used unevenly, so all of them share one block of a
+// few pages, and a stack starts short: it doubles when it was empty or full, up to what 16 KiB or
+// 64 blocks hold.
+//
+// Who may touch a front: as a CpuSlot's; the CPU that entered it, between seize() and release(); or
+// the one who claimed it, between claim() with everybody's barrier and busy() == false, and
+// unclaim().
+//
+// Invariants
+//   [F1] the entry below a stack is null: the pop of nothing finds null
+//   [F2] top <= limit <= bottom + capacity of the class, in each stack
+
+namespace slab_allocator {
+
+/// A CpuPolicy by whose enter() the caller is alone in a slot until leave(): KernelCpus is one.
+template <typename Cpus>
+concept PinnedCpuPolicy = requires(Cpus& cpus, typename Cpus::Pin& pin) {
+    { Cpus::slots_number } -> std::convertible_to<std::size_t>;
+    { cpus.enter() } -> std::same_as<typename Cpus::Pin>;
+    { pin.offset } -> std::convertible_to<std::size_t>;
+    { cpus.leave(pin) } -> std::same_as<void>;
+    { cpus.join() } -> std::same_as<void>;
+    { cpus.synchronise() } -> std::same_as<Reach>;
+    { cpus.wait() } -> std::same_as<void>;
+};
+
+/// How many blocks of a class one CPU keeps at most.
+[[nodiscard]] constexpr std::size_t front_capacity(std::size_t number) noexcept {
+    constexpr std::size_t bytes = std::size_t{16} * 1024;
+    constexpr std::size_t most = 64;
+    const std::size_t fitting = bytes / size_classes::size_of_class(number);
+    return fitting == 0 ? 1 : fitting < most ? fitting : most;
+}
+
+template <std::size_t classes_number, typename Atomics = BuiltinAtomics>
+class alignas(128) HeapFront {
+public:
+    HeapFront() noexcept {
+        std::size_t place = 0;
+        for (std::size_t number = 0; number < classes_number; ++number) {
+            blocks_[place] = nullptr;  // [F1]
+            stacks_[number] = {blocks_ + place + 1, blocks_ + place + 1 + first_limit(number)};
+            place += 1 + front_capacity(number);
+        }
+    }
+    HeapFront(const HeapFront&) = delete;  // the stacks point into it
+    HeapFront& operator=(const HeapFront&) = delete;
+
+    // ---- The hot path: by the CPU that entered it -----------------------------------------------
+
+    /// nullptr: there is none, or the front is claimed.
+    [[nodiscard]] void* pop(std::size_t number) noexcept {
+        if (!seize()) [[unlikely]]
+            return nullptr;
+        void* const block = take(number);
+        release();
+        return block;
+    }
+    /// false: there is no room, or the front is claimed.
+    [[nodiscard]] bool push(std::size_t number, void* block) noexcept {
+        if (!seize()) [[unlikely]]
+            return false;
+        const bool done = put(number, block);
+        release();
+        return done;
+    }
+
+    [[nodiscard]] bool seize() noexcept {
+        Atomics::store_relaxed(busy_, true);
+        Atomics::compiler_fence();  // the claimer's barrier does the rest
+        if (!Atomics::load_acquire(claimed_)) [[likely]]
+            return true;
+        release();
+        return false;
+    }
+    void release() noexcept { Atomics::store_release(busy_, false); }
+
+    // ---- Requires: seized, or claimed -----------------------------------------------------------
+
+    [[nodiscard]] void* take(std::size_t number) noexcept {
+        Stack& stack = stacks_[number];
+        void* const block = stack.top[-1];
+        if (block != nullptr) [[likely]]  // [F1]
+            --stack.top;
+        return block;
+    }
+    [[nodiscard]] bool put(std::size_t number, void* block) noexcept {
+        Stack& stack = stacks_[number];
+        if (stack.top == stack.limit) [[unlikely]]
+            return false;
+        *stack.top++ = block;
+        return true;
+    }
+
+    /// It was empty, or full. Returns: how many it may hold from now on.
+    std::size_t grow(std::size_t number) noexcept {
+        Stack& stack = stacks_[number];
+        void** const bottom = bottom_of(number);
+        const auto limit = static_cast<std::size_t>(stack.limit - bottom);
+        const std::size_t most = front_capacity(number);
+        const std::size_t larger = 2 * limit < most ? 2 * limit : most;
+        stack.limit = bottom + larger;
+        return larger;
+    }
+
+    /// Takes the blocks that lie here longest, at most `most`. Returns: how many.
+    std::size_t take_oldest(std::size_t number, void** to, std::size_t most) noexcept {
+        Stack& stack = stacks_[number];
+        void** const bottom = bottom_of(number);
+        const auto size = static_cast<std::size_t>(stack.top - bottom);
+        const std::size_t taken = size < most ? size : most;
+        for (std::size_t rank = 0; rank < taken; ++rank)
+            to[rank] = bottom[rank];
+        for (std::size_t rank = taken; rank < size; ++rank)
+            bottom[rank - taken] = bottom[rank];
+        stack.top -= taken;
+        return taken;
+    }
+
+    // ---- From outside ---------------------------------------------------------------------------
+
+    /// From now on, and a barrier on all CPUs, nobody enters. Returns: false: another has claimed.
+    [[nodiscard]] bool claim() noexcept { return !Atomics::exchange(claimed_, true); }
+    [[nodiscard]] bool busy() const noexcept { return Atomics::load_acquire(busy_); }
+    void unclaim() noexcept { Atomics::store_release(claimed_, false); }
+
+private:
+    struct Stack {
+        void** top;
+        void** limit;
+    };
+
+    [[nodiscard]] static constexpr std::size_t first_limit(std::size_t number) noexcept {
+        return front_capacity(number) < 4 ? front_capacity(number) : 4;
+    }
+    [[nodiscard]] static constexpr std::size_t place_of(std::size_t number) noexcept {
+        std::size_t place = 0;
+        for (std::size_t before = 0; before < number; ++before)
+            place += 1 + front_capacity(before);
+        return place;
+    }
+    struct Places {
+        std::uint16_t of[classes_number];
+    };
+    static constexpr Places places = [] {
+        Places result{};
+        for (std::size_t number = 0; number < classes_number; ++number)
+            result.of[number] = static_cast<std::uint16_t>(place_of(number));
+        return result;
+    }();
+    [[nodiscard]] void** bottom_of(std::size_t number) noexcept {
+        return blocks_ + places.of[number] + 1;
+    }
+
+    bool busy_ = false;
+    bool claimed_ = false;
+    Stack stacks_[classes_number];
+    void* blocks_[place_of(classes_number)];
+};
+
+}  // namespace slab_allocator
+
+// magazine_heap.hpp -- a heap for many CPUs: what one frees, it allocates again, without a lock.
+//
+//      CPU 0   front: a stack of blocks for each class  <--.
+//      CPU 1   front                                    <--+--> ClassSlabs [0 .. 63] --> backend
+//      CPU 2   front                                    <--'         a Lock each, released for the
+//              no lock, own pages                       runs ------> backend
+//
+// As MagazineCache, with all classes of a CPU in one front (heap_front.hpp), and half a stack at a
+// time between it and the slabs.
+//
+// Who holds what
+//   - alloc and free, while a front serves, execute no atomic read-modify-write, and write the
+//     CPU's own front and the block, no line that CPUs share. free asks the backend's map, without
+//     a lock: it must bear a look-up beside a save of other pages (RadixMap, FlatMap, or a
+//     LockedBackend around them).
+//   - A class's lock is held for half a stack of blocks. No two locks are held at once, and with
+//     one, nothing of the user's is called but the map's look-up and the defect handler.
+//   - The backend is called with no lock held and no front entered, by several threads at once.
+//   - Cpus::enter ... leave encloses a few instructions.
+//
+// Wrong frees, at level misuse, are found as MagazineCache finds them: a second free of a block
+// that lies in a front, by the token in its first 8 bytes, so at the call where they were left
+// alone, else before the block would be handed out twice.
+//
+// Invariants
+//   [M1] a block is in one of four hands: free in its slab's map, in one front (its token on), on
+//        its way between these with one caller of a slow path, or the user's
+//   [M2] ClassSlabs are called by bulks only: what is not free in a map is out of its slab
+
+namespace slab_allocator {
+
+template <typename Backend, PinnedCpuPolicy Cpus, BasicLockable Lock,
+          HeapConfig Config = HeapConfig{}>
+    requires(size_classes::check<Config>() && check_memory_backend<Backend, Row::LargeByMap>())
+class MagazineHeap {
+    static constexpr bool checked = Config.checks != Checks::none;
+    using ClassBackend = UnlockingBackend<BackendRef<Backend>, Lock>;
+    using Blocks = HeapBlocks<ClassBackend, Config>;
+    using Slabs = typename Blocks::Slabs;
+    using Found = typename Blocks::Found;
+    static constexpr std::size_t slots_number = Cpus::slots_number;
+
+public:
+    using backend_type = Backend;
+    using cpus_type = Cpus;
+    using lock_type = Lock;
+
+    static constexpr std::size_t classes_number = Blocks::classes_number;
+
+    /// Effects: none outside of the heap.
+    constexpr MagazineHeap() noexcept
+        requires std::default_initializable<Backend> && std::default_initializable<Cpus>
+        : blocks_(BackendRef<Backend>(backend_), this) {}
+    constexpr explicit MagazineHeap(Backend backend, Cpus cpus = Cpus{}) noexcept
+        requires std::move_constructible<Backend>
+        : backend_(std::move(backend)),
+          cpus_(std::move(cpus)),
+          blocks_(BackendRef<Backend>(backend_), this) {}
+
+    MagazineHeap(const MagazineHeap&) = delete;
+    MagazineHeap& operator=(const MagazineHeap&) = delete;
+
+    /// As Heap's. Requires: no other thread is in a call, or will be.
+    constexpr ~MagazineHeap()
+        requires(!Config.never_destroyed)
+    {
+        give_back_everything();
+    }
+    constexpr ~MagazineHeap()
+        requires(Config.never_destroyed)
+    = default;
+
+    // ---- One block: as Heap's -------------------------------------------------------------------
+
+    [[nodiscard]] void* alloc(std::size_t size) noexcept {
+        if (size > Config.largest_object) [[unlikely]]
+            return alloc_run(size, 1);
+        const std::size_t number = size_classes::class_of(size);
+        auto pin = cpus_.enter();
+        Front* const front = front_at(index_of(pin));
+        void* const block = front == nullptr ? nullptr : front->pop(number);
+        cpus_.leave(pin);
+        if (block == nullptr) [[unlikely]]
+            return alloc_slowly(number);
+        if constexpr (checked) {
+            if (!token().take_off(block)) [[unlikely]]
+                return drop_and_alloc(block, number);
+        }
+        return block;
+    }
+
+    [[nodiscard]] void* alloc(std::size_t size, std::size_t alignment) noexcept {
+        if (!is_power_of_two(alignment)) return nullptr;
+        if (Blocks::is_for_class(size, alignment)) [[likely]]
+            return alloc(size_classes::aligned_size(size, alignment));
+        return alloc_run(size, alignment);
+    }
+
+    void free(void* block) noexcept {
+        SlabInfo* const slab_info = look_up(block);
+        if (slab_info == nullptr) [[unlikely]]
+            return refuse(block);
+        Slabs* const slabs = blocks_.slabs_of(*slab_info);
+        if (slabs == nullptr) [[unlikely]]
+            return free_run(block, *slab_info);
+        if constexpr (checked) {
+            if (!slabs->is_out(block, *slab_info) || token().is_on(block)) [[unlikely]]
+                return refuse(block);
+            token().put_on(block);
+        }
+        const std::size_t number = number_of(*slabs);
+        auto pin = cpus_.enter();
+        Front* const front = front_at(index_of(pin));
+        const bool done = front != nullptr && front->push(number, block);
+        cpus_.leave(pin);
+        if (!done) [[unlikely]]
+            free_slowly(block, number);
+    }
+
+    void free(void* block, std::size_t size) noexcept { free(block, size, 1); }
+    void free(void* block, std::size_t size, std::size_t alignment) noexcept {
+        if constexpr (checked) {
+            if (block != nullptr && !blocks_.has_size(look_up(block), size, alignment)) [[unlikely]]
+                return refuse_size(block);
+        }
+        free(block);
+    }
+
+    [[nodiscard]] void* realloc(void* block, std::size_t size) noexcept {
+        if (block == nullptr) return alloc(size);
+        const Found found = find(block);
+        if (!found.live) [[unlikely]] {
+            refuse(block);
+            return nullptr;
+        }
+        if (blocks_.is_as_large(found, size)) return block;
+        void* const other = alloc(size);
+        if (other == nullptr) return nullptr;
+        const std::size_t before = Blocks::size_of(found);
+        __builtin_memcpy(other, block, before < size ? before : size);
+        free(block);
+        return other;
+    }
+
+    // ---- To look at -----------------------------------------------------------------------------
+
+    [[nodiscard]] std::size_t usable_size(const void* block) noexcept {
+        const Found found = find(block);
+        return found.live ? Blocks::size_of(found) : 0;
+    }
+
+    /// Is it the start of a live block? At level none, one that lies in a front counts as live.
+    [[nodiscard]] bool owns(const void* block) noexcept { return find(block).live; }
+
+    /// Empties the fronts first, so that the numbers are exact where no other thread is in a call.
+    /// Costs: as shrink_to_fit, and O(slabs).
+    [[nodiscard]] HeapStatistics statistics() noexcept {
+        collect();
+        HeapStatistics result{.failures_number = BuiltinAtomics::load_relaxed(failures_number_)};
+        for (Slabs& slabs : blocks_.slabs) {
+            const LockGuard<Lock> guard(lock_of(slabs));
+            Blocks::add(result, slabs);
+        }
+        const LockGuard<Lock> guard(blocks_.runs.backend().lock());
+        blocks_.add_runs(result);
+        return result;
+    }
+
+    /// As Heap's, of the slabs and the runs, each under its lock.
+    [[nodiscard]] DefectReport validate() noexcept {
+        for (Slabs& slabs : blocks_.slabs) {
+            const LockGuard<Lock> guard(lock_of(slabs));
+            const DefectReport wrong = slabs.validate();
+            if (wrong.defect != Defect::None) return wrong;
+        }
+        const LockGuard<Lock> guard(blocks_.runs.backend().lock());
+        return blocks_.runs.validate();
+    }
+
+    /// Gives all back that is not live: what lies in fronts, of every CPU that the policy can
+    /// reach, and all Free slabs. Returns: how many slabs. Costs: a barrier on all CPUs, O(blocks
+    /// in fronts + classes + slabs given back).
+    std::size_t shrink_to_fit() noexcept {
+        collect();
+        return shrink_slabs();
+    }
+
+    [[nodiscard]] constexpr Backend& backend() noexcept { return backend_; }
+    [[nodiscard]] constexpr Cpus& cpus() noexcept { return cpus_; }
+
+    /// Calls f(lock) for every lock of the heap, in one order: for a fork, which must find all of
+    /// them held by the caller.
+    template <typename F>
+    void for_each_lock(F f) noexcept {
+        for (Slabs& slabs : blocks_.slabs)
+            f(lock_of(slabs));
+        f(blocks_.runs.backend().lock());
+    }
+
+    /// In the child of a fork, in which the caller is alone: what the fronts of the other threads
+    /// held, in whichever moment they were, is nobody's. Requires: every lock is free.
+    void abandon_other_fronts() noexcept {
+        auto pin = cpus_.enter();
+        for (std::size_t index = 0; index < slots_number; ++index) {
+            if (index != index_of(pin)) fronts_[index] = nullptr;
+        }
+        cpus_.leave(pin);
+    }
+
+private:
+    using Front = HeapFront<classes_number>;
+    static constexpr std::size_t front_bytes = align_up(sizeof(Front), Config.page_size);
+    static constexpr std::size_t most_at_once = 32;
+
+    // ---- Fronts ---------------------------------------------------------------------------------
+
+    [[nodiscard]] static constexpr std::size_t index_of(const typename Cpus::Pin& pin) noexcept {
+        return pin.offset / cpu_slot_size;
+    }
+    /// nullptr: the caller has none yet, or no slot.
+    [[nodiscard]] Front* front_at(std::size_t index) noexcept {
+        return BuiltinAtomics::load_acquire(fronts_[index]);
+    }
+
+    /// Gives the caller a front where it has a slot without one.
+    void add_front() noexcept {
+        cpus_.join();
+        auto pin = cpus_.enter();
+        const std::size_t index = index_of(pin);
+        cpus_.leave(pin);
+        if (index == slots_number || front_at(index) != nullptr) return;
+        void* const memory = backend_.alloc_slab(front_bytes, Config.page_size);
+        if (memory == nullptr) return;
+        Front* const front = ::new (memory) Front;
+        Front* expected = nullptr;
+        if (!__atomic_compare_exchange_n(&fronts_[index], &expected, front, false, __ATOMIC_ACQ_REL,
+                                         __ATOMIC_RELAXED)) {
+            backend_.free_slab(memory, front_bytes, Config.page_size);
+        }
+    }
+
+    /// The caller's front, entered and seized, where it has one that is not claimed.
+    class Held {
+    public:
+        explicit Held(MagazineHeap& heap) noexcept
+            : cpus_(heap.cpus_),
+              pin_(cpus_.enter()),
+              front_(heap.front_at(index_of(pin_))),
+              seized_(front_ != nullptr && front_->seize()) {}
+        Held(const Held&) = delete;
+        Held& operator=(const Held&) = delete;
+        ~Held() {
+            if (seized_) front_->release();
+            cpus_.leave(pin_);
+        }
+        [[nodiscard]] bool seized() const noexcept { return seized_; }
+        [[nodiscard]] Front& front() const noexcept { return *front_; }
+
+    private:
+        Cpus& cpus_;
+        typename Cpus::Pin pin_;
+        Front* front_;
+        bool seized_;
+    };
+
+    // ---- Slow paths of alloc --------------------------------------------------------------------
+
+    [[nodiscard, gnu::noinline]] void* alloc_slowly(std::size_t number) noexcept {
+        add_front();
+        std::size_t wanted = 1;
+        {
+            const Held held(*this);
+            if (held.seized()) wanted = divide_up(held.front().grow(number), 2);
+        }
+        if (wanted > most_at_once) wanted = most_at_once;
+        void* batch[most_at_once];
+        std::size_t got = take_from_slabs(number, std::span(batch).first(wanted));
+        if (got == 0) {  // the backend refused
+            collect();
+            shrink_slabs();
+            got = take_from_slabs(number, std::span(batch).first(1));
+        }
+        if (got == 0) {
+            BuiltinAtomics::fetch_add_relaxed(failures_number_, std::size_t{1});
+            return nullptr;
+        }
+        if (got > 1) stock(number, std::span(batch + 1, got - 1));
+        if constexpr (checked) Token<>::clear(batch[0]);
+        return batch[0];
+    }
+
+    [[nodiscard, gnu::noinline, gnu::cold]] void* drop_and_alloc(void* block,
+                                                                 std::size_t number) noexcept {
+        drop(block);
+        return alloc_slowly(number);
+    }
+
+    [[nodiscard]] std::size_t take_from_slabs(std::size_t number, std::span<void*> to) noexcept {
+        Slabs& slabs = blocks_.slabs[number];
+        const LockGuard<Lock> guard(lock_of(slabs));
+        return slabs.alloc_bulk(to);
+    }
+
+    /// Puts blocks into the caller's front, the last one first; what finds no room goes back.
+    void stock(std::size_t number, std::span<void*> blocks) noexcept {
+        if constexpr (checked) {
+            for (void* const block : blocks)
+                token().put_on(block);
+        }
+        std::size_t left = blocks.size();
+        {
+            const Held held(*this);
+            if (held.seized()) {
+                while (left > 0 && held.front().put(number, blocks[left - 1]))
+                    --left;
+            }
+        }
+        give_to_slabs(number, blocks.first(left));
+    }
+
+    // ---- Slow paths of free ---------------------------------------------------------------------
+
+    /// The older half of the front's blocks make room.
+    [[gnu::noinline]] void free_slowly(void* block, std::size_t number) noexcept {
+        add_front();
+        void* batch[most_at_once + 1];
+        std::size_t taken = 0;
+        {
+            const Held held(*this);
+            if (held.seized()) {
+                Front& front = held.front();
+                if (front.put(number, block)) return;  // on another CPU by now
+                const std::size_t room = front.grow(number);
+                if (front.put(number, block)) return;
+                const std::size_t half = divide_up(room, 2);
+                taken = front.take_oldest(number, batch, half < most_at_once ? half : most_at_once);
+                if (front.put(number, block)) block = nullptr;
+            }
+        }
+        if (block != nullptr) batch[taken++] = block;
+        give_to_slabs(number, std::span(batch).first(taken));
+    }
+
+    /// Blocks with their tokens go back to their slabs; one without is dropped.
+    void give_to_slabs(std::size_t number, std::span<void* const> blocks) noexcept {
+        if (blocks.empty()) return;
+        Slabs& slabs = blocks_.slabs[number];
+        const LockGuard<Lock> guard(lock_of(slabs));
+        for (void* const block : blocks) {
+            if constexpr (checked) {
+                if (!token().take_off(block)) [[unlikely]] {
+                    drop(block);
+                    continue;
+                }
+            }
+            if (!slabs.free(block, *look_up(block))) [[unlikely]]
+                drop(block);
+        }
+        slabs.empty_hand();  // [M2]
+    }
+
+    // ---- All CPUs -------------------------------------------------------------------------------
+
+    /// Everything that lies in a front goes to its slab.
+    void collect() noexcept {
+        bool claimed[slots_number];
+        for (std::size_t index = 0; index < slots_number; ++index) {
+            Front* const front = front_at(index);
+            claimed[index] = front != nullptr && front->claim();
+        }
+        const bool reached = cpus_.synchronise() != Reach::own;
+        for (std::size_t index = 0; index < slots_number; ++index) {
+            if (!claimed[index]) continue;  // none, or somebody else empties it
+            Front& front = *front_at(index);
+            if (reached) {
+                while (front.busy())
+                    cpus_.wait();
+                empty(front);
+            }
+            front.unclaim();
+        }
+        if (!reached) collect_own();
+    }
+
+    /// Where the others are out of reach.
+    void collect_own() noexcept {
+        void* batch[most_at_once];
+        for (std::size_t number = 0; number < classes_number; ++number) {
+            std::size_t taken = 0;
+            do {
+                {
+                    const Held held(*this);
+                    taken =
+                        held.seized() ? held.front().take_oldest(number, batch, most_at_once) : 0;
+                }
+                give_to_slabs(number, std::span(batch).first(taken));
+            } while (taken != 0);
+        }
+    }
+
+    /// Requires: claimed, and nobody is in it.
+    void empty(Front& front) noexcept {
+        void* batch[most_at_once];
+        for (std::size_t number = 0; number < classes_number; ++number) {
+            while (const std::size_t taken = front.take_oldest(number, batch, most_at_once))
+                give_to_slabs(number, std::span(batch).first(taken));
+        }
+    }
+
+    std::size_t shrink_slabs() noexcept {
+        std::size_t given = 0;
+        for (Slabs& slabs : blocks_.slabs) {
+            const LockGuard<Lock> guard(lock_of(slabs));
+            given += slabs.shrink_to_fit();
+        }
+        return given;
+    }
+
+    constexpr void give_back_everything() noexcept {
+        for (Front*& front : fronts_) {
+            if (front == nullptr) continue;
+            empty(*front);
+            backend_.free_slab(front, front_bytes, Config.page_size);
+            front = nullptr;
+        }
+        for (Slabs& slabs : blocks_.slabs)
+            slabs.backend().no_longer_shared();
+        blocks_.runs.backend().no_longer_shared();
+        const std::size_t live = blocks_.give_back_everything();
+        if constexpr (checked) {
+            if (live != 0) report({.defect = Defect::Leak, .cache = this, .objects_number = live});
+        }
+    }
+
+    // ---- Runs -----------------------------------------------------------------------------------
+
+    [[nodiscard, gnu::noinline]] void* alloc_run(std::size_t size, std::size_t alignment) noexcept {
+        void* run = try_run(size, alignment);
+        if (run == nullptr && shrink_to_fit() != 0) run = try_run(size, alignment);
+        if (run == nullptr) BuiltinAtomics::fetch_add_relaxed(failures_number_, std::size_t{1});
+        return run;
+    }
+    [[nodiscard]] void* try_run(std::size_t size, std::size_t alignment) noexcept {
+        const LockGuard<Lock> guard(blocks_.runs.backend().lock());
+        return blocks_.runs.alloc(size, alignment);
+    }
+    [[gnu::noinline]] void free_run(void* block, SlabInfo& slab_info) noexcept {
+        if (slab_info.owner != &blocks_.runs || !blocks_.runs.is_live(block, slab_info))
+            [[unlikely]] {
+            return refuse(block);
+        }
+        const LockGuard<Lock> guard(blocks_.runs.backend().lock());
+        blocks_.runs.free(slab_info);
+    }
+
+    // ---- Looking --------------------------------------------------------------------------------
+
+    [[nodiscard]] Token<> token() const noexcept { return Token<>(this); }
+    [[nodiscard]] static Lock& lock_of(Slabs& slabs) noexcept { return slabs.backend().lock(); }
+    [[nodiscard]] std::size_t number_of(const Slabs& slabs) const noexcept {
+        return static_cast<std::size_t>(&slabs - blocks_.slabs);
+    }
+    [[nodiscard]] SlabInfo* look_up(const void* block) noexcept {
+        return Blocks::Pages::find(backend_, block);
+    }
+    [[nodiscard]] Found find(const void* block) noexcept {
+        SlabInfo* const slab_info = look_up(block);
+        if (slab_info == nullptr) return {};
+        if (Slabs* const slabs = blocks_.slabs_of(*slab_info)) {
+            bool live = slabs->is_out(block, *slab_info);
+            if constexpr (checked) live = live && !token().is_on(block);
+            return {slab_info, slabs, live};
+        }
+        return {slab_info, nullptr,
+                slab_info->owner == &blocks_.runs && blocks_.runs.is_live(block, *slab_info)};
+    }
+
+    // ---- Defects --------------------------------------------------------------------------------
+
+    /// nullptr is no defect.
+    [[gnu::noinline, gnu::cold]] void refuse(void* block) noexcept {
+        if (block == nullptr) return;
+        SlabInfo* const slab_info = look_up(block);
+        Slabs* const slabs = slab_info == nullptr ? nullptr : blocks_.slabs_of(*slab_info);
+        if (slabs != nullptr && slabs->is_out(block, *slab_info)) return drop(block);
+        const LockGuard<Lock> guard(blocks_.runs.backend().lock());
+        report(blocks_.what_is_wrong(block, slab_info, this));
+    }
+    [[gnu::noinline, gnu::cold]] void refuse_size(void* block) noexcept {
+        const Found found = find(block);
+        if (!found.live) return refuse(block);
+        report({.defect = Defect::WrongSize,
+                .pointer = block,
+                .cache = this,
+                .slab = found.slab_info->slab});
+    }
+    /// The block is in a front already, or was.
+    [[gnu::noinline, gnu::cold]] void drop(void* block) noexcept {
+        report({.defect = Defect::DoubleFree, .pointer = block, .cache = this});
+    }
+
+    Backend backend_{};
+    [[no_unique_address]] Cpus cpus_{};
+    std::size_t failures_number_ = 0;
+    Blocks blocks_;
+    Front* fronts_[slots_number + 1] = {};  // the last one: for callers without a slot, none
+};
+
+}  // namespace slab_allocator
+
+// locked_backend.hpp -- a backend that several threads may call, made of one that they may not.
+//
+//      LockedCache --.
+//      LockedCache --+--> LockedBackend: | lock | Backend |     one call at a time
+//      MagazineCache '
+//
+// The caches of this floor call their backend from several threads at once. A backend that is not
+// made for that gets a lock of its own here, which is held in each call, so such a backend must not
+// call a cache that stands on it. Each look-up takes the lock, too: maps whose readers need none
+// (FlatMap, RadixMap) do without this room where their writers are kept apart.
+//
+// Invariants
+//   [K1] backend_ is used with lock_ held, but by get()
+
+namespace slab_allocator {
+
+/// Has the functions that Backend has. Caches that share one hold it by BackendRef.
+template <typename Backend, BasicLockable Lock>
+class LockedBackend : public ForwardingBackend<LockedBackend<Backend, Lock>, Backend> {
+public:
+    constexpr LockedBackend() noexcept
+        requires std::default_initializable<Backend>
+    = default;
+    constexpr explicit LockedBackend(Backend backend) noexcept
+        requires std::move_constructible<Backend>
+        : backend_(std::move(backend)) {}
+    /// Requires: nobody uses `other`.
+    constexpr LockedBackend(LockedBackend&& other) noexcept
+        requires std::move_constructible<Backend>
+        : backend_(std::move(other.backend_)) {}
+
+    /// The backend itself, without the lock.
+    [[nodiscard]] constexpr Backend& get() noexcept { return backend_; }
+
+private:
+    friend ForwardingBackend<LockedBackend, Backend>;
+
+    template <typename Call>
+    decltype(auto) around(Call call) noexcept {
+        const LockGuard<Lock> guard(lock_);  // [K1]
+        return call(backend_);
+    }
+    template <typename Call>
+    decltype(auto) look_up(Call call) noexcept {
+        return around(call);
+    }
+
+    [[no_unique_address]] Backend backend_{};
+    Lock lock_{};
 };
 
 }  // namespace slab_allocator
