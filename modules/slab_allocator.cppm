@@ -103,6 +103,7 @@ using slab_allocator::LockedCache;
 using slab_allocator::MagazineCache;
 using slab_allocator::PinnedCpus;
 using slab_allocator::Reach;
+using slab_allocator::RseqCpus;
 using slab_allocator::ThreadCpus;
 
 // What caches hold, as text.

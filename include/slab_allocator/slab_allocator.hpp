@@ -11,4 +11,6 @@
 #include <slab_allocator/backends/mmap_backend.hpp>
 #include <slab_allocator/backends/process_secret.hpp>
 #include <slab_allocator/kernel.hpp>
+#include <slab_allocator/magazine/rseq.hpp>
+#include <slab_allocator/magazine/rseq_cpus.hpp>
 #include <slab_allocator/magazine/thread_cpus.hpp>

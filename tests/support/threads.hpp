@@ -3,6 +3,7 @@
 // threads.hpp -- what tests of several threads need: threads, locks that know their holder, and
 // objects whose contents tell whether two had the same one.
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -111,6 +112,71 @@ private:
     std::vector<Live> live_;
     std::uint64_t stamp_;
     bool right_ = true;
+};
+
+/// Random allocs and frees, and exchange with other threads.
+template <typename Cache>
+class Exchange {
+public:
+    using Type = typename Cache::value_type;
+
+    Exchange(Cache& cache, std::size_t most) : cache_(cache), most_(most) {}
+
+    void run(std::size_t thread, std::size_t steps) {
+        Random random(seed() + thread);
+        Holding<Type> holding(thread + 1);
+        std::vector<Sent> got;
+        bool right = true;
+        for (std::size_t step = 0; step < steps; ++step) {
+            const bool grows =
+                holding.size() < most_ && random.below(100) < (step / 300 % 2 ? 65U : 35U);
+            if (grows) {
+                holding.add(cache_.alloc());
+            } else if (holding.size() > 0) {
+                if (random.one_in(3)) {
+                    Type* const object = holding.remove_any(random);
+                    object->write(step);
+                    const std::lock_guard guard(mutex_);
+                    sent_.push_back({object, step});
+                } else {
+                    cache_.free(holding.remove_any(random));
+                }
+            }
+            if (random.one_in(20)) {
+                const std::lock_guard guard(mutex_);
+                std::swap(sent_, got);
+            }
+            for (const Sent& each : got) {
+                right = right && each.object->holds(each.stamp);
+                cache_.free(each.object);
+            }
+            got.clear();
+        }
+        while (holding.size() > 0)
+            cache_.free(holding.remove(0));
+        if (!right || !holding.right()) right_ = false;
+    }
+
+    /// Frees what was sent and got nowhere. Returns: were all contents right?
+    [[nodiscard]] bool end() {
+        for (const Sent& each : sent_) {
+            if (!each.object->holds(each.stamp)) right_ = false;
+            cache_.free(each.object);
+        }
+        sent_.clear();
+        return right_;
+    }
+
+private:
+    struct Sent {
+        Type* object;
+        std::uint64_t stamp;
+    };
+    Cache& cache_;
+    std::size_t most_;
+    std::mutex mutex_;
+    std::vector<Sent> sent_;
+    std::atomic<bool> right_ = true;
 };
 
 /// A row of the backend table, for tests of several threads.

@@ -294,8 +294,8 @@ private:
         Held& operator=(const Held&) = delete;
         ~Held() {
             if (held_.slot != nullptr) {
-                held_.slot->take_up();
-                held_.slot->open(cache_.depot_.rounds());
+                held_.slot->take_up(cache_.depot_.rounds());
+                held_.slot->open();
             }
             cache_.cpus_.let_go(held_);
         }
@@ -514,7 +514,7 @@ private:
                 slot.forget(objects);
                 if (Magazine<Object>* const previous = slot.take_previous()) to.push(*previous);
             }
-            slot.open(depot_.rounds());
+            slot.open();
         }
     }
 
