@@ -58,6 +58,13 @@
 #include <sys/random.h>
 #endif
 
+#if defined(__linux__) && defined(__x86_64__) && __has_include(<sys/rseq.h>)
+#include <linux/membarrier.h>
+#include <sys/rseq.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #if defined(__linux__)
 #include <linux/membarrier.h>
 #include <sys/syscall.h>
@@ -5146,9 +5153,9 @@ private:
 //
 // Invariants
 //   [V1] claimed, or nobody's: floor_ is the highest address and limit_ the lowest
-//   [V2] else floor_ == start_; [floor_, limit_) lies in loaded_, or is empty where that is null
-//   [V3] start_, loaded_, previous_ are the claimer's. top_ is the CPU's: to a claimer from outside
-//        it may look one lower than it is, when a pop is about to fail
+//   [V2] else they are start_ and end_, two places of loaded_, or end_ is the lowest
+//   [V3] all but the first three are the claimer's. top_ is the CPU's: to a claimer from outside it
+//        may look one lower than it is, when a pop is about to fail
 
 namespace slab_allocator {
 
@@ -5218,11 +5225,10 @@ public:
         return static_cast<Claim>(Atomics::load_relaxed(claim_));
     }
 
-    /// Ends a claim. `rounds`: how many objects the loaded magazine takes.
-    void open(std::size_t rounds) noexcept {
-        const Address limit = loaded_ == nullptr ? lowest : address_of(loaded_->bottom() + rounds);
+    /// Ends a claim.
+    void open() noexcept {
         Atomics::store_release(floor_, start_);  // [V2]
-        Atomics::store_release(limit_, limit);
+        Atomics::store_release(limit_, end_);
         Atomics::store_release(claim_, number(Claim::nobodys));
     }
 
@@ -5263,10 +5269,11 @@ public:
         loaded_->put(objects, Magazine<Object>::capacity);  // they move down, or stay
         forget(objects);
     }
-    /// What is at rest becomes loaded.
-    void take_up() noexcept {
+    /// What is at rest becomes loaded, with room up to `rounds`.
+    void take_up(std::size_t rounds) noexcept {
         if (loaded_ == nullptr) return;
         start_ = address_of(loaded_->bottom());
+        end_ = address_of(loaded_->bottom() + rounds);
         Atomics::store_relaxed(top_, address_of(loaded_->bottom() + loaded_->number));
     }
 
@@ -5287,6 +5294,7 @@ public:
     void take_all(MagazineStack<Object, Atomics>& to) noexcept {
         if (loaded_ != nullptr) to.push(*loaded_);
         loaded_ = nullptr;
+        end_ = lowest;
         if (Magazine<Object>* const magazine = take_previous()) to.push(*magazine);
     }
 
@@ -5305,11 +5313,12 @@ private:
         return pointer_to<Object*>(address);
     }
 
-    Address top_ = nowhere;
+    Address top_ = nowhere;  // these three first, in this order: assembly reads them (rseq.hpp)
     Address floor_ = nowhere;
     Address limit_ = lowest;
     unsigned char claim_ = 0;  // a Claim
     Address start_ = nowhere;
+    Address end_ = lowest;
     Magazine<Object>* loaded_ = nullptr;
     Magazine<Object>* previous_ = nullptr;
 };
@@ -6102,8 +6111,8 @@ private:
         Held& operator=(const Held&) = delete;
         ~Held() {
             if (held_.slot != nullptr) {
-                held_.slot->take_up();
-                held_.slot->open(cache_.depot_.rounds());
+                held_.slot->take_up(cache_.depot_.rounds());
+                held_.slot->open();
             }
             cache_.cpus_.let_go(held_);
         }
@@ -6322,7 +6331,7 @@ private:
                 slot.forget(objects);
                 if (Magazine<Object>* const previous = slot.take_previous()) to.push(*previous);
             }
-            slot.open(depot_.rounds());
+            slot.open();
         }
     }
 
@@ -9995,6 +10004,178 @@ public:
 
 }  // namespace slab_allocator
 
+// rseq.hpp -- a pop and a push that the kernel starts over when it takes the CPU away. Hosted.
+//
+//      area: | cpu_id | table --+--> start 1, end 2, abort 4
+//
+//      store the table ; 1: cpu_id -> the slot -> top ; compare ; object ; store the new top ; 2:
+//
+// Linux's restartable sequences: a thread that is preempted, moved, or sent a signal between 1 and
+// 2 goes on at 4, which starts over. Until the last store nothing has happened, so whoever runs on
+// a CPU is alone in its slot, without an atomic instruction and without being pinned. From outside,
+// the membarrier system call starts over whatever is between 1 and 2 on any CPU.
+//
+// The only assembly of the hosted rooms: x86-64, where the C library registers each thread (glibc
+// 2.35; unless GLIBC_TUNABLES=glibc.pthread.rseq=0, and not under Valgrind). ThreadSanitizer does
+// not see what a sequence does. There and elsewhere, `Sequences` are NoSequences.
+//
+// Invariants
+//   [Q1] a sequence has one store that others see, and it is the last instruction before 2
+//   [Q2] the table is the thread's when it comes to 1: the store of it is the instruction before
+//   [Q3] which CPU it is, is read in the sequence: it cannot be another one at the end
+
+namespace slab_allocator {
+
+/// Where there are none.
+class NoSequences {
+public:
+    /// Does the C library register its threads?
+    [[nodiscard]] static bool registered() noexcept { return false; }
+    /// The CPU that the caller is on; a huge number: it is not registered.
+    [[nodiscard]] static std::size_t cpu() noexcept { return ~std::size_t{0}; }
+    /// Of the slot of the caller's CPU, if that is below `slots_number`; as CpuSlot's.
+    template <std::size_t slots_number, typename Slot>
+    [[nodiscard]] static bool pop(Slot*, typename Slot::Pointer&) noexcept {
+        return false;
+    }
+    template <std::size_t slots_number, typename Slot>
+    [[nodiscard]] static bool push(Slot*, typename Slot::Pointer) noexcept {
+        return false;
+    }
+    /// What is under way on any CPU starts over. false: that cannot be done.
+    [[nodiscard]] static bool restart_all() noexcept { return false; }
+};
+
+#if defined(__linux__) && defined(__x86_64__) && __has_include(<sys/rseq.h>)
+
+class RestartableSequences {
+public:
+    [[nodiscard]] static bool registered() noexcept { return __rseq_size != 0; }
+
+    [[nodiscard]] static std::size_t cpu() noexcept {
+        std::uint32_t cpu = 0;
+        __asm__ volatile("movl %%fs:4(%[area]), %[cpu]"
+                         : [cpu] "=r"(cpu)
+                         : [area] "r"(__rseq_offset)
+                         : "memory");
+        return cpu;
+    }
+
+    template <std::size_t slots_number, typename Slot>
+    [[nodiscard]] static bool pop(Slot* slots, typename Slot::Pointer& object) noexcept {
+        typename Slot::Pointer found;
+        std::uintptr_t slot, top;
+    again:
+        // clang-format off
+        __asm__ goto volatile(
+            ".pushsection __rseq_cs, \"aw?\"\n\t"
+            ".balign 32\n"
+            "3:\n\t"
+            ".long 0, 0\n\t"
+            ".quad 1f, 2f-1f, 4f\n\t"
+            ".popsection\n\t"
+            "leaq 3b(%%rip), %[top]\n\t"
+            "movq %[top], %%fs:8(%[area])\n"            // [Q2]
+            "1:\n\t"
+            "movl %%fs:4(%[area]), %k[slot]\n\t"        // [Q3]
+            "cmpl %[slots_number], %k[slot]\n\t"
+            "jae %l[none]\n\t"
+            "imulq %[slot_size], %[slot], %[slot]\n\t"
+            "addq %[slots], %[slot]\n\t"
+            "movq (%[slot]), %[top]\n\t"
+            "cmpq 8(%[slot]), %[top]\n\t"               // floor
+            "jbe %l[none]\n\t"
+            "movq -8(%[top]), %[found]\n\t"
+            "subq $8, %[top]\n\t"
+            "movq %[top], (%[slot])\n"                  // [Q1]
+            "2:\n\t"
+            ".pushsection __rseq_failure, \"ax?\"\n\t"
+            ".byte 0x0f, 0xb9, 0x3d\n\t"                // ud1: the signature is its operand
+            ".long %c[signature]\n"
+            "4:\n\t"
+            "jmp %l[again]\n\t"
+            ".popsection"
+            : [found] "=&r"(found), [slot] "=&r"(slot), [top] "=&r"(top)
+            : [slots] "r"(slots), [area] "r"(__rseq_offset), [slots_number] "i"(slots_number),
+              [slot_size] "i"(cpu_slot_size), [signature] "i"(RSEQ_SIG)
+            : "memory", "cc"
+            : none, again);
+        // clang-format on
+        object = found;
+        return true;
+    none:
+        return false;
+    }
+
+    template <std::size_t slots_number, typename Slot>
+    [[nodiscard]] static bool push(Slot* slots, typename Slot::Pointer object) noexcept {
+        std::uintptr_t slot, top;
+    again:
+        // clang-format off
+        __asm__ goto volatile(
+            ".pushsection __rseq_cs, \"aw?\"\n\t"
+            ".balign 32\n"
+            "3:\n\t"
+            ".long 0, 0\n\t"
+            ".quad 1f, 2f-1f, 4f\n\t"
+            ".popsection\n\t"
+            "leaq 3b(%%rip), %[top]\n\t"
+            "movq %[top], %%fs:8(%[area])\n"            // [Q2]
+            "1:\n\t"
+            "movl %%fs:4(%[area]), %k[slot]\n\t"        // [Q3]
+            "cmpl %[slots_number], %k[slot]\n\t"
+            "jae %l[none]\n\t"
+            "imulq %[slot_size], %[slot], %[slot]\n\t"
+            "addq %[slots], %[slot]\n\t"
+            "movq (%[slot]), %[top]\n\t"
+            "cmpq 16(%[slot]), %[top]\n\t"              // limit
+            "jae %l[none]\n\t"
+            "movq %[object], (%[top])\n\t"              // nobody looks there yet
+            "addq $8, %[top]\n\t"
+            "movq %[top], (%[slot])\n"                  // [Q1]
+            "2:\n\t"
+            ".pushsection __rseq_failure, \"ax?\"\n\t"
+            ".byte 0x0f, 0xb9, 0x3d\n\t"                // ud1: the signature is its operand
+            ".long %c[signature]\n"
+            "4:\n\t"
+            "jmp %l[again]\n\t"
+            ".popsection"
+            : [slot] "=&r"(slot), [top] "=&r"(top)
+            : [slots] "r"(slots), [object] "r"(object), [area] "r"(__rseq_offset),
+              [slots_number] "i"(slots_number), [slot_size] "i"(cpu_slot_size),
+              [signature] "i"(RSEQ_SIG)
+            : "memory", "cc"
+            : none, again);
+        // clang-format on
+        return true;
+    none:
+        return false;
+    }
+
+    [[nodiscard]] static bool restart_all() noexcept {
+        // Registering again costs little, and after a fork it is needed.
+        return ::syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ, 0, 0) ==
+                   0 &&
+               ::syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, 0, 0) == 0;
+    }
+};
+
+#if defined(__SANITIZE_THREAD__)
+using Sequences = NoSequences;
+#elif !defined(__clang__)
+using Sequences = RestartableSequences;
+#elif __has_feature(thread_sanitizer)
+using Sequences = NoSequences;
+#else
+using Sequences = RestartableSequences;
+#endif
+
+#else
+using Sequences = NoSequences;
+#endif
+
+}  // namespace slab_allocator
+
 // thread_cpus.hpp -- the policy of a program: a slot for each live thread. Hosted.
 //
 //      live threads   A     B           C
@@ -10073,6 +10254,77 @@ private:
     static inline constinit thread_local std::size_t offset_ = none;
     static inline constinit thread_local bool ended_ = false;
     static inline constinit SlotNumbers<most_threads> numbers_;
+};
+
+}  // namespace slab_allocator
+
+// rseq_cpus.hpp -- the policy of a program with many threads: a slot for each CPU. Hosted.
+//
+//      threads      A  B  C  D  E ...        however many: what one leaves, the next on its CPU has
+//      CPUs           0       1
+//      slots        | 0 |   | 1 |
+//
+// pop and push are restartable sequences (rseq.hpp). A slow path claims the slot as one from
+// outside does, and then looks again where it runs: it has been on that CPU since the slot was
+// closed, so nobody else's sequence of that CPU is under way: the kernel took the CPU from it.
+//
+// Where there are no such sequences, the slots are those of threads, as ThreadCpus has them.
+//
+// Invariants
+//   [R1] in one process, slots are either those of CPUs or those of threads
+
+namespace slab_allocator {
+
+/// A CPU whose number is `most_cpus` or more has no slot, nor has a thread that the C library knows
+/// nothing of. Not for signal handlers, as ThreadCpus.
+template <std::size_t most_cpus = 64, typename SequencesOfMachine = Sequences>
+class RseqCpus {
+    using Threads =
+        ThreadCpus<most_cpus>;  // no member: g++ 12 forgets what lies beside an empty one
+
+public:
+    static constexpr std::size_t slots_number = most_cpus;
+
+    /// Are the slots those of CPUs?
+    [[nodiscard]] static bool per_cpu() noexcept { return SequencesOfMachine::registered(); }
+
+    template <typename Slot>
+    [[nodiscard]] bool pop(Slot* slots, typename Slot::Pointer& object) noexcept {
+        if (SequencesOfMachine::template pop<slots_number>(slots, object)) [[likely]]
+            return true;
+        return !per_cpu() && Threads().pop(slots, object);  // [R1]
+    }
+    template <typename Slot>
+    [[nodiscard]] bool push(Slot* slots, typename Slot::Pointer object) noexcept {
+        if (SequencesOfMachine::template push<slots_number>(slots, object)) [[likely]]
+            return true;
+        return !per_cpu() && Threads().push(slots, object);
+    }
+
+    template <typename Slot>
+    [[nodiscard]] auto hold(Slot* slots) noexcept {
+        using Held = decltype(Threads().hold(slots));
+        if (!per_cpu()) return Threads().hold(slots);
+        for (;;) {
+            const std::size_t cpu = SequencesOfMachine::cpu();
+            if (cpu >= slots_number) return Held{};
+            Slot& slot = slots[cpu];
+            if (!slot.claim(Claim::owners)) return Held{};
+            if (SequencesOfMachine::cpu() == cpu) return Held{.slot = &slot, .pin = {}};
+            slot.open();
+        }
+    }
+    template <typename Held>
+    void let_go(const Held&) noexcept {}
+
+    void join() noexcept {
+        if (!per_cpu()) Threads().join();
+    }
+    [[nodiscard]] Reach synchronise() noexcept {
+        if (!per_cpu()) return Threads().synchronise();
+        return SequencesOfMachine::restart_all() ? Reach::magazines : Reach::own;
+    }
+    void wait() noexcept { Threads().wait(); }
 };
 
 }  // namespace slab_allocator

@@ -5125,9 +5125,9 @@ private:
 //
 // Invariants
 //   [V1] claimed, or nobody's: floor_ is the highest address and limit_ the lowest
-//   [V2] else floor_ == start_; [floor_, limit_) lies in loaded_, or is empty where that is null
-//   [V3] start_, loaded_, previous_ are the claimer's. top_ is the CPU's: to a claimer from outside
-//        it may look one lower than it is, when a pop is about to fail
+//   [V2] else they are start_ and end_, two places of loaded_, or end_ is the lowest
+//   [V3] all but the first three are the claimer's. top_ is the CPU's: to a claimer from outside it
+//        may look one lower than it is, when a pop is about to fail
 
 namespace slab_allocator {
 
@@ -5197,11 +5197,10 @@ public:
         return static_cast<Claim>(Atomics::load_relaxed(claim_));
     }
 
-    /// Ends a claim. `rounds`: how many objects the loaded magazine takes.
-    void open(std::size_t rounds) noexcept {
-        const Address limit = loaded_ == nullptr ? lowest : address_of(loaded_->bottom() + rounds);
+    /// Ends a claim.
+    void open() noexcept {
         Atomics::store_release(floor_, start_);  // [V2]
-        Atomics::store_release(limit_, limit);
+        Atomics::store_release(limit_, end_);
         Atomics::store_release(claim_, number(Claim::nobodys));
     }
 
@@ -5242,10 +5241,11 @@ public:
         loaded_->put(objects, Magazine<Object>::capacity);  // they move down, or stay
         forget(objects);
     }
-    /// What is at rest becomes loaded.
-    void take_up() noexcept {
+    /// What is at rest becomes loaded, with room up to `rounds`.
+    void take_up(std::size_t rounds) noexcept {
         if (loaded_ == nullptr) return;
         start_ = address_of(loaded_->bottom());
+        end_ = address_of(loaded_->bottom() + rounds);
         Atomics::store_relaxed(top_, address_of(loaded_->bottom() + loaded_->number));
     }
 
@@ -5266,6 +5266,7 @@ public:
     void take_all(MagazineStack<Object, Atomics>& to) noexcept {
         if (loaded_ != nullptr) to.push(*loaded_);
         loaded_ = nullptr;
+        end_ = lowest;
         if (Magazine<Object>* const magazine = take_previous()) to.push(*magazine);
     }
 
@@ -5284,11 +5285,12 @@ private:
         return pointer_to<Object*>(address);
     }
 
-    Address top_ = nowhere;
+    Address top_ = nowhere;  // these three first, in this order: assembly reads them (rseq.hpp)
     Address floor_ = nowhere;
     Address limit_ = lowest;
     unsigned char claim_ = 0;  // a Claim
     Address start_ = nowhere;
+    Address end_ = lowest;
     Magazine<Object>* loaded_ = nullptr;
     Magazine<Object>* previous_ = nullptr;
 };
@@ -6081,8 +6083,8 @@ private:
         Held& operator=(const Held&) = delete;
         ~Held() {
             if (held_.slot != nullptr) {
-                held_.slot->take_up();
-                held_.slot->open(cache_.depot_.rounds());
+                held_.slot->take_up(cache_.depot_.rounds());
+                held_.slot->open();
             }
             cache_.cpus_.let_go(held_);
         }
@@ -6301,7 +6303,7 @@ private:
                 slot.forget(objects);
                 if (Magazine<Object>* const previous = slot.take_previous()) to.push(*previous);
             }
-            slot.open(depot_.rounds());
+            slot.open();
         }
     }
 
