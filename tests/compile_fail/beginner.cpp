@@ -1,7 +1,7 @@
 // beginner.cpp -- what one gets wrong on the first day.
 
 // CASE CPLUSPLUS=201703L
-//      "slab_allocator needs C++20: compile with -std=c++20"
+//      "slab_allocator is a C++20 library: compile with -std=c++20, or a later standard"
 // CASE BACKEND=Backend&|const Backend
 //      "a cache holds its backend by value" "BackendRef<Backend> holds one by reference"
 // CASE BACKEND=Unmovable
