@@ -62,7 +62,8 @@
 //
 // Every alignment is a power of two, not checked: the configuration is, at compile time.
 
-static_assert(__cplusplus >= 202002L, "slab_allocator needs C++20: compile with -std=c++20");
+static_assert(__cplusplus > 201703L,
+              "slab_allocator is a C++20 library: compile with -std=c++20, or a later standard");
 
 namespace slab_allocator {
 
