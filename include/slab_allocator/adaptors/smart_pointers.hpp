@@ -33,6 +33,7 @@ struct Deleter {
     [[no_unique_address]] Owner owner;
 };
 
+/// What make_unique_in gives: a unique_ptr to a T of that pool.
 template <typename T, typename Source>
 using UniqueIn = std::unique_ptr<T, Deleter<Source>>;
 
