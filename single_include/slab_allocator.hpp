@@ -6400,6 +6400,7 @@ namespace detail {
 
 }  // namespace detail
 
+/// A Pool for one thread, or for several that have one lock around all they do with it.
 struct OneThread {
     template <typename T, typename Backend, CacheConfig Config>
     using Cache = slab_allocator::Cache<T, Backend, Config>;
@@ -6407,6 +6408,7 @@ struct OneThread {
     using Heap = slab_allocator::Heap<Backend, detail::heap_config_of(Config)>;
 };
 
+/// A Pool for several threads, with a Lock in each cache and one in the heap.
 template <BasicLockable Lock>
 struct UnderLock {
     template <typename T, typename Backend, CacheConfig Config>
@@ -6415,6 +6417,7 @@ struct UnderLock {
     using Heap = LockedHeap<Backend, Lock, detail::heap_config_of(Config)>;
 };
 
+/// A Pool for several threads or CPUs, whose nodes come from magazines of their own.
 template <CpuPolicy Cpus, BasicLockable Lock>
 struct PerCpu {
     template <typename T, typename Backend, CacheConfig Config>
@@ -9739,6 +9742,7 @@ struct Deleter {
     [[no_unique_address]] Owner owner;
 };
 
+/// What make_unique_in gives: a unique_ptr to a T of that pool.
 template <typename T, typename Source>
 using UniqueIn = std::unique_ptr<T, Deleter<Source>>;
 

@@ -6372,6 +6372,7 @@ namespace detail {
 
 }  // namespace detail
 
+/// A Pool for one thread, or for several that have one lock around all they do with it.
 struct OneThread {
     template <typename T, typename Backend, CacheConfig Config>
     using Cache = slab_allocator::Cache<T, Backend, Config>;
@@ -6379,6 +6380,7 @@ struct OneThread {
     using Heap = slab_allocator::Heap<Backend, detail::heap_config_of(Config)>;
 };
 
+/// A Pool for several threads, with a Lock in each cache and one in the heap.
 template <BasicLockable Lock>
 struct UnderLock {
     template <typename T, typename Backend, CacheConfig Config>
@@ -6387,6 +6389,7 @@ struct UnderLock {
     using Heap = LockedHeap<Backend, Lock, detail::heap_config_of(Config)>;
 };
 
+/// A Pool for several threads or CPUs, whose nodes come from magazines of their own.
 template <CpuPolicy Cpus, BasicLockable Lock>
 struct PerCpu {
     template <typename T, typename Backend, CacheConfig Config>
