@@ -1,6 +1,6 @@
 // beginner.cpp -- what one gets wrong on the first day.
 
-// CASE CPLUSPLUS=201703L
+// CASE STANDARD=c++17
 //      "slab_allocator is a C++20 library: compile with -std=c++20, or a later standard"
 // CASE BACKEND=Backend&|const Backend
 //      "a cache holds its backend by value" "BackendRef<Backend> holds one by reference"
@@ -16,11 +16,6 @@
 //      "void" "Object"
 // CASE MISTAKE=cache.destroy(cache.create(1))
 //      "create"
-
-#ifdef CPLUSPLUS
-#undef __cplusplus
-#define __cplusplus CPLUSPLUS
-#endif
 
 #include "functions.hpp"
 

@@ -3,8 +3,9 @@
 #     // CASE SLAB_SIZE=8192, OBJECT_SIZE=9000|9001
 #     //      "what the first error must say" "and this"
 #
-# A case is the macros it is compiled with; a|b stands for one case each. What is quoted is not a
-# regular expression: it must stand in the first error, or in the notes that belong to it.
+# A case is the macros it is compiled with, or STANDARD=c++17; a|b stands for one case each. What is
+# quoted is not a regular expression: it must stand in the first error, or in the notes that belong
+# to it.
 
 # Sets `cases` to the list of cases of `source`.
 function(read_cases source cases)
@@ -51,7 +52,10 @@ endfunction()
 # exit status, and `first_error` to its first error with the notes around it.
 function(compile_case compiler source case status first_error)
     set(macros)
-    if(NOT case STREQUAL "")
+    set(standard c++20)
+    if(case MATCHES "^STANDARD=(.*)$")
+        set(standard ${CMAKE_MATCH_1})
+    elseif(NOT case STREQUAL "")
         string(REPLACE ", " ";" macros "${case}")
         list(TRANSFORM macros PREPEND "-D")
     endif()
@@ -61,7 +65,7 @@ function(compile_case compiler source case status first_error)
         set(no_quotations -fno-caret-diagnostics)
     endif()
     execute_process(
-        COMMAND ${compiler} -std=c++20 -Wall -Wextra ${no_quotations} -I${INCLUDE} ${macros}
+        COMMAND ${compiler} -std=${standard} -Wall -Wextra ${no_quotations} -I${INCLUDE} ${macros}
                 -fsyntax-only ${source}
         RESULT_VARIABLE result
         OUTPUT_QUIET
