@@ -5,7 +5,7 @@
 // Threads allocate, free, and hand objects to one another at random, at a live number that rises
 // and falls. Every object is full of its stamp while it is somebody's, and looked at when it is
 // freed. The magazines shrink now and then, and all are emptied. Memory is what the backend has
-// given, and what the process has resident, sampled fifty times. Exit status 1: contents were wrong,
+// given, and what is resident, sampled fifty times. Exit status 1: contents were wrong,
 // objects were left, or the second half of the run needed more than the first, by over a tenth.
 
 #include <unistd.h>
