@@ -475,6 +475,57 @@ TEST_CASE("objects too small for a token have room for one, and are checked", "[
     static_assert(Played<Unchecked>::object_size() == 1);
 }
 
+TEST_CASE("at level debug, a second free is found at once, whatever was written between",
+          "[magazine]") {
+    using Row = MaskRow<64, Checks::debug>;
+    DefectCatcher catcher;
+    TestMemory memory;
+    Played<Row> cache(Row::plain(memory));
+    Row::Type* const object = cache.alloc();
+    Row::Type* const other = cache.alloc();
+    cache.free(object);
+    object->write(7);
+    for (const std::size_t cpu : {0U, 1U}) {
+        cache.cpus().cpu = cpu;
+        const auto report = report_of([&] { cache.free(object); });
+        REQUIRE(report.defect == Defect::DoubleFree);
+        REQUIRE(report.pointer == object);
+        REQUIRE(report.freed_by != nullptr);
+        REQUIRE(!cache.owns(object));
+    }
+    REQUIRE(cache.owns(other));
+    REQUIRE(catcher.number() == 0);
+    other->bytes[0] = std::byte{1};
+    REQUIRE(defect_of([&] { cache.free(other); }) == Defect::None);
+    REQUIRE(cache.validate().defect == Defect::WriteAfterFree);
+    REQUIRE(defect_of([&] { static_cast<void>(cache.shrink_to_fit()); }) == Defect::WriteAfterFree);
+}
+
+TEST_CASE("at level hardened, tokens and canaries are beside each other", "[magazine]") {
+    using Row = MaskRow<64, Checks::hardened>;
+    DefectCatcher catcher;
+    TestMemory memory;
+    Played<Row> cache(Row::plain(memory));
+    std::vector<Row::Type*> objects(100);
+    for (std::size_t round = 0; round < 20; ++round) {
+        cache.cpus().cpu = round % 4;
+        REQUIRE(cache.alloc_bulk(objects));
+        for (Row::Type* const object : objects)
+            object->write(round);
+        cache.free_bulk(objects);
+        for (Row::Type* const object : objects)
+            REQUIRE(defect_of([&] { cache.free(object); }) == Defect::DoubleFree);
+    }
+    REQUIRE(cache.statistics().allocated_objects_number == 0);
+    REQUIRE(catcher.number() == 0);
+    // An overflow while it was live is found when it goes to its slab.
+    Row::Type* const object = cache.alloc();
+    std::byte* const behind = object->bytes + sizeof(Row::Type);
+    *behind = std::byte{1};
+    cache.free(object);
+    REQUIRE(defect_of([&] { static_cast<void>(cache.shrink_to_fit()); }) == Defect::Overflow);
+}
+
 TEST_CASE("an object whose constructor writes nothing is no double free", "[magazine]") {
     struct Silent {
         Silent() noexcept {}
