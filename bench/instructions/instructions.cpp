@@ -9,6 +9,9 @@
 
 #include <valgrind/callgrind.h>
 
+#include <slab_allocator/magazine/magazine_cache.hpp>
+#include <slab_allocator/magazine/thread_cpus.hpp>
+
 #include "../compare/caches.hpp"
 #include "../compare/limits.hpp"
 #include "../compare/rows.hpp"
@@ -104,6 +107,26 @@ void probe(const std::string& name) {
     Probes<A>{name.c_str()}.run();
 }
 
+struct NoLock {
+    void lock() noexcept {}
+    void unlock() noexcept {}
+};
+
+/// While a magazine serves: the slot of a thread. (One of a CPU is not: there are no restartable
+/// sequences under callgrind.)
+template <Checks checks>
+class MagazineSubject {
+public:
+    explicit MagazineSubject(std::size_t) {}
+    [[nodiscard]] void* alloc() { return cache_.alloc(); }
+    void free(void* object) { cache_.free(static_cast<Object<object_size>*>(object)); }
+
+private:
+    slab_allocator::MagazineCache<Object<object_size>, RegionSlabs, slab_allocator::ThreadCpus<>,
+                                  NoLock, CacheConfig{.checks = checks}>
+        cache_;
+};
+
 template <Checks checks>
 void probe_rows(const std::string& level) {
     constexpr auto small = ObjectSizeType::Small;
@@ -135,4 +158,6 @@ int main() {
     probe<Limit<object_size>>("limit");
     probe_rows<Checks::none>("none");
     probe_rows<Checks::misuse>("misuse");
+    probe<MagazineSubject<Checks::none>>("none-magazines");
+    probe<MagazineSubject<Checks::misuse>>("misuse-magazines");
 }
