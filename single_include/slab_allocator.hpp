@@ -5872,6 +5872,8 @@ private:
 //     lies in two CPUs' magazines, and is taken from both at the same instant, has two owners:
 //     nothing that CPUs do to find that out would be free of atomic instructions.
 //   - Objects of fewer than 8 bytes take 8.
+//   - At level hardened, the guards of an object are looked at on its way to and from its slab; at
+//     level debug each alloc and free goes there, under the lock: everything is found at once.
 //
 // Invariants
 //   [Z1] an object is in one of four hands: free in its slab's map, in one magazine (its token on),
@@ -5911,6 +5913,8 @@ template <typename T, typename Backend, CpuPolicy Cpus, BasicLockable Lock,
 class MagazineCache : public ObjectCalls<MagazineCache<T, Backend, Cpus, Lock, Config, Atomics>, T,
                                          Config.checks != Checks::none> {
     static constexpr bool checked = Config.checks != Checks::none;
+    static constexpr bool cached =
+        Config.checks != Checks::debug;  // as SLUB: debugging comes first
     static constexpr std::size_t slots_number = Cpus::slots_number;
     static constexpr std::size_t most_full_magazines = slots_number < 8 ? 16 : 2 * slots_number;
     static constexpr std::size_t most_at_once = 32;
@@ -5968,6 +5972,7 @@ public:
     /// that can be reached had an object (another CPU may have taken it meanwhile). Costs: O(1), a
     /// lock once in a magazine; before nullptr, all that is in magazines goes to the slabs.
     [[nodiscard]] T* alloc() noexcept {
+        if constexpr (!cached) return outside(slabs_.alloc());
         Object* object = nullptr;
         if (!cpus_.pop(slots_, object)) [[unlikely]]
             return alloc_slowly();
@@ -5982,6 +5987,7 @@ public:
     /// in a magazine.
     void free(T* pointer) noexcept {
         Object* const object = inside(pointer);
+        if constexpr (!cached) return slabs_.free(object);
         if constexpr (checked) {
             if (!is_live(object)) [[unlikely]]
                 return refuse(object);
@@ -6065,6 +6071,7 @@ public:
     /// Is `pointer` the start of a live object of this cache? At level none, one that lies in a
     /// magazine counts as live. Costs: as free, no lock.
     [[nodiscard]] bool owns(const T* pointer) noexcept {
+        if constexpr (!cached) return slabs_.owns(inside(const_cast<T*>(pointer)));
         return is_live(inside(const_cast<T*>(pointer)));
     }
 
@@ -6074,7 +6081,9 @@ public:
     [[nodiscard]] CacheStatistics statistics() noexcept {
         collect();
         CacheStatistics statistics = slabs_.statistics();
-        statistics.failures_number = Atomics::load_relaxed(failures_number_);
+        if constexpr (cached) {
+            statistics.failures_number = Atomics::load_relaxed(failures_number_);
+        }
         return statistics;
     }
 
