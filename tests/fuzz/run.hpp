@@ -16,6 +16,8 @@ namespace fuzz {
     std::vector<Subject> all;
     add_rows<Checks::misuse, 1, 3, 64>(all);
     add_rows<Checks::none, 3>(all);
+    add_rows<Checks::hardened, 3, 64>(all);
+    add_rows<Checks::debug, 1, 3>(all);
     return all;
 }
 
