@@ -215,3 +215,13 @@ TEST_CASE("two caches share an arena by reference", "[arena]") {
 }
 
 }  // namespace
+
+TEST_CASE("what is aligned to less than a page is aligned to one in an arena", "[arena]") {
+    slab_allocator::ArenaBackend<16 * page> arena;
+    void* const slab = arena.alloc_slab(page, 64);
+    REQUIRE(is_aligned(slab, page));
+    arena.free_slab(slab, page, 64);
+    REQUIRE(slab_allocator::arena_alignment(8192) == 8192);
+    REQUIRE(slab_allocator::arena_alignment(12288) == 8192);
+    REQUIRE(slab_allocator::arena_alignment(1 << 20) == 65536);
+}

@@ -67,6 +67,7 @@ TEST_CASE("a backend of three parts serves what its parts can serve", "[composed
     STATIC_REQUIRE_FALSE(backend_has::secret<SlabsOnly>);
     STATIC_REQUIRE(backend_has::secret<WithFrames>);
     REQUIRE(WithFrames{}.secret() == 0x5ec);
+    REQUIRE(WithFrames{}.slab_info_at(4096) == nullptr);
 
     using WithoutInfos = ComposedBackend<AlignedAllocPages, Nothing, VoidMap>;
     STATIC_REQUIRE(MemoryBackend<WithoutInfos, small_by_map>);

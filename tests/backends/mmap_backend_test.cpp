@@ -1,6 +1,7 @@
 // mmap_backend_test.cpp -- the promises of mmap_backend.hpp.
 
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 #include <cerrno>
 #include <cstddef>
@@ -18,6 +19,7 @@
 #include <slab_allocator/core/memory_backend.hpp>
 #include <slab_allocator/maps/hash_map.hpp>
 #include <support/catch.hpp>
+#include <support/child.hpp>
 
 using namespace slab_promises;
 
@@ -185,3 +187,31 @@ TEST_CASE("a backend without a dynamic initialiser serves from the start", "[mma
 }
 
 }  // namespace
+
+#ifdef MADV_POPULATE_WRITE
+TEST_CASE("prefaulting works on a system that cannot do it at once", "[mmap]") {
+    REQUIRE(support::in_child([] {
+        MmapPages pages(MmapOptions{.prefault = true});
+        if (!support::refuse_system_call(SYS_madvise, 2, MADV_POPULATE_WRITE, EINVAL)) return false;
+        void* const slab = pages.alloc_slab(65536, page);
+        return slab != nullptr && resident_pages(slab, 65536) == 65536 / page;
+    }));
+}
+
+TEST_CASE("a slab that cannot be made resident is refused, and unmapped", "[mmap]") {
+    REQUIRE(support::in_child([] {
+        MmapPages pages(MmapOptions{.prefault = true});
+        if (!support::refuse_system_call(SYS_madvise, 2, MADV_POPULATE_WRITE, ENOMEM)) return false;
+        const std::size_t before = mapped_bytes();
+        return pages.alloc_slab(16 * mebibyte, page) == nullptr &&
+               mapped_bytes() < before + 8 * mebibyte;
+    }));
+}
+#endif
+
+TEST_CASE("the options of a source of pages are those it was made with", "[mmap]") {
+    const MmapPages pages(MmapOptions{.prefault = true, .run_size = 65536});
+    REQUIRE(pages.options().prefault);
+    REQUIRE(pages.options().run_size == 65536);
+    REQUIRE_FALSE(pages.options().huge_pages);
+}

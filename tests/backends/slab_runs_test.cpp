@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <backends/slab_promises.hpp>
+#include <slab_allocator/backends/aligned_alloc_backend.hpp>
 #include <slab_allocator/backends/slab_runs.hpp>
 #include <slab_allocator/core/backend_ref.hpp>
 #include <slab_allocator/core/memory_backend.hpp>
@@ -263,3 +264,14 @@ TEST_CASE("the run size is a power of two from a page to 2 MiB", "[slab_runs]") 
 }
 
 }  // namespace
+
+TEST_CASE("a slab smaller than a page has a page", "[slab_runs]") {
+    slab_allocator::AlignedAllocBackend backend;
+    void* const one = backend.alloc_slab(512, 512);
+    void* const other = backend.alloc_slab(512, 256);
+    REQUIRE(is_aligned(one, page));
+    REQUIRE(is_aligned(other, page));
+    REQUIRE(one != other);
+    backend.free_slab(one, 512, 512);
+    backend.free_slab(other, 512, 256);
+}

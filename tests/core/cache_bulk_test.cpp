@@ -155,3 +155,30 @@ TEST_CASE("the peak counts objects of alloc_bulk", "[cache][bulk][statistics]") 
         REQUIRE(peak < objects.size() + (configuration.guarded() ? 128 : 1));
     });
 }
+
+TEST_CASE("a run of neighbours of which one is free already is refused whole", "[cache][bulk]") {
+    in_every_checked_configuration(
+        [](const Configuration& configuration, TestMemory&, AnyCache& cache) {
+            const std::size_t number = configuration.objects_per_slab();
+            if (number < 192) return;
+            for (const std::size_t hole : {0U, 1U, 40U, 63U}) {
+                for (const bool at_hand : {false, true}) {
+                    CAPTURE(hole, at_hand);
+                    std::vector<std::byte*> all(number);
+                    REQUIRE(cache.alloc_bulk(all));
+                    std::sort(all.begin(), all.end());
+                    const std::vector<std::byte*> run(all.begin() + 100, all.begin() + 164);
+                    cache.free(run[hole]);
+                    if (!at_hand) static_cast<void>(cache.statistics());
+                    const auto report = report_of([&] { cache.free_bulk(run); });
+                    REQUIRE(report.defect == Defect::DoubleFree);
+                    REQUIRE(report.pointer == run[hole]);
+                    REQUIRE(cache.validate().defect == Defect::None);
+                    REQUIRE(cache.statistics().allocated_objects_number == number - 1);
+                    std::erase(all, run[hole]);
+                    cache.free_bulk(all);
+                    REQUIRE(cache.statistics().allocated_objects_number == 0);
+                }
+            }
+        });
+}

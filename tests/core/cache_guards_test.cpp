@@ -297,3 +297,35 @@ TEST_CASE("debug: a write after free is found when its slab goes, if not before"
     REQUIRE(report.offset == 3);
     REQUIRE(memory.live_slabs() == 0);
 }
+
+TEST_CASE(
+    "hardened: where what was written to goes back and no slab comes, alloc_bulk gives nothing",
+    "[cache][guards][bulk]") {
+    constexpr CacheConfig config{
+        .slab_size = 4096, .object_size_type = ObjectSizeType::Large, .checks = Checks::hardened};
+    std::size_t refused = 0;
+    for (const std::size_t written : {0U, 1U}) {
+        TestMemory memory;
+        InfosBackend backend;
+        backend.memory = &memory;
+        slab_allocator::Cache<Object<4000>, InfosBackend, config> cache{backend};
+        REQUIRE(cache.reserve(2) == 2);
+        Object<4000>* objects[] = {cache.alloc(), cache.alloc()};
+        cache.free_bulk(objects);
+        REQUIRE(cache.shrink(0) == 0);  // from now on one Free slab is kept, but there are two
+        objects[written]->bytes[17] = std::byte{1};
+        memory.refuse(1, true);
+        Object<4000>* taken[2] = {};
+        bool done = false;
+        const auto report = report_of([&] { done = cache.alloc_bulk(taken); });
+        REQUIRE(report.defect == Defect::WriteAfterFree);
+        REQUIRE(report.offset == 17);
+        REQUIRE(cache.validate().defect == Defect::None);
+        REQUIRE((taken[0] != nullptr) == done);
+        REQUIRE((taken[1] != nullptr) == done);
+        REQUIRE(cache.statistics().allocated_objects_number == (done ? 2 : 0));
+        if (done) cache.free_bulk(taken);
+        refused += done ? 0U : 1U;
+    }
+    REQUIRE(refused > 0);
+}

@@ -547,3 +547,44 @@ TEST_CASE(
         CHECK(end == 42);
     });
 }
+
+namespace {
+
+/// Two SlabInfos, one on each side of the slab, and a way to give one that lies in it.
+struct Surrounded {
+    alignas(slab_allocator::SlabInfo) std::byte below[sizeof(slab_allocator::SlabInfo)];
+    alignas(4096) std::byte slab[4096];
+    alignas(slab_allocator::SlabInfo) std::byte above[sizeof(slab_allocator::SlabInfo)];
+    std::byte* info = nullptr;
+};
+
+struct SurroundedBackend {
+    Surrounded* memory;
+    void* alloc_slab(std::size_t, std::size_t) const noexcept { return memory->slab; }
+    void free_slab(void*, std::size_t, std::size_t) const noexcept {}
+    SlabInfo* slab_info_at(std::uintptr_t) const noexcept {
+        return static_cast<SlabInfo*>(static_cast<void*>(memory->info));
+    }
+};
+
+}  // namespace
+
+TEST_CASE("a SlabInfo may lie on either side of its slab, and not in it", "[cache][hostile]") {
+    constexpr CacheConfig config{.slab_size = 4096,
+                                 .object_size_type = ObjectSizeType::Large,
+                                 .slab_info_lookup = SlabInfoLookup::PageFrames};
+    static Surrounded memory;
+    for (std::byte* const info : {memory.below, memory.above}) {
+        memory.info = info;
+        slab_allocator::Cache<Object<64>, SurroundedBackend, config> cache{{&memory}};
+        Object<64>* const object = cache.alloc();
+        REQUIRE(object != nullptr);
+        cache.free(object);
+    }
+    for (const std::size_t offset : {0U, 64U, 4096U - 64U}) {
+        memory.info = memory.slab + offset;
+        slab_allocator::Cache<Object<64>, SurroundedBackend, config> cache{{&memory}};
+        std::fill(std::begin(memory.slab), std::end(memory.slab), std::byte{0});
+        REQUIRE(defect_of([&] { REQUIRE(cache.alloc() == nullptr); }) == Defect::MemoryInUse);
+    }
+}

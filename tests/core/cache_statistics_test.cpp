@@ -12,3 +12,11 @@ TEST_CASE("statistics begin at zero and are compared number by number", "[cache_
     STATIC_REQUIRE(CacheStatistics{.failures_number = 1} != zero);
     STATIC_REQUIRE(CacheStatistics{.bytes_lost = 1} != zero);
 }
+
+TEST_CASE("statistics that differ in one number differ", "[cache_statistics]") {
+    const CacheStatistics zero;
+    CacheStatistics other;
+    REQUIRE(zero == other);
+    other.bytes_held = 4096;
+    REQUIRE_FALSE(zero == other);
+}

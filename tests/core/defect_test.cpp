@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <set>
 #include <string>
@@ -104,4 +105,29 @@ TEST_CASE("overwritten metadata traps, though the handler returns", "[defect]") 
     support::DefectCatcher catcher;
     REQUIRE(support::traps([] { report_and_trap({.defect = Defect::CorruptedSlabInfo}); }));
     REQUIRE(catcher.only().defect == Defect::CorruptedSlabInfo);
+}
+
+TEST_CASE("the default handler says which byte, who allocated, and who freed", "[defect]") {
+    const auto printed = [](const DefectReport& report) {
+        return printed_by([&] { REQUIRE(support::traps([&report] { print_and_trap(report); })); });
+    };
+    REQUIRE(printed({.defect = Defect::WriteAfterFree, .offset = 5}).find(", byte 5\n") !=
+            std::string::npos);
+    REQUIRE(printed({.defect = Defect::Overflow, .offset = -3}).find(", byte -3\n") !=
+            std::string::npos);
+    REQUIRE(printed({.defect = Defect::DoubleFree, .offset = 5}).find("byte") == std::string::npos);
+    const std::string both =
+        printed({.defect = Defect::DoubleFree, .allocated_by = &heard, .freed_by = &heard});
+    REQUIRE(both.find(", allocated by 0x") != std::string::npos);
+    REQUIRE(both.find(", freed by 0x") != std::string::npos);
+}
+
+TEST_CASE("leaks that are told one by one trap after the last", "[defect]") {
+    const std::string lines = printed_by([] {
+        print_and_trap({.defect = Defect::Leak, .pointer = &heard, .objects_number = 2});
+        REQUIRE(support::traps([] {
+            print_and_trap({.defect = Defect::Leak, .pointer = &heard, .objects_number = 1});
+        }));
+    });
+    REQUIRE(std::count(lines.begin(), lines.end(), '\n') == 2);
 }

@@ -78,10 +78,10 @@ def run(arguments):
             sys.exit(f"{program} fails")
 
 
-def exported(arguments, profile):
-    objects = [word for program in arguments.programs[1:] for word in ("-object", program)]
+def exported(arguments, profile, program):
+    # One program at a time: a function that one only knows would hide what another one has of it.
     command = [arguments.llvm_cov, "export", "-instr-profile", profile,
-               "-ignore-filename-regex", "(^/usr/|/tests/)", arguments.programs[0], *objects]
+               "-ignore-filename-regex", "(^/usr/|/tests/)", program]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE,
                           stderr=subprocess.DEVNULL, text=True).stdout
 
@@ -193,18 +193,21 @@ def main():
     parser.add_argument("--profiles", type=pathlib.Path, required=True)
     parser.add_argument("--llvm-cov", default="llvm-cov-19")
     parser.add_argument("--llvm-profdata", default="llvm-profdata-19")
+    parser.add_argument("--no-run", action="store_true", help="what was run before is read again")
     parser.add_argument("--missed", type=int, default=0, help="as many are no failure")
     parser.add_argument("programs", nargs="+")
     arguments = parser.parse_args()
 
-    run(arguments)
+    if not arguments.no_run:
+        run(arguments)
     profile = str(arguments.profiles / "all.profdata")
     raw = [str(path) for path in sorted(arguments.profiles.glob("*.profraw"))]
     subprocess.run([arguments.llvm_profdata, "merge", "-o", profile, *raw], check=True)
 
     include = arguments.root / "include"
     files = {str(path): File(path) for path in sorted(include.rglob("*.hpp"))}
-    read(exported(arguments, profile), files)
+    for program in arguments.programs:
+        read(exported(arguments, profile, program), files)
 
     missed, excluded = 0, 0
     floors = collections.defaultdict(lambda: [[0, 0] for _ in range(3)])

@@ -344,3 +344,10 @@ TEST_CASE("the walk of a locked cache visits every live object", "[locked_cache]
     cache.free_bulk(objects);
     REQUIRE(in_static_memory.objects_per_slab() > 0);
 }
+
+TEST_CASE("a locked cache says its numbers", "[locked_cache]") {
+    constexpr CacheConfig config{.slab_size = 8192, .object_size_type = ObjectSizeType::Small};
+    using Cache = slab_allocator::LockedCache<Object<48>, SlabsBackend, std::mutex, config>;
+    REQUIRE(Cache::object_size() == 48);
+    REQUIRE(Cache::slab_size() == 8192);
+}

@@ -1,5 +1,11 @@
+#if defined(__linux__)
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#endif
+
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -16,6 +22,7 @@
 #include <slab_allocator/magazine/thread_cpus.hpp>
 
 #include <support/catch.hpp>
+#include <support/child.hpp>
 #include <support/defects.hpp>
 #include <support/threads.hpp>
 
@@ -906,11 +913,12 @@ struct Machine {
         ++barriers;
         return true;
     }
-    void relax() noexcept {}
+    void relax() noexcept { ++relaxed; }
 
     static inline int pinned = 0;
     static inline std::size_t cpu = 0;
     static inline std::size_t barriers = 0;
+    static inline std::size_t relaxed = 0;
     static inline bool right = true;
 };
 
@@ -939,3 +947,124 @@ TEST_CASE("a kernel's CPUs are held for the length of a pop, and never around th
     REQUIRE(Machine::right);
     memory.on_call = nullptr;
 }
+
+TEST_CASE("a kernel's CPU beyond the slots has none, and waiting is the machine's", "[magazine]") {
+    KernelCpus<Machine, 2> cpus;
+    for (const std::size_t cpu : {1U, 2U, 7U}) {
+        Machine::cpu = cpu;
+        auto pin = cpus.enter();
+        REQUIRE(pin.index == (cpu == 1 ? 1 : 2));
+        cpus.leave(pin);
+    }
+    const std::size_t before = Machine::relaxed;
+    cpus.wait();
+    REQUIRE(Machine::relaxed == before + 1);
+    REQUIRE(Machine::right);
+}
+
+// ---- What is asked rarely -----------------------------------------------------------------------
+
+TEST_CASE("the null pointer is no object, unchecked, too", "[magazine]") {
+    using Type = Stamped<64>;
+    constexpr CacheConfig config{.object_size_type = ObjectSizeType::Small, .checks = Checks::none};
+    TestMemory memory;
+    SlabsBackend backend;
+    backend.memory = &memory;
+    MagazineCache<Type, SlabsBackend, PlayedCpus<4>, KnownLock, config> cache(backend);
+    cache.free(nullptr);
+    Type* const object = cache.alloc();
+    cache.free(nullptr);
+    cache.free(object);
+    REQUIRE(cache.statistics().allocated_objects_number == 0);
+}
+
+TEST_CASE("magazines say their numbers", "[magazine]") {
+    using Row = MaskRow<64>;
+    using Cache = Played<Row>;
+    REQUIRE(Cache::object_size() == 64);
+    REQUIRE(Cache::slab_size() % 4096 == 0);
+    const slab_allocator::Rounds small = slab_allocator::rounds_for(64, 100);
+    REQUIRE(small.least == 16);
+    REQUIRE(small.first == 32);
+    REQUIRE(small.most == 100);
+    const slab_allocator::Rounds large = slab_allocator::rounds_for(100'000, 100);
+    REQUIRE(large.least == 1);
+    REQUIRE(large.first == 1);
+    REQUIRE(large.most == 2);
+    const CacheConfig tiny =
+        slab_allocator::detail::config_of_magazines({.page_size = 256, .never_destroyed = true});
+    REQUIRE(tiny.page_size == 4096);
+    REQUIRE(tiny.never_destroyed);
+    REQUIRE(slab_allocator::detail::config_of_magazines({.page_size = 16384}).slab_size == 16384);
+}
+
+TEST_CASE("shrink gives no retained slab where the magazines gave enough", "[magazine]") {
+    using Row = MaskRow<64>;
+    TestMemory memory;
+    Played<Row> cache(Row::plain(memory));
+    std::vector<Row::Type*> objects(1000);
+    REQUIRE(cache.alloc_bulk(objects));
+    cache.free_bulk(objects);
+    const std::size_t given = cache.shrink(1);
+    REQUIRE(given > 1);
+    REQUIRE(memory.live_slabs() > 0);
+    REQUIRE(cache.shrink_to_fit() > 0);
+    REQUIRE(memory.live_slabs() == 0);
+}
+
+TEST_CASE("what was written to in any magazine is dropped, and what is given is another",
+          "[magazine]") {
+    using Row = MaskRow<64>;
+    TestMemory memory;
+    Played<Row> cache(Row::plain(memory));
+    std::vector<Row::Type*> objects(400);
+    REQUIRE(cache.alloc_bulk(objects));
+    cache.free_bulk(objects);
+    std::vector<Row::Type*> live(400);
+    {
+        DefectCatcher none;
+        REQUIRE(cache.alloc_bulk(live));
+        cache.free_bulk(live);
+        REQUIRE(none.number() == 0);
+    }
+    for (Row::Type* const object : live)
+        object->write(3);
+    DefectCatcher catcher;
+    std::vector<Row::Type*> given(400);
+    REQUIRE(cache.alloc_bulk(given));
+    REQUIRE(catcher.number() > 0);
+    std::set<const void*> dropped;
+    for (const auto& report : catcher.reports())
+        dropped.insert(report.pointer);
+    REQUIRE(dropped.size() == catcher.number());
+    for (Row::Type* const object : given)
+        REQUIRE(dropped.count(object) == 0);
+    cache.free_bulk(given);
+}
+
+TEST_CASE("a thread that found no slot gives none back at its end", "[magazine][threads]") {
+    using Cpus = ThreadCpus<1>;
+    Cpus::join();
+    REQUIRE(Cpus::threads_number() == 1);
+    std::thread([] {
+        Cpus::join();
+        REQUIRE(Cpus::enter().index == 1);
+    }).join();
+    REQUIRE(Cpus::threads_number() == 1);
+    REQUIRE(Cpus::enter().index == 0);
+}
+
+#if defined(__linux__)
+TEST_CASE("where the system refuses a barrier, a policy of threads says so",
+          "[magazine][threads]") {
+    for (const int command :
+         {MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, MEMBARRIER_CMD_PRIVATE_EXPEDITED}) {
+        REQUIRE(support::in_child([&] {
+            return support::refuse_system_call(SYS_membarrier, 0,
+                                               static_cast<std::uint32_t>(command), EPERM) &&
+                   !ThreadCpus<>::synchronise();
+        }));
+    }
+    REQUIRE(ThreadCpus<>::synchronise());
+}
+#endif

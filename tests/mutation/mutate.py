@@ -1,27 +1,30 @@
 #!/usr/bin/env python3
 """mutate.py -- would the tests notice? Breaks the core in one place at a time, and looks.
 
-    python3 tests/mutation/mutate.py --sample 60 --seed 1
+    python3 tests/mutation/mutate.py                             all, minutes
+    python3 tests/mutation/mutate.py --sample 60 --seed 1        some
+    python3 tests/mutation/mutate.py --only cache.hpp:free       those of a file, or of a function
     python3 tests/mutation/mutate.py --list                      what would be tried
-    python3 tests/mutation/mutate.py --only cache.hpp:free       files, or functions of a file
 
-A mutant is a copy of include/slab_allocator/core with one operator, number, condition or statement
-changed. Tests are built against it, the quick ones first; the others run only for what these let
-through:
+A mutant is include/slab_allocator/core with one operator, number, condition or statement changed.
+All of them are compiled at once: each place asks which mutant is on, and the environment says so.
+So a mutant costs a run and no build. What the compiler needs as a constant (a layout, the size of
+an array, an if constexpr) cannot ask; those mutants are left out, and counted. Two programs are run,
+the quick one first:
 
-    quick        four caches, walked and fuzzed: quick.cpp, a few seconds
-    unit         the test of the header that was changed, where it needs no cache
-    exhaustive   tests/exhaustive to ten operations
-    all          the tests of the core that are named below: minutes
+    quick    caches of every row and level, walked, fuzzed and attacked: quick.cpp, a second
+    core     the tests of the core that --programs names, with few.cpp's configurations
 
-A mutant is killed where it does not compile, a test fails or traps, or does not end in time.
-Prints every survivor with file, line and change; exits with 1 where there are more than
---survivors. Needs g++ and the standard library of Python alone.
+A mutant is killed where a test fails or traps, or takes ten times as long as it should. One that
+nothing can notice is listed in equivalent.txt, with the reason; it counts as neither. Prints every
+survivor with file, line and change; exits with 1 where fewer than --least percent were killed.
+Needs clang 19, Catch2 and the standard library of Python alone.
 """
 
 import argparse
 import concurrent.futures
 import dataclasses
+import os
 import pathlib
 import random
 import re
@@ -33,24 +36,19 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-CORE = pathlib.Path("include/slab_allocator/core")
+FOLDER = pathlib.Path("include/slab_allocator/core")
 
 MEMORY = 8 << 30  # for a mutant that takes without end
 
 # What has statements that run.
-FILES = ("align", "cache", "free_map", "handle", "intrusive_list", "layout", "placement",
-         "recent_objects", "slab_lists", "slab_info")
+FILES = ("align", "cache", "free_map", "guards", "handle", "intrusive_list", "layout",
+         "object_calls", "placement", "recent_objects", "slab_lists", "slab_info")
 
 QUICK = ("mutation/quick.cpp",)
-SLOW = ("exhaustive/sequences_misuse_test.cpp", "exhaustive/sequences_none_test.cpp")
-UNITS = tuple(f"core/{name}_test.cpp" for name in (
-    "align", "free_map", "handle", "intrusive_list", "layout", "recent_objects", "slab_lists"))
-CORE_TESTS = ("cache_test", "cache_misuse_test", "cache_bulk_test", "cache_slabs_test",
-              "cache_validate_test", "cache_hostile_backend_test", "cache_out_of_memory_test",
-              "cache_reentrancy_test", "free_map_test", "handle_test", "intrusive_list_test",
-              "layout_test", "recent_objects_test", "slab_lists_test", "align_test",
-              "configurations_test", "configurations_few_test", "configurations_many_test",
-              "configurations_odd_test")
+CORE = ("mutation/few.cpp", *(f"core/{name}_test.cpp" for name in (
+    "align", "free_map", "handle", "intrusive_list", "layout", "recent_objects", "slab_lists",
+    "cache", "cache_misuse", "cache_bulk", "cache_slabs", "cache_validate", "cache_guards",
+    "cache_hostile_backend", "cache_out_of_memory", "cache_reentrancy", "cache_statistics")))
 
 SWAPS = [
     (r"(?<![<>=!-])<(?![<=])(?=\s)(?<=\s<)", ["<=", ">="]),
@@ -98,7 +96,7 @@ class Mutant:
     function: str
 
     def __str__(self):
-        return (f"{CORE}/{self.file}:{self.line} ({self.function})\n"
+        return (f"{FOLDER}/{self.file}:{self.line} ({self.function})\n"
                 f"  - {self.before.strip()}\n  + {self.after.strip()}")
 
 
@@ -141,7 +139,7 @@ def changes(line):
 
 
 def mutants_of(name):
-    path = ROOT / CORE / f"{name}.hpp"
+    path = ROOT / FOLDER / f"{name}.hpp"
     function = "-"
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(True), 1):
         if not line.startswith((" ", "inline", "constexpr")) or line.lstrip().startswith("//"):
@@ -165,85 +163,292 @@ def chosen(arguments):
         file, _, function = arguments.only.partition(":")
         mutants = [m for m in mutants
                    if m.file == file and function in ("", m.function)]
-    if arguments.sample and arguments.sample < len(mutants):
-        mutants = random.Random(arguments.seed).sample(mutants, arguments.sample)
     return sorted(mutants, key=lambda m: (m.file, m.line))
 
 
-def limit_memory():
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+# ---- One source with all mutants -----------------------------------------------------------------
+
+def balanced(text):
+    return all(text.count(opening) == text.count(closing)
+               for opening, closing in ("()", "[]", "{}"))
+
+
+def statements(lines):
+    """(first, last) of the lines that belong together, from 0."""
+    first = 0
+    for at in range(len(lines)):
+        text = " ".join(code_of(line.rstrip("\n")) for line in lines[first:at + 1]).strip()
+        whole = text == "" or text.startswith("#")
+        if re.match(r"(return|[\w:<>*& ]+ = )\b.*", text) and not text.endswith("{"):
+            whole = whole or (balanced(text) and text.endswith(";"))
+        elif text.startswith("return"):
+            whole = whole or (balanced(text) and text.endswith(";"))
+        else:
+            whole = whole or text.endswith(("{", "}")) or (
+                text.count("(") == text.count(")") and text.endswith((";", ":", ")", "]")))
+        if whole:
+            yield first, at
+            first = at + 1
+
+
+def parts_of(text):
+    """A statement as (kind, pieces); the pieces joined are the text again. None: not understood."""
+    code = code_of_all(text)
+    if re.search(r"\b(constexpr|consteval|static_assert|using|template|requires|case|static)\b",
+                 code.split("{")[0] if "{ return" in code else code):
+        body = re.match(r"(.*\) (?:const )?noexcept \{ )(return .*; |[^;{}]*; )(\})\s*$", code, re.S)
+        if not body or "static constexpr" in code and "(" not in code:
+            return None
+        return "body", [text[slice(*body.span(group))] for group in (1, 2)] + [
+            text[body.start(3):]]
+    match = re.match(r"\s*(?:\} else )?(?:if|while) \(", code)
+    if match:
+        end = condition_end(code, match.end() - 1)
+        if end is None or ";" in code[match.end():end] or re.search(r"[^<>=!]=[^=]",
+                                                                   code[match.end():end]):
+            return None
+        rest = re.match(r"\)( \[\[\w+\]\])?\s*", code[end:])
+        after = end + rest.end()
+        return "if", [text[:match.end()], text[match.end():end], text[end:after], text[after:]]
+    match = re.match(r"\s*for \(", code)
+    if match:
+        end = condition_end(code, match.end() - 1)
+        pieces = text[match.end():end].split(";") if end is not None else []
+        if len(pieces) != 3:
+            return None
+        return "for", [text[:match.end()] + pieces[0] + ";", pieces[1], ";" + pieces[2],
+                       text[end:]]
+    match = re.match(r"(\s*[\w:<>*& ]+ )(=\s+)([^;]+)(;\s*)$", code, re.S)
+    if match and not re.match(r"\s*[\w.\->\[\]]+\s*$", match[1]) and "return" not in match[1]:
+        if re.search(r"[|&+\-^]\s*$", match[1]):
+            return None
+        return "declaration", [text[:match.end(2)], text[slice(*match.span(3))],
+                               text[match.start(4):]]
+    body = re.match(r"(.*\) (?:const )?noexcept \{ )(return .*; |[^;{}]*; )(\})\s*$", code, re.S)
+    if body:
+        return "body", [text[slice(*body.span(group))] for group in (1, 2)] + [
+            text[body.start(3):]]
+    if "[[no_unique_address]]" in code:
+        return None
+    if re.match(r"\s*(?:const\s+)?[\w:]+(?:<[^;=]*>)?[\s*&]+\w+\s*(=|;|\{|\[)", code) and \
+            not code.strip().startswith("return"):
+        return None  # a declaration
+    if code.strip().endswith(";") and balanced(code) and not code.strip().startswith("}"):
+        return "statement", [text]
+    return None
+
+
+def code_of_all(text):
+    return "\n".join(code_of(line).ljust(len(line)) for line in text.split("\n"))
+
+
+def is_on(number):
+    return f"::slab_allocator::mutant({number})"
+
+
+def one_of(original, versions, bool_too):
+    """An expression that is `original`, or the version that is on."""
+    kind = "bool" if bool_too else ""
+    result = "".join(f"\n{is_on(number)} ? {kind}({text}) :\n" for number, text in versions)
+    return f"({result} {kind}({original}))\n"
+
+
+def chosen_statement(original, versions):
+    result = "{" + "".join(f"\nif ({is_on(number)}) {{ {text} }} else\n"
+                           for number, text in versions)
+    return result + f"{{ {original} }} }}"
+
+
+def with_mutants(text, versions):
+    """`text`, which is what the mutant says that is on. Returns it, and who could not be put in."""
+    understood = parts_of(text)
+    if understood is None:
+        return text, [number for number, _ in versions]
+    kind, pieces = understood
+    changed, left_out = {}, []
+    for number, version in versions:
+        other = parts_of(version)
+        if other is None and kind == "statement":
+            other = ("statement", [version])
+        if other is None or other[0] != kind or len(other[1]) != len(pieces):
+            left_out.append(number)
+            continue
+        places = [at for at in range(len(pieces)) if pieces[at] != other[1][at]]
+        allowed = {"if": (1, 3), "for": (1, 2), "declaration": (1,), "body": (1,),
+                   "statement": (0,)}[kind]
+        if len(places) != 1 or places[0] not in allowed:
+            left_out.append(number)
+            continue
+        if kind == "if" and places[0] == 3 and not pieces[3].strip().endswith(";"):
+            left_out.append(number)
+            continue
+        changed.setdefault(places[0], []).append((number, other[1][places[0]].strip()))
+    for at, some in changed.items():
+        piece = pieces[at]
+        bare = "\n".join(code_of(line) for line in piece.split("\n"))
+        some = [(number, "\n".join(code_of(line) for line in version.split("\n")).replace("\n", " "))
+                for number, version in some]
+        if kind in ("if", "for") and at == 1:
+            pieces[at] = one_of(bare, some, True)
+        elif kind == "for":
+            versions_of_step = [(number, version.lstrip("; ")) for number, version in some]
+            pieces[at] = "; " + "".join(f"\n{is_on(number)} ? void(({version})) :\n"
+                                        for number, version in versions_of_step) + \
+                f" void(({bare.lstrip('; ')}))"
+        elif kind == "declaration":
+            pieces[at] = one_of(bare, some, False)
+        elif kind == "body":
+            pieces[at] = chosen_statement(bare, some)
+        else:
+            pieces[at] = chosen_statement(bare, some) + "\n"
+    return "".join(pieces), left_out
+
+
+MUTANT_HEADER = """#pragma once
+#include <cstdlib>
+namespace slab_allocator {
+inline const unsigned long mutant_number = [] {
+    const char* const text = std::getenv("SLAB_ALLOCATOR_MUTANT");
+    return text == nullptr ? 0UL : std::strtoul(text, nullptr, 10);
+}();
+constexpr bool mutant(unsigned long number) noexcept {
+    return !__builtin_is_constant_evaluated() && mutant_number == number;
+}
+}
+"""
+
+
+def write_headers(include, mutants, dropped):
+    """The headers with all mutants but the dropped. Returns: who could not be put in."""
+    left_out = set()
+    (include / "slab_allocator" / "mutant.hpp").write_text(MUTANT_HEADER)
+    for file in sorted({mutant.file for mutant in mutants}):
+        lines = (ROOT / FOLDER / file).read_text(encoding="utf-8").splitlines(True)
+        at_line = {}
+        for number, mutant in enumerate(mutants, 1):
+            if mutant.file == file and number not in dropped:
+                at_line.setdefault(mutant.line - 1, []).append((number, mutant.after))
+        result = []
+        for first, last in statements(lines):
+            versions = []
+            for line in range(first, last + 1):
+                for number, after in at_line.get(line, []):
+                    versions.append((number, "".join(
+                        after if other == line else lines[other]
+                        for other in range(first, last + 1))))
+            text = "".join(lines[first:last + 1])
+            if versions:
+                text, out = with_mutants(text, versions)
+                left_out.update(out)
+            result.append(text if text.endswith("\n") else text + "\n")
+        text = "".join(result).replace("#pragma once\n",
+                                       "#pragma once\n#include <slab_allocator/mutant.hpp>\n", 1)
+        (include / "slab_allocator" / "core" / file).write_text(text, encoding="utf-8")
+    return left_out
 
 
 class Workshop:
-    """Builds and runs tests against a copy of the headers."""
+    """Builds the two programs, and runs them with one mutant on."""
 
     def __init__(self, directory, arguments):
         self.directory, self.arguments = pathlib.Path(directory), arguments
-        self.catch = self.directory / "catch.o"
+        self.include = self.directory / "include"
+        self.programs = {"quick": QUICK, "core": CORE}
+        if arguments.programs == "quick":
+            del self.programs["core"]
+        self.seconds = {}
 
-    def prepare(self):
-        main = self.directory / "catch.cpp"
-        main.write_text("#define CATCH_CONFIG_MAIN\n#if __has_include(<catch2/catch_all.hpp>)\n"
-                        "int main(int n, char** a) { return Catch::Session().run(n, a); }\n"
-                        "#else\n#include <catch2/catch.hpp>\n#endif\n")
-        subprocess.run([self.arguments.compiler, "-std=c++20", "-O1", "-c", main, "-o",
-                        self.catch], check=True)
+    def compile(self, source, *options):
+        return subprocess.run(
+            [self.arguments.compiler, "-std=c++20", "-O1", "-w", "-ferror-limit=0",
+             f"-I{self.include}", f"-I{ROOT}/tests", str(ROOT / "tests" / source), *options],
+            check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
-    def compile(self, include, source, output):
-        command = [self.arguments.compiler, "-std=c++20", "-O1", "-w", f"-I{include}",
-                   f"-I{ROOT}/tests", "-c", str(ROOT / "tests" / source), "-o", str(output)]
-        return self.call(command, 240)
+    def build(self, mutants):
+        """Returns: the numbers of those that are in the programs."""
+        shutil.copytree(ROOT / "include", self.include)
+        dropped = set()
+        while True:
+            left_out = write_headers(self.include, mutants, dropped)
+            errors = ""
+            for source in (QUICK[0], *(CORE if "core" in self.programs else ())):
+                errors = self.compile(source, "-fsyntax-only").stderr
+                wrong = self.blamed(errors)
+                if wrong:
+                    break
+                if "error:" in errors:
+                    sys.exit(f"no mutant is to blame:\n{errors[:3000]}")
+            if "error:" not in errors:
+                break
+            dropped |= wrong
+        for program, sources in self.programs.items():
+            objects = []
+            with concurrent.futures.ThreadPoolExecutor(self.arguments.jobs) as pool:
+                for source in sources:
+                    objects.append(str(self.directory / (pathlib.Path(source).stem + ".o")))
+                for done in pool.map(lambda pair: self.compile(pair[0], "-c", "-o", pair[1]),
+                                     zip(sources, objects)):
+                    if done.returncode != 0:
+                        sys.exit(done.stderr[:3000])
+            libraries = ["-lCatch2WithMain"] if program == "core" else []
+            subprocess.run([self.arguments.compiler, *objects, *libraries, "-o",
+                            str(self.directory / program)], check=True)
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            if self.run(program, 0, 600) is not None:
+                sys.exit(f"{program} fails without a mutant")
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            self.seconds[program] = after.ru_utime - before.ru_utime
+        return [number for number in range(1, len(mutants) + 1)
+                if number not in dropped and number not in left_out]
 
-    @staticmethod
-    def call(command, limit, variables=None):
-        """None: it ended well. Else: how not."""
-        try:
-            done = subprocess.run(command, timeout=limit, env=variables, check=False,
-                                  preexec_fn=limit_memory,
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        except subprocess.TimeoutExpired:
-            return "no end"
-        return None if done.returncode == 0 else f"{done.returncode}"
+    def blamed(self, errors):
+        """The mutants whose lines do not compile."""
+        result = set()
+        for path, line in re.findall(r"^(/\S+):(\d+):\d+: (?:error|fatal error):", errors, re.M):
+            if str(self.include) not in path:
+                continue
+            lines = pathlib.Path(path).read_text(encoding="utf-8").splitlines()
+            for at in (int(line) - 1, int(line) - 2):
+                found = re.findall(r"::mutant\((\d+)\)", lines[at])
+                if found:
+                    result.update(int(number) for number in found)
+                    break
+        return result
 
-    def fails(self, include, work, sources, catch, limit, variables=None):
-        objects = []
-        for source in sources:
-            objects.append(work / (pathlib.Path(source).stem + ".o"))
-            if self.compile(include, source, objects[-1]) is not None:
-                return "does not compile"
-        program = work / "program"
-        extra = [str(self.catch)] if catch else []
-        if self.call([self.arguments.compiler, *map(str, objects), *extra, "-o", str(program)],
-                     60) is not None:
-            return "does not link"
-        failed = self.call([str(program)], limit, variables)
-        return None if failed is None else f"{pathlib.Path(sources[0]).stem}: {failed}"
+    def run(self, program, number, seconds):
+        """None: nothing was noticed."""
+        def limit():
+            resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+            resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        variables = dict(os.environ, SLAB_ALLOCATOR_MUTANT=str(number),
+                         SLAB_ALLOCATOR_OPERATIONS="20000")
+        options = ["--abort"] if program == "core" else []
+        done = subprocess.run([str(self.directory / program), *options], env=variables,
+                              check=False, preexec_fn=limit, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL)
+        return None if done.returncode == 0 else done.returncode
 
-    def fate_of(self, mutant):
-        """Who killed it; None: nobody."""
-        with tempfile.TemporaryDirectory(dir=self.directory) as directory:
-            work = pathlib.Path(directory)
-            include = work / "include"
-            shutil.copytree(ROOT / "include", include)
-            if mutant is not None:
-                path = include / "slab_allocator" / "core" / mutant.file
-                lines = path.read_text(encoding="utf-8").splitlines(True)
-                lines[mutant.line - 1] = mutant.after
-                path.write_text("".join(lines), encoding="utf-8")
-            fate = self.fails(include, work, QUICK, False, self.arguments.limit)
-            slow = ("none", "unit", "exhaustive", "all").index(self.arguments.slow)
-            unit = f"core/{mutant.file[:-4]}_test.cpp" if mutant is not None else ""
-            if fate is None and slow >= 1 and unit in UNITS:
-                fate = self.fails(include, work, (unit,), True, 30)
-            if fate is None and slow >= 2:
-                length = {"PATH": "/usr/bin:/bin", "SLAB_ALLOCATOR_LENGTH": "10"}
-                for source in SLOW:
-                    fate = fate or self.fails(include, work, (source,), True, 60, length)
-            if fate is None and slow >= 3:
-                fewer = {"PATH": "/usr/bin:/bin", "SLAB_ALLOCATOR_OPERATIONS": "20000"}
-                sources = [f"core/{name}.cpp" for name in CORE_TESTS]
-                fate = self.fails(include, work, sources, True, 300, fewer)
-            return fate
+    def fate_of(self, number):
+        """Which program noticed; None: none."""
+        for program in self.programs:
+            if self.run(program, number, 2 + int(10 * self.seconds[program])) is not None:
+                return program
+        return None
+
+
+def equivalent_mutants():
+    """(file, before, after) of what nothing can notice."""
+    path = ROOT / "tests" / "mutation" / "equivalent.txt"
+    result, file, before = set(), None, None
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("- "):
+            before = line[2:].strip()
+        elif line.startswith("+ "):
+            result.add((file, before, line[2:].strip()))
+        elif line.endswith(".hpp"):
+            file = line
+    return result
 
 
 def main():
@@ -253,14 +458,10 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", metavar="FILE[:FUNCTION]")
     parser.add_argument("--list", action="store_true", help="print the mutants and stop")
-    parser.add_argument("--slow", choices=("none", "unit", "exhaustive", "all"),
-                        default="all",
-                        help="which tests run for what the quick ones let through")
-    parser.add_argument("--survivors", type=int, default=0, help="as many are no failure")
+    parser.add_argument("--programs", choices=("quick", "all"), default="all")
+    parser.add_argument("--least", type=float, default=95, help="percent that must be killed")
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--limit", type=int, default=20, help="seconds for the quick tests")
-    parser.add_argument("--seconds", type=int, default=0, help="start none after that long")
-    parser.add_argument("--compiler", default="g++")
+    parser.add_argument("--compiler", default="clang++-19")
     arguments = parser.parse_args()
 
     mutants = chosen(arguments)
@@ -270,38 +471,35 @@ def main():
         print(f"{len(mutants)} mutants")
         return 0
     start = time.monotonic()
-    killed, survivors, tried = {}, [], 0
+    equivalent = equivalent_mutants()
+    killed, survivors, same = {}, [], 0
     with tempfile.TemporaryDirectory() as directory:
         workshop = Workshop(directory, arguments)
-        if arguments.slow != "none":
-            workshop.prepare()
-        fate = workshop.fate_of(None)
-        if fate is not None:
-            print(f"the tests fail without a mutant: {fate}")
-            return 2
-
-        def try_one(mutant):
-            if arguments.seconds and time.monotonic() - start > arguments.seconds:
-                return mutant, False, None
-            return mutant, True, workshop.fate_of(mutant)
-
+        numbers = workshop.build(mutants)
+        print(f"{len(mutants)} mutants, {len(numbers)} in the programs, "
+              f"{time.monotonic() - start:.0f} s", flush=True)
+        if arguments.sample and arguments.sample < len(numbers):
+            numbers = sorted(random.Random(arguments.seed).sample(numbers, arguments.sample))
         with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-            for mutant, was_tried, fate in pool.map(try_one, mutants):
-                if not was_tried:
-                    continue
-                tried += 1
-                if fate is None:
+            for number, fate in zip(numbers, pool.map(workshop.fate_of, numbers)):
+                mutant = mutants[number - 1]
+                key = (mutant.file, mutant.before.strip(), mutant.after.strip())
+                if fate is not None:
+                    killed[fate] = killed.get(fate, 0) + 1
+                    if key in equivalent:
+                        print(f"not equivalent: {mutant}", flush=True)
+                elif key in equivalent:
+                    same += 1
+                else:
                     survivors.append(mutant)
                     print(f"survived: {mutant}", flush=True)
-                else:
-                    killed[fate.split(":")[0]] = killed.get(fate.split(":")[0], 0) + 1
     for fate, number in sorted(killed.items()):
-        print(f"killed: {number:4} {fate}")
-    number = tried - len(survivors)
-    print(f"{tried} mutants of {len(mutants)} tried, {number} killed "
-          f"({100 * number / max(tried, 1):.1f} %), {len(survivors)} survived, "
-          f"{time.monotonic() - start:.0f} s")
-    return 1 if len(survivors) > arguments.survivors else 0
+        print(f"killed by {fate}: {number}")
+    number = sum(killed.values())
+    share = 100 * number / max(number + len(survivors), 1)
+    print(f"{number + len(survivors)} mutants, {number} killed ({share:.1f} %), "
+          f"{len(survivors)} survived; {same} equivalent, {time.monotonic() - start:.0f} s")
+    return 0 if share >= arguments.least else 1
 
 
 if __name__ == "__main__":

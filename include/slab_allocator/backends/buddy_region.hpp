@@ -120,14 +120,14 @@ private:
         const auto aligned = static_cast<std::size_t>(std::countr_zero(first_number() + page));
         const std::size_t fitting = highest_bit(pages_number_ - page);
         const std::size_t order = aligned < fitting ? aligned : fitting;
-        return order < orders_number ? order : orders_number - 1;
+        return order < orders_number ? order : orders_number - 1;  // not reached: 16 TiB
     }
 
     [[nodiscard]] std::size_t buddy_of(std::size_t page, std::size_t order) const noexcept {
         return ((first_number() + page) ^ pages_of(order)) - first_number();  // wraps below
     }
     [[nodiscard]] bool is_free_block(std::size_t page, std::size_t order) const noexcept {
-        return page < pages_number_ && order < orders_number - 1 &&
+        return page < pages_number_ && order < orders_number - 1 &&  // not reached: 16 TiB
                frames_[page].use == PageFrame::Use::Free && frames_[page].order == order;
     }
 
@@ -135,13 +135,9 @@ private:
     /// smallest on, only its own has a head [B1].
     [[nodiscard]] bool is_free(std::size_t page) const noexcept {
         std::size_t head = page;
-        for (std::size_t order = 0; head < pages_number_ && order < orders_number;) {
-            if (frames_[head].use != PageFrame::Use::Inside) {
-                return frames_[head].use == PageFrame::Use::Free;
-            }
-            head = align_down(first_number() + page, pages_of(++order)) - first_number();
-        }
-        return false;
+        for (std::size_t order = 1; frames_[head].use == PageFrame::Use::Inside; ++order)
+            head = align_down(first_number() + page, pages_of(order)) - first_number();
+        return frames_[head].use == PageFrame::Use::Free;
     }
 
     void enter(std::size_t page, std::size_t order) noexcept {  // [B1] [B2]

@@ -298,8 +298,7 @@ public:
             }
             if (!lists_.agree(number, slabs - before)) return corrupted(this);
         }
-        if (slabs != lists_.slabs_number() || free_objects != lists_.free_objects_number() ||
-            recent_.size() > lists_.taken_objects_number()) {
+        if (slabs != lists_.slabs_number() || free_objects != lists_.free_objects_number()) {
             return corrupted(this);
         }
         const std::span<std::byte* const> recent = recent_.all();
@@ -400,8 +399,10 @@ private:
             const std::uint64_t covered = Place::covered(slab_info, word);
             const std::uint64_t bits = slab_info.map.word_at(word) & ~covered;
             const std::size_t room = most_filled - recent_.size();
-            const bool all_fit =
-                room >= FreeMap::bits_per_word && (places_for_slab || recent_.empty());
+            const bool
+                all_fit =  // where a word fits at all, it does: above enough_filled nobody fills
+                room >= FreeMap::bits_per_word &&  // not reached: so this is one or the other
+                (places_for_slab || recent_.empty());
             const std::uint64_t taken = all_fit ? bits : recent_.with_place(start, bits, room);
             recent_.push_slots(start, taken, &slab_info);
             take(slab_info, word, taken, covered);

@@ -170,9 +170,9 @@ constexpr void lay_out_small(Layout& layout) noexcept {
         layout.colour_step = divide_up(std::bit_ceil(info), grain) * grain;
         room = layout.slots_per_slab * layout.stride;
     }
-    // A SlabInfo that covers slots needs all of them; info_slots * stride may exceed the room.
+    // A SlabInfo that covers slots needs all of them, and one slot is to be left.
     const std::size_t covered = layout.info_slots > 0 ? layout.info_slots * layout.stride : info;
-    if (layout.info_slots >= layout.slots_per_slab || covered > room) return;
+    if (layout.info_slots >= layout.slots_per_slab) return;
     layout.objects_per_slab = layout.slots_per_slab - layout.info_slots;
     const std::size_t fitting = (room - covered - layout.info_offset) / layout.colour_step + 1;
     layout.colours = std::bit_floor(fitting < Layout::max_colours ? fitting : Layout::max_colours);

@@ -1,0 +1,100 @@
+// What is computed while compiling is the same where the numbers come late: a kernel may read them
+// from its machine.
+
+#include <slab_allocator/core/layout.hpp>
+#include <slab_allocator/core/memory_backend.hpp>
+#include <slab_allocator/core/recent_objects.hpp>
+
+#include <support/any_cache.hpp>
+#include <support/catch.hpp>
+
+using namespace support;
+namespace detail = slab_allocator::detail;
+
+namespace {
+
+template <std::size_t size, Checks checks>
+[[nodiscard]] bool same_layout() {
+    constexpr CacheConfig config{.checks = checks};
+    constexpr Layout before = slab_allocator::layout_for(size, 8, config);
+    volatile std::size_t late = size;
+    const Layout now = slab_allocator::layout_for(late, 8, config);
+    return now.row == before.row && now.slab_size == before.slab_size &&
+           now.stride == before.stride && now.front == before.front &&
+           now.behind == before.behind && now.info_offset == before.info_offset &&
+           now.objects_per_slab == before.objects_per_slab;
+}
+
+template <std::size_t size>
+[[nodiscard]] bool same_layouts() {
+    return same_layout<size, Checks::none>() && same_layout<size, Checks::misuse>() &&
+           same_layout<size, Checks::hardened>() && same_layout<size, Checks::debug>();
+}
+
+}  // namespace
+
+TEST_CASE("a layout is the same at run time", "[layout]") {
+    REQUIRE(same_layouts<1>());
+    REQUIRE(same_layouts<64>());
+    REQUIRE(same_layouts<1000>());
+    REQUIRE(same_layouts<5000>());
+    REQUIRE(same_layouts<100'000>());
+}
+
+TEST_CASE("an object beyond the search has the smallest slab that holds it", "[layout]") {
+    volatile std::size_t size = 100'000;
+    const Layout layout = slab_allocator::layout_for(size, 8, CacheConfig{});
+    REQUIRE(layout.error == slab_allocator::ConfigError::None);
+    REQUIRE(layout.slab_size == 128 * 1024);
+    REQUIRE(layout.objects_per_slab == 1);
+}
+
+TEST_CASE("debug's front zone is as wide as the alignment, and 16 bytes at least", "[layout]") {
+    REQUIRE(detail::front_of(Checks::debug, 1) == 16);
+    REQUIRE(detail::front_of(Checks::debug, 64) == 64);
+    REQUIRE(detail::front_of(Checks::hardened, 64) == 0);
+    REQUIRE(detail::behind_of(Checks::debug) == 16 + 2 * sizeof(void*));
+    REQUIRE(detail::behind_of(Checks::hardened) == 8);
+    REQUIRE(detail::behind_of(Checks::misuse) == 0);
+}
+
+TEST_CASE("the row that a configuration needs", "[memory_backend]") {
+    const CacheConfig page{.slab_size = 4096, .object_size_type = ObjectSizeType::Small};
+    CacheConfig unaligned = page;
+    unaligned.slab_size = 8192;
+    unaligned.slab_alignment = 4096;
+    CacheConfig aligned = unaligned;
+    aligned.slab_alignment = 8192;
+    CacheConfig open = unaligned;
+    open.slab_size = 0;
+    CacheConfig frames;
+    frames.slab_info_lookup = SlabInfoLookup::PageFrames;
+    REQUIRE(detail::row_of(page) == Row::SmallByMask);
+    REQUIRE(detail::row_of(aligned) == Row::SmallByMask);
+    REQUIRE(detail::row_of(unaligned) == Row::SmallByMap);
+    REQUIRE(detail::row_of(open) == Row::SmallByMap);
+    REQUIRE(detail::row_of(CacheConfig{}) == Row::LargeByMap);
+    REQUIRE(detail::row_of(frames) == Row::LargeByPageFrames);
+    REQUIRE(detail::needs_map(Row::SmallByMap));
+    REQUIRE(detail::needs_map(Row::LargeByMap));
+    REQUIRE(!detail::needs_map(Row::SmallByMask));
+    REQUIRE(!detail::needs_map(Row::LargeByPageFrames));
+}
+
+TEST_CASE("the hand holds what 128 KiB and four slabs hold", "[recent_objects]") {
+    REQUIRE(slab_allocator::recent_capacity(16, 250) == 128);
+    REQUIRE(slab_allocator::recent_capacity(16, 16) == 64);
+    REQUIRE(slab_allocator::recent_capacity(4096, 250) == 32);
+    REQUIRE(slab_allocator::recent_capacity(1 << 20, 1) == 1);
+}
+
+TEMPLATE_TEST_CASE_SIG("a cache says its numbers", "[cache]", ((ObjectSizeType kind), kind),
+                       ObjectSizeType::Small, ObjectSizeType::Large) {
+    constexpr CacheConfig config{.slab_size = 8192, .object_size_type = kind};
+    using Cache = CacheOf<Object<48>, config>;
+    REQUIRE(Cache::object_size() == 48);
+    REQUIRE(Cache::slab_size() == 8192);
+    REQUIRE(Cache::page_size() == 4096);
+    REQUIRE(Cache::object_size_type() == kind);
+    REQUIRE(Cache::objects_per_slab() == (kind == ObjectSizeType::Large ? 170 : 168));
+}
