@@ -111,11 +111,12 @@ TEST_CASE("the default handler says which byte, who allocated, and who freed", "
     const auto printed = [](const DefectReport& report) {
         return printed_by([&] { REQUIRE(support::traps([&report] { print_and_trap(report); })); });
     };
-    REQUIRE(printed({.defect = Defect::WriteAfterFree, .offset = 5}).find(", byte 5\n") !=
+    REQUIRE(printed({.defect = Defect::WriteAfterFree, .offset = 5}).find(", byte 5: ") !=
             std::string::npos);
-    REQUIRE(printed({.defect = Defect::Overflow, .offset = -3}).find(", byte -3\n") !=
+    REQUIRE(printed({.defect = Defect::Overflow, .offset = -3}).find(", byte -3: ") !=
             std::string::npos);
-    REQUIRE(printed({.defect = Defect::DoubleFree, .offset = 5}).find("byte") == std::string::npos);
+    REQUIRE(printed({.defect = Defect::DoubleFree, .offset = 5}).find(", byte") ==
+            std::string::npos);
     const std::string both =
         printed({.defect = Defect::DoubleFree, .allocated_by = &heard, .freed_by = &heard});
     REQUIRE(both.find(", allocated by 0x") != std::string::npos);

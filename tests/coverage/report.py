@@ -147,7 +147,7 @@ def conditions_in(source, line, column, end_line, end_column):
         for at in range(start, end):
             text.append(source[number - 1][at - 1])
             places.append((number, at))
-        text.append(" ")
+        text.append("\n")
         places.append((number, end))
     text = re.sub(r"//.*", lambda match: " " * len(match[0]), "".join(text))
 
