@@ -6,7 +6,7 @@
 // to what was freed, writes beyond what is live, and records forged from copies of real ones. At
 // level hardened, whatever the sequence:
 //
-//      alloc gives a slot of a slab of the backend, and no byte of another live object or of a record
+//      alloc gives a slot of a slab of the backend, and no byte of a live object or of a record
 //
 // An object is live from the alloc that gave it to the free of it that was not refused. The
 // attacker reaches no record: where these lie in their slabs (Small), a write that runs on into one

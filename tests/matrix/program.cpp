@@ -1,4 +1,4 @@
-// A program that tests the library by itself: no test framework, no exceptions, no RTTI, and nothing
+// A program that tests the library by itself: no test framework, no exceptions, no RTTI, nothing
 // of the standard library that must be instrumented, so that it is built and run everywhere: with
 // each compiler and level of optimisation, under sanitizers, for 32 bits, for aarch64.
 //

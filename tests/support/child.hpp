@@ -1,6 +1,6 @@
 #pragma once
 
-// child.hpp -- runs a part of a test in a process of its own, from which the system is further away.
+// child.hpp -- runs a part of a test in its own process, from which the system is further away.
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
