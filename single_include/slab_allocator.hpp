@@ -911,9 +911,9 @@ constexpr void lay_out_small(Layout& layout) noexcept {
         layout.colour_step = divide_up(std::bit_ceil(info), grain) * grain;
         room = layout.slots_per_slab * layout.stride;
     }
-    // A SlabInfo that covers slots needs all of them; info_slots * stride may exceed the room.
+    // A SlabInfo that covers slots needs all of them, and one slot is to be left.
     const std::size_t covered = layout.info_slots > 0 ? layout.info_slots * layout.stride : info;
-    if (layout.info_slots >= layout.slots_per_slab || covered > room) return;
+    if (layout.info_slots >= layout.slots_per_slab) return;
     layout.objects_per_slab = layout.slots_per_slab - layout.info_slots;
     const std::size_t fitting = (room - covered - layout.info_offset) / layout.colour_step + 1;
     layout.colours = std::bit_floor(fitting < Layout::max_colours ? fitting : Layout::max_colours);
@@ -2706,8 +2706,7 @@ public:
             }
             if (!lists_.agree(number, slabs - before)) return corrupted(this);
         }
-        if (slabs != lists_.slabs_number() || free_objects != lists_.free_objects_number() ||
-            recent_.size() > lists_.taken_objects_number()) {
+        if (slabs != lists_.slabs_number() || free_objects != lists_.free_objects_number()) {
             return corrupted(this);
         }
         const std::span<std::byte* const> recent = recent_.all();
@@ -2808,8 +2807,10 @@ private:
             const std::uint64_t covered = Place::covered(slab_info, word);
             const std::uint64_t bits = slab_info.map.word_at(word) & ~covered;
             const std::size_t room = most_filled - recent_.size();
-            const bool all_fit =
-                room >= FreeMap::bits_per_word && (places_for_slab || recent_.empty());
+            const bool
+                all_fit =  // where a word fits at all, it does: above enough_filled nobody fills
+                room >= FreeMap::bits_per_word &&  // not reached: so this is one or the other
+                (places_for_slab || recent_.empty());
             const std::uint64_t taken = all_fit ? bits : recent_.with_place(start, bits, room);
             recent_.push_slots(start, taken, &slab_info);
             take(slab_info, word, taken, covered);
@@ -7121,14 +7122,14 @@ private:
         const auto aligned = static_cast<std::size_t>(std::countr_zero(first_number() + page));
         const std::size_t fitting = highest_bit(pages_number_ - page);
         const std::size_t order = aligned < fitting ? aligned : fitting;
-        return order < orders_number ? order : orders_number - 1;
+        return order < orders_number ? order : orders_number - 1;  // not reached: 16 TiB
     }
 
     [[nodiscard]] std::size_t buddy_of(std::size_t page, std::size_t order) const noexcept {
         return ((first_number() + page) ^ pages_of(order)) - first_number();  // wraps below
     }
     [[nodiscard]] bool is_free_block(std::size_t page, std::size_t order) const noexcept {
-        return page < pages_number_ && order < orders_number - 1 &&
+        return page < pages_number_ && order < orders_number - 1 &&  // not reached: 16 TiB
                frames_[page].use == PageFrame::Use::Free && frames_[page].order == order;
     }
 
@@ -7136,13 +7137,9 @@ private:
     /// smallest on, only its own has a head [B1].
     [[nodiscard]] bool is_free(std::size_t page) const noexcept {
         std::size_t head = page;
-        for (std::size_t order = 0; head < pages_number_ && order < orders_number;) {
-            if (frames_[head].use != PageFrame::Use::Inside) {
-                return frames_[head].use == PageFrame::Use::Free;
-            }
-            head = align_down(first_number() + page, pages_of(++order)) - first_number();
-        }
-        return false;
+        for (std::size_t order = 1; frames_[head].use == PageFrame::Use::Inside; ++order)
+            head = align_down(first_number() + page, pages_of(order)) - first_number();
+        return frames_[head].use == PageFrame::Use::Free;
     }
 
     void enter(std::size_t page, std::size_t order) noexcept {  // [B1] [B2]
