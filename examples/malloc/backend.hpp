@@ -4,7 +4,7 @@
 //
 //      up to 1 MiB   SlabRuns: cut from mappings of 2 MiB, given back when they are empty
 //      above         a mapping of its own, so fresh ones are zero
-//      SlabInfos     a cache of them          map   a tree that is read without a lock
+//      SlabInfos     a cache of them          map   read without a lock
 //
 // All of it is constant-initialised and never destroyed: malloc is called before the first
 // constructor and after the last destructor.
@@ -17,9 +17,9 @@
 #include <slab_allocator/core/backend_ref.hpp>
 #include <slab_allocator/core/slab_info.hpp>
 #include <slab_allocator/magazine/lock.hpp>
-#include <slab_allocator/maps/radix_map.hpp>
 
 #include "lock.hpp"
+#include "page_map.hpp"
 
 namespace malloc_example {
 
@@ -31,7 +31,7 @@ class ProgramMemory {
 public:
     static constexpr std::size_t largest_shared = std::size_t{1} << 20;
 
-    constexpr ProgramMemory() noexcept = default;
+    constexpr explicit ProgramMemory(PageMap& map) noexcept : map_(map) {}
 
     [[nodiscard]] void* alloc_slab(std::size_t size, std::size_t alignment) noexcept {
         if (is_mapping(size, alignment)) return mappings_.alloc_slab(size, alignment);
@@ -84,11 +84,11 @@ public:
 private:
     using Runs = slab_allocator::SlabRuns<slab_allocator::MmapPages>;
 
+    PageMap& map_;  // a megabyte of zeros, which would not be in .bss here
     Lock lock_;
     slab_allocator::MmapPages mappings_;
     Runs runs_;
     slab_allocator::SlabInfoCache<BackendRef<Runs>, 4096, true> infos_{BackendRef<Runs>(runs_)};
-    slab_allocator::RadixMap<slab_allocator::MmapPages, 4096, 48, true> map_;
 };
 
 }  // namespace malloc_example

@@ -35,9 +35,11 @@ using slab_allocator::DefectReport;
 constexpr slab_allocator::HeapConfig config{.never_destroyed = true};
 using Heap = slab_allocator::MagazineHeap<BackendRef<ProgramMemory>, ThreadSlots, Lock, config>;
 
+constinit PageMap map;
+
 // A union: its destructor runs at the end, and destroys nothing.
 union Memory {
-    constexpr Memory() noexcept : memory() {}
+    constexpr Memory() noexcept : memory(map) {}
     ~Memory() {}
     ProgramMemory memory;
 };

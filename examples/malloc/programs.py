@@ -133,11 +133,11 @@ def redis(run):
         commands += ["hgetall hash:5", "mget key:1 key:2 key:777", "sort list:3 by nosort get #"]
         output = run("redis-cli", "-s", "redis.sock", text="\n".join(commands) + "\n")
         run("redis-cli", "-s", "redis.sock", "shutdown", "nosave", check=False)
-    except BaseException:
-        server.kill()
-        raise
-    finally:
         status = run.wait(server)
+    finally:
+        if server.returncode is None:
+            server.kill()
+            server.wait()
     if status != 0:
         raise Failed(f"redis-server ended with {status}")
     return output

@@ -66,6 +66,7 @@ struct Layout {
     std::size_t behind = 0;   ///< at least as many bytes behind it
     std::size_t stride = 0;   ///< from slot to slot: all three, rounded up to the alignment
     std::size_t inverse = 0;  ///< of the odd part of stride, modulo 2^64: see slot_at
+    int rotation = 0;         ///< log2 of the even part
     std::size_t page_size = 0;
     std::size_t slab_size = 0;
     std::size_t slab_alignment = 0;
@@ -116,7 +117,7 @@ struct Layout {
     /// by k sends what is no multiple of 2^k beyond the range: stride check, range check and
     /// division in one multiply, no divide. (Warren, Hacker's Delight, 10-17.)
     [[nodiscard]] constexpr std::size_t slot_at(std::size_t offset) const noexcept {
-        return std::rotr(offset * inverse, std::countr_zero(stride));
+        return std::rotr(offset * inverse, rotation);
     }
 };
 
@@ -249,6 +250,7 @@ constexpr ConfigError first_error(const CacheConfig& config) noexcept {
     given.behind = detail::behind_of(config.checks);
     given.stride = align_up(given.front + size + given.behind, alignment);
     given.inverse = detail::inverse_of_odd_part(given.stride);
+    given.rotation = std::countr_zero(given.stride);
     given.page_size = config.page_size;
     given.slab_size = config.slab_size;
     given.error = detail::first_error(config);

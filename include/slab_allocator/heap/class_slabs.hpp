@@ -43,8 +43,10 @@ class alignas(64) ClassSlabs {
 public:
     using Pages = HeapPages<Backend, Config.page_size, checked>;
 
-    constexpr ClassSlabs(const Layout& layout, Pages pages) noexcept
-        : layout_(layout), pages_(std::move(pages)) {}
+    constexpr ClassSlabs(std::size_t number, Pages pages) noexcept
+        : number_(number),
+          layout_(size_classes::layout_of_class(number, Config)),
+          pages_(std::move(pages)) {}
     ClassSlabs(const ClassSlabs&) = delete;  // its slabs know its address
     ClassSlabs& operator=(const ClassSlabs&) = delete;
 
@@ -143,6 +145,7 @@ public:
 
     // ---- To look at -----------------------------------------------------------------------------
 
+    [[nodiscard]] constexpr std::size_t number() const noexcept { return number_; }
     [[nodiscard]] constexpr const Layout& layout() const noexcept { return layout_; }
     [[nodiscard]] constexpr std::size_t object_size() const noexcept { return layout_.object_size; }
     [[nodiscard]] constexpr Backend& backend() noexcept { return pages_.backend(); }
@@ -384,6 +387,7 @@ private:
     std::byte* hand_start_ = nullptr;
     SlabInfo* hand_slab_ = nullptr;
     std::size_t hand_word_ = 0;
+    std::size_t number_;
     Layout layout_;
     Pages pages_;
     std::uint64_t nonempty_ = 0;  // bit i: list i is not empty

@@ -145,8 +145,7 @@ private:
     template <typename Reference, std::size_t... numbers>
     constexpr HeapBlocks(Reference reference, const void* heap,
                          std::index_sequence<numbers...>) noexcept
-        : slabs{Slabs(size_classes::layout_of_class(numbers, Config),
-                      Pages(ClassBackend(reference), heap))...},
+        : slabs{Slabs(numbers, Pages(ClassBackend(reference), heap))...},
           runs(Pages(ClassBackend(reference), heap)) {}
 };
 

@@ -132,7 +132,7 @@ public:
                 return refuse(block);
             token().put_on(block);
         }
-        const std::size_t number = number_of(*slabs);
+        const std::size_t number = slabs->number();
         auto pin = cpus_.enter();
         Front* const front = front_at(index_of(pin));
         const bool done = front != nullptr && front->push(number, block);
@@ -481,9 +481,6 @@ private:
 
     [[nodiscard]] Token<> token() const noexcept { return Token<>(this); }
     [[nodiscard]] static Lock& lock_of(Slabs& slabs) noexcept { return slabs.backend().lock(); }
-    [[nodiscard]] std::size_t number_of(const Slabs& slabs) const noexcept {
-        return static_cast<std::size_t>(&slabs - blocks_.slabs);
-    }
     [[nodiscard]] SlabInfo* look_up(const void* block) noexcept {
         return Blocks::Pages::find(backend_, block);
     }
