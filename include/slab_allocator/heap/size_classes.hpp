@@ -56,13 +56,15 @@ inline constexpr std::size_t grain = 16;
 inline constexpr std::size_t largest_by_grains = 8 * grain;
 inline constexpr std::size_t per_doubling = 7;
 
-/// The class of a request. Requires: size at most that of the last class. Costs: no memory access.
+/// The class of a request. Requires: size at most that of the last class. Costs: no memory access,
+/// and no branch: a program's sizes are not to be foreseen.
 [[nodiscard]] constexpr std::size_t class_of(std::size_t size) noexcept {
-    if (size <= largest_by_grains) return size == 0 ? 0 : (size - 1) / grain;
-    const auto shift = static_cast<std::size_t>(std::bit_width(size - 1)) - 4;
-    const std::size_t eighth = ((size - 1) >> shift) - 8;
-    constexpr std::size_t last = per_doubling - 1;
-    return 8 + (shift - 4) * per_doubling + (eighth < last ? eighth : last);
+    const std::size_t last = size - (size == 0 ? 0U : 1U);  // the last byte
+    const std::size_t shift =
+        static_cast<std::size_t>(std::bit_width(last | largest_by_grains)) - 4;
+    const std::size_t eighth = last >> shift;  // from 8 on, but below largest_by_grains
+    constexpr std::size_t most = 8 + per_doubling - 1;
+    return (shift - 4) * per_doubling + (eighth < most ? eighth : most);
 }
 
 /// The largest size of a class.
