@@ -779,6 +779,7 @@ struct Layout {
     std::size_t behind = 0;   ///< at least as many bytes behind it
     std::size_t stride = 0;   ///< from slot to slot: all three, rounded up to the alignment
     std::size_t inverse = 0;  ///< of the odd part of stride, modulo 2^64: see slot_at
+    int rotation = 0;         ///< log2 of the even part
     std::size_t page_size = 0;
     std::size_t slab_size = 0;
     std::size_t slab_alignment = 0;
@@ -829,7 +830,7 @@ struct Layout {
     /// by k sends what is no multiple of 2^k beyond the range: stride check, range check and
     /// division in one multiply, no divide. (Warren, Hacker's Delight, 10-17.)
     [[nodiscard]] constexpr std::size_t slot_at(std::size_t offset) const noexcept {
-        return std::rotr(offset * inverse, std::countr_zero(stride));
+        return std::rotr(offset * inverse, rotation);
     }
 };
 
@@ -962,6 +963,7 @@ constexpr ConfigError first_error(const CacheConfig& config) noexcept {
     given.behind = detail::behind_of(config.checks);
     given.stride = align_up(given.front + size + given.behind, alignment);
     given.inverse = detail::inverse_of_odd_part(given.stride);
+    given.rotation = std::countr_zero(given.stride);
     given.page_size = config.page_size;
     given.slab_size = config.slab_size;
     given.error = detail::first_error(config);
@@ -3661,13 +3663,15 @@ inline constexpr std::size_t grain = 16;
 inline constexpr std::size_t largest_by_grains = 8 * grain;
 inline constexpr std::size_t per_doubling = 7;
 
-/// The class of a request. Requires: size at most that of the last class. Costs: no memory access.
+/// The class of a request. Requires: size at most that of the last class. Costs: no memory access,
+/// and no branch: a program's sizes are not to be foreseen.
 [[nodiscard]] constexpr std::size_t class_of(std::size_t size) noexcept {
-    if (size <= largest_by_grains) return size == 0 ? 0 : (size - 1) / grain;
-    const auto shift = static_cast<std::size_t>(std::bit_width(size - 1)) - 4;
-    const std::size_t eighth = ((size - 1) >> shift) - 8;
-    constexpr std::size_t last = per_doubling - 1;
-    return 8 + (shift - 4) * per_doubling + (eighth < last ? eighth : last);
+    const std::size_t last = size - (size == 0 ? 0U : 1U);  // the last byte
+    const std::size_t shift =
+        static_cast<std::size_t>(std::bit_width(last | largest_by_grains)) - 4;
+    const std::size_t eighth = last >> shift;  // from 8 on, but below largest_by_grains
+    constexpr std::size_t most = 8 + per_doubling - 1;
+    return (shift - 4) * per_doubling + (eighth < most ? eighth : most);
 }
 
 /// The largest size of a class.
@@ -3760,8 +3764,10 @@ class alignas(64) ClassSlabs {
 public:
     using Pages = HeapPages<Backend, Config.page_size, checked>;
 
-    constexpr ClassSlabs(const Layout& layout, Pages pages) noexcept
-        : layout_(layout), pages_(std::move(pages)) {}
+    constexpr ClassSlabs(std::size_t number, Pages pages) noexcept
+        : number_(number),
+          layout_(size_classes::layout_of_class(number, Config)),
+          pages_(std::move(pages)) {}
     ClassSlabs(const ClassSlabs&) = delete;  // its slabs know its address
     ClassSlabs& operator=(const ClassSlabs&) = delete;
 
@@ -3860,6 +3866,7 @@ public:
 
     // ---- To look at -----------------------------------------------------------------------------
 
+    [[nodiscard]] constexpr std::size_t number() const noexcept { return number_; }
     [[nodiscard]] constexpr const Layout& layout() const noexcept { return layout_; }
     [[nodiscard]] constexpr std::size_t object_size() const noexcept { return layout_.object_size; }
     [[nodiscard]] constexpr Backend& backend() noexcept { return pages_.backend(); }
@@ -4101,6 +4108,7 @@ private:
     std::byte* hand_start_ = nullptr;
     SlabInfo* hand_slab_ = nullptr;
     std::size_t hand_word_ = 0;
+    std::size_t number_;
     Layout layout_;
     Pages pages_;
     std::uint64_t nonempty_ = 0;  // bit i: list i is not empty
@@ -4383,8 +4391,7 @@ private:
     template <typename Reference, std::size_t... numbers>
     constexpr HeapBlocks(Reference reference, const void* heap,
                          std::index_sequence<numbers...>) noexcept
-        : slabs{Slabs(size_classes::layout_of_class(numbers, Config),
-                      Pages(ClassBackend(reference), heap))...},
+        : slabs{Slabs(numbers, Pages(ClassBackend(reference), heap))...},
           runs(Pages(ClassBackend(reference), heap)) {}
 };
 
@@ -8182,7 +8189,7 @@ public:
                 return refuse(block);
             token().put_on(block);
         }
-        const std::size_t number = number_of(*slabs);
+        const std::size_t number = slabs->number();
         auto pin = cpus_.enter();
         Front* const front = front_at(index_of(pin));
         const bool done = front != nullptr && front->push(number, block);
@@ -8531,9 +8538,6 @@ private:
 
     [[nodiscard]] Token<> token() const noexcept { return Token<>(this); }
     [[nodiscard]] static Lock& lock_of(Slabs& slabs) noexcept { return slabs.backend().lock(); }
-    [[nodiscard]] std::size_t number_of(const Slabs& slabs) const noexcept {
-        return static_cast<std::size_t>(&slabs - blocks_.slabs);
-    }
     [[nodiscard]] SlabInfo* look_up(const void* block) noexcept {
         return Blocks::Pages::find(backend_, block);
     }
