@@ -18,6 +18,7 @@
 #include <slab_allocator/core/config.hpp>
 #include <slab_allocator/core/config_check.hpp>
 #include <slab_allocator/core/defect.hpp>
+#include <slab_allocator/core/delayed_objects.hpp>
 #include <slab_allocator/core/free_map.hpp>
 #include <slab_allocator/core/guards.hpp>
 #include <slab_allocator/core/handle.hpp>

@@ -214,8 +214,8 @@ struct KnownSecret : SlabsBackend {
     std::uint64_t canary = 0;
     std::memcpy(&canary, object->bytes + sizeof(Plain), sizeof canary);
     slab_allocator::Secret guessed;
-    guessed.seed(guess);
-    const bool same = canary == guessed.of(slab_allocator::address_of(object));
+    guessed.seed(guess, &cache);
+    const bool same = canary == guessed.of_live(slab_allocator::address_of(object));
     cache.free(object);
     return same;
 }

@@ -517,6 +517,8 @@ TEST_CASE("a constructor that throws, whichever it is, loses nothing", "[cache][
     survives_throwing_constructors<large_unaligned<Checks::misuse>>();
     survives_throwing_constructors<large_frames<Checks::misuse>>();
     survives_throwing_constructors<large_page<Checks::none>>();
+    survives_throwing_constructors<small_map<Checks::hardened>>();
+    survives_throwing_constructors<large_frames<Checks::debug>>();
 }
 
 // ---- What nobody can know when it is answered ---------------------------------------------------

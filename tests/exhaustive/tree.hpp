@@ -38,7 +38,7 @@ namespace exhaustive {
 
 using slab_allocator::Defect;
 
-/// The invalid frees of a state, and what each must be called.
+/// The misuses of a state: the invalid frees, and the writes to what is not the caller's.
 enum class Kind {
     double_free_at_once,
     double_free_later,
@@ -52,8 +52,20 @@ enum class Kind {
     foreign,
     released_slab,
     null,
+    write_after_free,         // in the first 32 bytes
+    write_after_free_at_end,  // in the last word
+    overflow,                 // of one byte, of eight
+    underflow,                // of eight bytes
 };
-inline constexpr std::size_t kinds_number = 12;
+inline constexpr std::size_t kinds_number = 16;
+
+/// What a level must find at every state where it can be done.
+[[nodiscard]] constexpr bool must_find(slab_allocator::Checks checks, Kind kind) noexcept {
+    using slab_allocator::Checks;
+    if (kind == Kind::underflow) return checks == Checks::debug;
+    if (kind > Kind::null) return checks == Checks::hardened || checks == Checks::debug;
+    return checks != Checks::none;
+}
 
 /// What is known of a walk when it is done.
 struct Walked {
@@ -241,13 +253,13 @@ private:
                "alloc gives no memory of a slab");
         if (!walked_.wrong.empty()) return;
         const Layout& layout = subject_.layout;
-        const auto offset = static_cast<std::size_t>(object - memory_->slab(number));
+        const auto offset = static_cast<std::size_t>(object - memory_->slab(number)) - layout.front;
         const std::size_t slot = slot_of(object);
         const std::span<std::byte> record = memory_->record_in(number);
         expect(offset % layout.stride == 0 && offset / layout.stride < layout.slots_per_slab,
                "alloc gives no slot");
-        expect(record.empty() || object + layout.object_size <= record.data() ||
-                   object >= record.data() + record.size(),
+        expect(record.empty() || object + layout.object_size + layout.behind <= record.data() ||
+                   object - layout.front >= record.data() + record.size(),
                "alloc gives the SlabInfo");
         expect(!live_[slot], "alloc gives a live object");
         std::memcpy(object, memory_->pattern_of(object), layout.object_size);
@@ -329,6 +341,7 @@ private:
     void check_deeply(const std::byte* freed) {
         const std::size_t live = live_.count();
         if (subject_.checks != Checks::none) refuse_everything(freed);
+        if (writes_objects(subject_.checks)) find_writes();
         if (!walked_.wrong.empty()) return;
 
         const CacheStatistics told = subject_.statistics(cache_.memory());
@@ -347,10 +360,14 @@ private:
 
         subject_.destruct(cache_.memory());
         const bool leak = live > 0 && subject_.checks != Checks::none;
-        expect(Reports::number() == (leak ? 1U : 0U), "the leak is not reported, or a wrong one");
+        const std::size_t reports =
+            subject_.checks == slab_allocator::Checks::debug ? live : std::size_t{1};
+        expect(Reports::number() == (leak ? reports : 0U),
+               "the leak is not reported, or a wrong one");
         if (leak) {
+            const bool one_by_one = subject_.checks == slab_allocator::Checks::debug;
             expect(Reports::last().defect == Defect::Leak &&
-                       Reports::last().objects_number == live &&
+                       Reports::last().objects_number == (one_by_one ? 1 : live) &&
                        Reports::last().cache == cache_.memory(),
                    "the leak is reported wrongly");
         }
@@ -393,9 +410,10 @@ private:
         }
         for (std::byte* const object : cache_.live) {
             expect(subject_.owns(cache_.memory(), object), "a live object is not owned");
-            for (std::size_t offset = 8; offset < layout.stride; offset += layout.stride / 2 + 5)
+            const std::size_t end = layout.stride - layout.front;  // of the slot
+            for (std::size_t offset = 8; offset < end; offset += layout.stride / 2 + 5)
                 refuse(Kind::interior_aligned, object + offset, Defect::InteriorPointer);
-            for (const std::size_t offset : {std::size_t{1}, layout.stride - 1}) {
+            for (const std::size_t offset : {std::size_t{1}, end - 1}) {
                 refuse(Kind::interior_misaligned, object + offset, Defect::InteriorPointer);
             }
         }
@@ -426,15 +444,15 @@ private:
         for (std::size_t slot = 0; slot < layout.slots_per_slab; ++slot)
             is_free = is_free && !live_[number * layout.slots_per_slab + slot];
         for (std::size_t slot = 0; slot < layout.slots_per_slab; ++slot) {
-            std::byte* const object = slab + slot * layout.stride;
+            std::byte* const object = slab + layout.front + slot * layout.stride;
             const std::size_t id = number * layout.slots_per_slab + slot;
             if (live_[id]) continue;
             if (!memory_->is_live(number)) {
                 // All of them where the last operation gave the slab back, some else.
                 if (memory_->number_of(freed) == number || slot % 32 == 0)
                     refuse(Kind::released_slab, object, Defect::ForeignPointer);
-            } else if (!record.empty() && object + layout.stride > record.data() &&
-                       object < record.data() + record.size()) {
+            } else if (!record.empty() && object - layout.front + layout.stride > record.data() &&
+                       object - layout.front < record.data() + record.size()) {
                 refuse(Kind::record_or_rest, object, Defect::InteriorPointer);
             } else if (!handed_[id]) {
                 refuse(Kind::never_allocated, object, Defect::NeverAllocated);
@@ -448,6 +466,7 @@ private:
         if (!memory_->is_live(number)) return;
         if (!record.empty()) {
             refuse(Kind::record_or_rest, record.data() + 8, Defect::InteriorPointer);
+            // Where the slot behind the last one would be, but for its front zone.
             if (record.data() == slab + layout.slots_per_slab * layout.stride)
                 refuse(Kind::record_or_rest, record.data(), Defect::InteriorPointer);
         }
@@ -480,6 +499,61 @@ private:
         expect(Reports::number() == 0, "the free of null is reported");
         nothing_changed(calls);
         ++walked_.refused[static_cast<std::size_t>(Kind::null)];
+    }
+
+    // ---- Every write to what is not the caller's ------------------------------------------------
+
+    void find_writes() {
+        const Layout& layout = subject_.layout;
+        const auto size = static_cast<std::ptrdiff_t>(layout.object_size);
+        std::size_t most = 2;  // the first two that were freed
+        for (std::size_t id = 0; id < most_slots && most > 0; ++id) {
+            const std::size_t number = id / layout.slots_per_slab;
+            if (!handed_[id] || live_[id] || !memory_->is_live(number)) continue;
+            --most;
+            std::byte* const object =
+                memory_->slab(number) + layout.front + id % layout.slots_per_slab * layout.stride;
+            find_in_free(Kind::write_after_free, object, 0);
+            find_in_free(Kind::write_after_free, object, std::min<std::ptrdiff_t>(31, size - 1));
+            find_in_free(Kind::write_after_free_at_end, object, size - 1);
+        }
+        for (std::byte* const object : cache_.live) {
+            find_in_live(Kind::overflow, object, size, size + 1);
+            find_in_live(Kind::overflow, object, size, size + 8);
+            if (must_find(subject_.checks, Kind::underflow))
+                find_in_live(Kind::underflow, object, -8, 0);
+        }
+    }
+
+    static void flip(std::byte* from, std::byte* end) {
+        for (; from != end; ++from)
+            *from = static_cast<std::byte>(~std::to_integer<unsigned>(*from) & 0xffU);
+    }
+
+    /// A byte of a free object is written.
+    void find_in_free(Kind kind, std::byte* object, std::ptrdiff_t offset) {
+        flip(object + offset, object + offset + 1);
+        const DefectReport report = subject_.validate(cache_.memory());
+        flip(object + offset, object + offset + 1);
+        expect(report.defect == Defect::WriteAfterFree && report.pointer == object &&
+                   report.offset == offset,
+               "a write after free is not found, or called wrong");
+        nothing_changed(memory_->calls());
+        ++walked_.refused[static_cast<std::size_t>(kind)];
+    }
+
+    /// Bytes beside a live object are written: its free is refused.
+    void find_in_live(Kind kind, std::byte* object, std::ptrdiff_t from, std::ptrdiff_t end) {
+        const std::size_t calls = memory_->calls();
+        flip(object + from, object + end);
+        subject_.free(cache_.memory(), object);
+        flip(object + from, object + end);
+        expect(Reports::number() == 1 && Reports::last().defect == Defect::Overflow &&
+                   Reports::last().pointer == object && Reports::last().offset == from,
+               "an overflow is not found, or called wrong");
+        Reports::number() = 0;
+        nothing_changed(calls);
+        ++walked_.refused[static_cast<std::size_t>(kind)];
     }
 
     void nothing_changed(std::size_t calls) {

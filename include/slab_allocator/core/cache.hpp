@@ -38,6 +38,7 @@
 #include <slab_allocator/core/config.hpp>
 #include <slab_allocator/core/config_check.hpp>
 #include <slab_allocator/core/defect.hpp>
+#include <slab_allocator/core/delayed_objects.hpp>
 #include <slab_allocator/core/free_map.hpp>
 #include <slab_allocator/core/guards.hpp>
 #include <slab_allocator/core/layout.hpp>
@@ -59,8 +60,11 @@ class Cache : public ObjectCalls<Cache<T, Backend, Config>, T, Config.checks != 
     using Place = Placement<layout, Backend, checked>;
     using Guard = Guards<layout, Config.checks>;
     static constexpr bool guarded = Guard::active;
-    using Recent = RecentObjects<layout.stride, layout.objects_per_slab, checked,
-                                 checked && layout.uses_map()>;
+    static constexpr bool ranked = checked && !guarded;  // recent objects know what they hold
+    static constexpr bool with_infos = checked && layout.uses_map();
+    using Recent = std::conditional_t<
+        guarded, DelayedObjects<layout.stride, layout.objects_per_slab, with_infos>,
+        RecentObjects<layout.stride, layout.objects_per_slab, checked, with_infos>>;
     using Lists = SlabLists<layout.objects_per_slab>;
 
 public:
@@ -142,12 +146,7 @@ public:
         if constexpr (checked) {
             if (!mark_all(objects)) return;
         }
-        if constexpr (guarded) {
-            unmark_all(objects);
-            for (T* const object : objects)
-                free(object);
-            return;
-        }
+        if constexpr (guarded) make_all_free(objects);
         recent_.forget_popped();
         give_back_all(objects, [&](std::size_t index) {
             return Place::find(backend_, memory_of(objects[index]));
@@ -220,8 +219,7 @@ public:
     /// row is found by masking, and `pointer` leads to memory that is not mapped.
     [[nodiscard]] bool owns(const T* pointer) noexcept {
         std::byte* const memory = memory_of(const_cast<T*>(pointer));
-        return memory != nullptr && is_taken(Place::find(backend_, memory), memory) &&
-               !recent_.contains(memory);
+        return memory != nullptr && is_live(Place::find(backend_, memory), memory);
     }
 
     /// Is `pointer` the start of a slot that is out of its slab: a live object, or one at the
@@ -345,9 +343,18 @@ private:
         return slot < layout.slots_per_slab && !(slab_info->map.*is_free)(slot);
     }
 
+    /// Is it not at the cache's hand either?
+    [[nodiscard]] bool is_live(SlabInfo* slab_info, const std::byte* memory) const noexcept {
+        if (!is_taken(slab_info, memory)) return false;
+        if constexpr (guarded) {
+            if (guards_.is_live(memory)) return true;  // [G2]
+        }
+        return !recent_.contains(memory);
+    }
+
     /// free, where it is not the object that alloc gave last.
     [[gnu::noinline]] void free_checked(std::byte* memory) noexcept
-        requires checked
+        requires ranked
     {
         if (memory == nullptr) return;
         SlabInfo* const slab_info = Place::find(backend_, memory);
@@ -370,11 +377,12 @@ private:
         return object_at(recent_.pop());
     }
 
-    /// Fills the recent objects, which are empty, with whole words, from one slab after the other.
-    /// Returns: whether it could.
+    /// Fills the recent objects, which are empty or guarded and few, with whole words, from one slab
+    /// after the other. Returns: whether it could.
     [[nodiscard]] bool fill_recent() noexcept {
         SlabInfo* slab_info = slab_with_room();
         if (slab_info == nullptr) return false;
+        if constexpr (guarded) recent_.make_room(most_filled);
         bool more = true;
         do {
             const std::size_t before = recent_.size();
@@ -382,7 +390,7 @@ private:
             lists_.took(*slab_info, recent_.size() - before);
             slab_info = lists_.fullest_partial();  // a Free slab is opened for an empty hand only
         } while (more && slab_info != nullptr);
-        if constexpr (guarded) recent_.shuffle(guards_.secret());
+        if constexpr (guarded) recent_.shuffle(guards_.secret().next());
         note_peak();
         settle_limit();
         return true;
@@ -392,7 +400,7 @@ private:
     [[nodiscard]] bool fill_from(SlabInfo& slab_info) noexcept {
         // Slots of one word have places of their own, and those of one slab, if there are as many.
         const bool places_for_slab =
-            recent_.empty() && Recent::has_places_for(layout.slots_per_slab);
+            (guarded || recent_.empty()) && Recent::has_places_for(layout.slots_per_slab);
         for (std::uint64_t words = slab_info.map.nonempty_words(); words != 0; words &= words - 1) {
             const std::size_t word = lowest_bit(words);
             std::byte* const start = word_start(slab_info, word);
@@ -453,14 +461,14 @@ private:
     /// free, where the recent objects are full, or another has the object's place (or the object
     /// itself has it, and this is a double free), or its slab shall drain.
     [[gnu::noinline]] void free_to_slab(std::byte* memory, SlabInfo* slab_info) noexcept {
-        if constexpr (checked) {
+        if constexpr (ranked) {
             if (recent_.contains(memory)) return refuse(memory);
         }
         recent_.forget_popped();
         if (recent_.size() == Recent::capacity) {
             if (empty_recent(Recent::capacity / 2)) empty_recent(0);  // [C5]
             if (has_place(memory)) {
-                keep(memory, slab_info);
+                recent_.push(memory, slab_info);
                 return give_back_surplus();
             }
         }
@@ -473,17 +481,8 @@ private:
         give_back_surplus();
     }
 
-    /// Takes an object into the recent ones.
-    void keep(std::byte* memory, SlabInfo* slab_info) noexcept {
-        if constexpr (guarded) {
-            recent_.bury(memory, slab_info, guards_.secret());
-        } else {
-            recent_.push(memory, slab_info);
-        }
-    }
-
     [[nodiscard]] bool has_place(const std::byte* memory) const noexcept {
-        if constexpr (checked) return !recent_.occupied(memory);
+        if constexpr (ranked) return !recent_.occupied(memory);
         return true;
     }
 
@@ -645,7 +644,7 @@ private:
                 return false;
             }
         }
-        if constexpr (guarded) guards_.secret().seed(entropy(slab));
+        if constexpr (guarded) guards_.secret().seed(entropy(slab), this);
         SlabInfo* const slab_info = Place::enter(backend_, slab, this);
         if (slab_info == nullptr) {
             backend_.free_slab(slab, layout.slab_size, layout.slab_alignment);
@@ -720,6 +719,11 @@ private:
     [[nodiscard]] DefectReport what_is_wrong(std::byte* memory) noexcept {
         DefectReport result{.defect = Defect::ForeignPointer, .pointer = memory, .cache = this};
         SlabInfo* const slab_info = Place::find(backend_, memory);
+        if constexpr (guarded) {
+            if (is_live(slab_info, memory)) {
+                return report_of(guards_.wrong_of_live(memory), *slab_info, memory);
+            }
+        }
         if (slab_info == nullptr || slab_info->owner == nullptr) return result;
         if (slab_info->owner != guards_.identity(this, slab_info)) {
             // The mask row may be looking at anything: a SlabInfo at least knows its own slab.
@@ -758,19 +762,11 @@ private:
                 continue;
             }
             SlabInfo* const slab_info = Place::find(backend_, memory);
-            if (!is_taken(slab_info, memory) || recent_.contains(memory)) [[unlikely]] {
+            if (!is_live_and_sound(slab_info, memory)) [[unlikely]] {
                 const DefectReport wrong = what_is_wrong(memory);
                 unmark_all(objects.first(done));
                 report(wrong);
                 return false;
-            }
-            if constexpr (guarded) {
-                const Wrong wrong = guards_.wrong_of_live(memory);
-                if (wrong.defect != Defect::None) {
-                    unmark_all(objects.first(done));
-                    report(report_of(wrong, *slab_info, memory));
-                    return false;
-                }
             }
             const std::size_t at_once = guarded ? 1 : objects.size() - done;
             done += mark_group(*slab_info, objects.subspan(done, at_once));
@@ -806,33 +802,60 @@ private:
 
     // ---- Objects with guards: levels hardened and debug -----------------------------------------
 
-    /// Objects that stay at the cache's hand as long as there are others: what was freed comes back
-    /// late, and nobody knows when.
-    static constexpr std::size_t delay = enough_filled / 2;
+    /// So few returned objects become ready together with others, of slabs.
+    static constexpr std::size_t few_returned = enough_filled / 2;
 
     [[nodiscard, gnu::noinline]] T* alloc_guarded() noexcept
         requires guarded
     {
         const void* const by = who(__builtin_return_address(0));
+        if (recent_.none_ready()) [[unlikely]]
+            return alloc_guarded_slowly(nullptr, by);
+        std::byte* const memory = recent_.pop();
+        if (!guards_.is_free(memory)) [[unlikely]]
+            return alloc_guarded_slowly(memory, by);
+        guards_.make_live(memory, by);
+        return object_at(memory);
+    }
+
+    /// `memory`: null, or an object that is not as a free one must be. That goes on as a free one,
+    /// and another is tried.
+    [[nodiscard, gnu::noinline]] T* alloc_guarded_slowly(std::byte* memory, const void* by) noexcept
+        requires guarded
+    {
         for (;;) {
-            if (recent_.size() <= delay) static_cast<void>(fill_recent());
-            while (recent_.empty()) {
-                if (!fill_recent() && !add_slab()) {
-                    ++failures_number_;
-                    return nullptr;
-                }
+            if (memory != nullptr) {
+                const Wrong wrong = guards_.wrong_of_free(memory);
+                if (wrong.defect == Defect::None) break;
+                SlabInfo* const slab_info = Place::find(backend_, memory);
+                report(report_of(wrong, *slab_info, memory));
+                guards_.make_free(memory, by);
+                free_to_slab(memory, slab_info);
             }
-            std::byte* const memory = recent_.pop();
-            const Wrong wrong = guards_.wrong_of_free(memory);
-            if (wrong.defect == Defect::None) [[likely]] {
-                guards_.make_live(memory, by);
-                return object_at(memory);
+            if (!make_some_ready()) {
+                ++failures_number_;
+                return nullptr;
             }
-            SlabInfo* const slab_info = Place::find(backend_, memory);
-            report(report_of(wrong, *slab_info, memory));
-            guards_.make_free(memory, by);  // it goes on as a free object, and another is tried
-            free_to_slab(memory, slab_info);
+            memory = recent_.pop();
         }
+        guards_.make_live(memory, by);
+        return object_at(memory);
+    }
+
+    /// Returns: whether it could.
+    [[nodiscard]] bool make_some_ready() noexcept
+        requires guarded
+    {
+        while (recent_.none_ready()) {
+            if (recent_.size() <= few_returned && fill_recent()) break;
+            if (recent_.empty()) {
+                if (!add_slab()) return false;
+            } else {
+                recent_.shuffle(guards_.secret().next());
+                settle_limit();
+            }
+        }
+        return true;
     }
 
     [[gnu::noinline]] void free_guarded(std::byte* memory) noexcept
@@ -840,17 +863,57 @@ private:
     {
         if (memory == nullptr) return;
         SlabInfo* const slab_info = Place::find(backend_, memory);
-        if (!is_taken(slab_info, memory) || recent_.contains(memory)) [[unlikely]]
+        if (!certifies(slab_info, memory)) [[unlikely]]
             return refuse(memory);
-        const Wrong wrong = guards_.wrong_of_live(memory);
-        if (wrong.defect != Defect::None) [[unlikely]]
-            return report(report_of(wrong, *slab_info, memory));
         guards_.make_free(memory, who(__builtin_return_address(0)));
-        const bool drains = slab_info->list >= draining_from_;
-        if (recent_.full() || drains || recent_.occupied(memory)) {
-            return free_to_slab(memory, slab_info);
+        if (recent_.full() || slab_info->list >= draining_from_) [[unlikely]]
+            return free_guarded_slowly(memory, slab_info);
+        recent_.push(memory, slab_info);
+    }
+
+    [[gnu::noinline]] void free_guarded_slowly(std::byte* memory, SlabInfo* slab_info) noexcept
+        requires guarded
+    {
+        if (slab_info->list < draining_from_) {
+            recent_.make_room(1);
+            settle_limit();
+            if (!recent_.full()) return recent_.push(memory, slab_info);
         }
-        keep(memory, slab_info);
+        free_to_slab(memory, slab_info);
+    }
+
+    /// Is `memory` a live object with sound guards? Level hardened: its canary says so, as nobody
+    /// else knows the secret [G2]; where an object was handed out in this life of its slab.
+    [[nodiscard]] bool certifies(SlabInfo* slab_info, const std::byte* memory) const noexcept
+        requires guarded
+    {
+        if constexpr (Config.checks == Checks::hardened) {
+            if constexpr (layout.row != Row::SmallByMask) {
+                if (slab_info == nullptr) return false;
+            }
+            const std::size_t slot = Place::slot_of(*slab_info, memory);
+            return slot < layout.slots_per_slab && slot < slab_info->untouched &&
+                   guards_.is_live(memory);
+        } else {
+            return is_live_and_sound(slab_info, memory);
+        }
+    }
+
+    [[nodiscard]] bool is_live_and_sound(SlabInfo* slab_info,
+                                         const std::byte* memory) const noexcept {
+        if constexpr (guarded) return is_taken(slab_info, memory) && guards_.is_live(memory);
+        return is_live(slab_info, memory);
+    }
+
+    /// Of objects that are checked. A function of its own, so that it returns to the caller of
+    /// free_bulk.
+    [[gnu::noinline]] void make_all_free(std::span<T* const> objects) const noexcept
+        requires guarded
+    {
+        const void* const by = who(__builtin_return_address(0));
+        for (T* const object : objects) {
+            if (object != nullptr) guards_.make_free(memory_of(object), by);
+        }
     }
 
     /// alloc_bulk, where there are as many objects as are wanted. Returns: whether.
@@ -923,6 +986,7 @@ private:
         for (std::size_t slot = 0; slot < slab_info.untouched; ++slot) {
             if (Place::is_covered(slab_info, slot)) continue;
             const std::byte* const object = slab_info.slab + layout.offset_of(slot) + layout.front;
+            if (!slab_info.map.is_free(slot) && guards_.is_live(object)) continue;
             const bool is_free = slab_info.map.is_free(slot) || recent_.contains(object);
             const Wrong wrong =
                 is_free ? guards_.wrong_of_free(object) : guards_.wrong_of_live(object);

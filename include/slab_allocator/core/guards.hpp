@@ -6,21 +6,21 @@
 //      debug      slot -> | front zone | object .. | back zone | allocated by | freed by |
 //
 //                   live                              free
-//      hardened   canary(address, secret)           all zeros, canary inverted
-//      debug      both zones 0xfd                   all 0x5a, both zones 0xfd
+//      hardened   canary(address, one secret)       all zeros, canary(address, another secret)
+//      debug      both zones 0xfd                   all 0x5a, both zones 0xfb
 //
 // A free object is made so by its free and looked at before it is handed out again, a live one is
 // looked at by its free: a write after free and an overflow are found then, with the first wrong
 // byte. An overflow that an attacker plans needs the canary, and that needs the secret. (Zero on
-// free, verified, and a canary keyed by the address: hardened_malloc. Red zones, poison, and who
-// allocated and freed: SLUB's debugging.)
+// free, verified, and a canary: hardened_malloc. Red zones, poison, and who allocated and freed:
+// SLUB's debugging.)
 //
 // Slots that were never handed out are made free when they are first taken out of their slab: a new
 // slab is not written through.
 //
 // Invariants
 //   [G1] a slot below SlabInfo::untouched, that is no live object, is as a free one must be
-//   [G2] a live object has the guards of a live one
+//   [G2] a live object has the guards of a live one, and nothing else in the slab has
 //   [G3] levels none and misuse: no byte, no instruction
 
 #include <cstddef>
@@ -42,20 +42,49 @@ struct Wrong {
 
 namespace detail {
 
-inline void fill_bytes(std::byte* to, std::size_t size, std::uint8_t value) noexcept {
+[[nodiscard]] constexpr std::uint64_t eight_of(std::uint8_t value) noexcept {
+    return std::uint64_t{value} * 0x0101'0101'0101'0101U;
+}
+
+template <std::size_t size, std::uint8_t value>
+[[gnu::always_inline]] inline void fill_bytes(std::byte* to) noexcept {
     __builtin_memset(to, value, size);
+}
+
+/// Is each of `size` bytes `value`? Costs: no branch on what they are, and for small ones no loop.
+template <std::size_t size, std::uint8_t value>
+[[nodiscard, gnu::always_inline]] inline bool all_bytes_are(const std::byte* from) noexcept {
+    constexpr std::size_t word = sizeof(std::uint64_t);
+    constexpr std::uint64_t eight = eight_of(value);
+    const auto other_in = [&](std::size_t offset) {
+        std::uint64_t found = 0;
+        __builtin_memcpy(&found, from + offset, word);
+        return found ^ eight;
+    };
+    std::uint64_t other = 0;
+    std::size_t offset = 0;
+    for (; offset + 8 * word <= size; offset += 8 * word) {
+        other |= other_in(offset) | other_in(offset + word) | other_in(offset + 2 * word) |
+                 other_in(offset + 3 * word) | other_in(offset + 4 * word) |
+                 other_in(offset + 5 * word) | other_in(offset + 6 * word) |
+                 other_in(offset + 7 * word);
+    }
+    for (; offset + word <= size; offset += word)
+        other |= other_in(offset);
+    if constexpr (size % word != 0 && size > word) {
+        other |= other_in(size - word);
+    } else if constexpr (size % word != 0) {
+        std::uint64_t found = eight;
+        __builtin_memcpy(&found, from, size);
+        other = found ^ eight;
+    }
+    return other == 0;
 }
 
 /// The index of the first byte that is not `value`; `size`: all are.
 [[nodiscard]] inline std::size_t first_other_byte(const std::byte* from, std::size_t size,
                                                   std::uint8_t value) noexcept {
-    const std::uint64_t eight = std::uint64_t{value} * 0x0101'0101'0101'0101U;
     std::size_t index = 0;
-    for (; index + sizeof eight <= size; index += sizeof eight) {
-        std::uint64_t found = 0;
-        __builtin_memcpy(&found, from + index, sizeof found);
-        if (found != eight) break;
-    }
     while (index < size && from[index] == std::byte{value})
         ++index;
     return index;
@@ -71,29 +100,36 @@ inline void fill_bytes(std::byte* to, std::size_t size, std::uint8_t value) noex
 
 }  // namespace detail
 
-/// A secret and random numbers that follow from it: SplitMix, no secret of cryptography. It comes
-/// from the backend, if that has `std::uint64_t secret()`, else from addresses.
+/// Secrets of one cache and random numbers that follow from them: SplitMix, no secrets of
+/// cryptography. They come from the backend, if that has `std::uint64_t secret()`, else from
+/// addresses. Who can read a canary knows all of its kind.
 class Secret {
 public:
-    /// The first call counts.
-    void seed(std::uint64_t entropy) noexcept {
-        if (secret_ != 0) return;
-        secret_ = detail::mixed(entropy) | 1;
-        state_ = detail::mixed(secret_);
+    /// The first call counts. Two caches with the same entropy differ.
+    void seed(std::uint64_t entropy, const void* cache) noexcept {
+        if (live_ != 0) return;
+        live_ = detail::mixed(entropy ^ detail::mixed(address_of(cache))) | 1;
+        free_ = detail::mixed(live_);
+        state_ = detail::mixed(free_);
     }
-    [[nodiscard]] std::uint64_t of(std::uintptr_t address) const noexcept {
-        return detail::mixed(address ^ secret_);
+    [[nodiscard]] std::uint64_t of_live(std::uintptr_t address) const noexcept {
+        return address ^ live_;
+    }
+    [[nodiscard]] std::uint64_t of_free(std::uintptr_t address) const noexcept {
+        return address ^ free_;
+    }
+    [[nodiscard]] std::uint64_t of_slab_info(std::uintptr_t address) const noexcept {
+        return detail::mixed(address ^ state_of_infos());
     }
     [[nodiscard]] std::uint64_t next() noexcept {
         return detail::mixed(state_ += 0x9e37'79b9'7f4a'7c15U);
     }
-    /// A number below `bound`, which is less than 2^32.
-    [[nodiscard]] std::size_t below(std::size_t bound) noexcept {
-        return static_cast<std::size_t>(((next() >> 32) * bound) >> 32);
-    }
 
 private:
-    std::uint64_t secret_ = 0;
+    [[nodiscard]] std::uint64_t state_of_infos() const noexcept { return live_ + free_; }
+
+    std::uint64_t live_ = 0;
+    std::uint64_t free_ = 0;
     std::uint64_t state_ = 0;
 };
 
@@ -119,40 +155,55 @@ public:
 
     /// What a SlabInfo of the cache says of its owner: nobody else can know.
     [[nodiscard]] const void* identity(const void* cache, const void* slab_info) const noexcept {
-        return disguised(cache, secret_.of(address_of(slab_info)));
+        return disguised(cache, secret_.of_slab_info(address_of(slab_info)));
     }
 
     void make_free(std::byte* object, const void*) const noexcept {
-        detail::fill_bytes(object, layout.object_size, 0);
-        put_canary(object, ~canary_of(object));
+        detail::fill_bytes<layout.object_size, 0>(object);
+        put_canary(object, free_canary(object));
     }
     void make_live(std::byte* object, const void*) const noexcept {
-        put_canary(object, canary_of(object));
+        put_canary(object, live_canary(object));
+    }
+
+    [[nodiscard]] bool is_free(const std::byte* object) const noexcept {
+        return canary_at(object) == free_canary(object) &&
+               detail::all_bytes_are<layout.object_size, 0>(object);
+    }
+    [[nodiscard]] bool is_live(const std::byte* object) const noexcept {
+        return canary_at(object) == live_canary(object);
     }
 
     [[nodiscard]] Wrong wrong_of_free(const std::byte* object) const noexcept {
+        if (is_free(object)) return {};
         const std::size_t other = detail::first_other_byte(object, layout.object_size, 0);
-        if (other != layout.object_size) [[unlikely]]
+        if (other != layout.object_size)
             return {.defect = Defect::WriteAfterFree, .offset = static_cast<std::ptrdiff_t>(other)};
-        return wrong_canary(object, ~canary_of(object));
+        return wrong_canary(object, free_canary(object));
     }
     [[nodiscard]] Wrong wrong_of_live(const std::byte* object) const noexcept {
-        return wrong_canary(object, canary_of(object));
+        if (is_live(object)) return {};
+        return wrong_canary(object, live_canary(object));
     }
 
 private:
-    [[nodiscard]] std::uint64_t canary_of(const std::byte* object) const noexcept {
-        return secret_.of(address_of(object));
+    [[nodiscard]] std::uint64_t live_canary(const std::byte* object) const noexcept {
+        return secret_.of_live(address_of(object));
+    }
+    [[nodiscard]] std::uint64_t free_canary(const std::byte* object) const noexcept {
+        return secret_.of_free(address_of(object));
+    }
+    [[nodiscard]] static std::uint64_t canary_at(const std::byte* object) noexcept {
+        std::uint64_t canary = 0;
+        __builtin_memcpy(&canary, object + layout.object_size, sizeof canary);
+        return canary;
     }
     static void put_canary(std::byte* object, std::uint64_t canary) noexcept {
         __builtin_memcpy(object + layout.object_size, &canary, sizeof canary);
     }
+    /// Requires: another one stands there.
     [[nodiscard]] static Wrong wrong_canary(const std::byte* object,
                                             std::uint64_t canary) noexcept {
-        std::uint64_t found = 0;
-        __builtin_memcpy(&found, object + layout.object_size, sizeof found);
-        if (found == canary) [[likely]]
-            return {};
         std::size_t offset = layout.object_size;
         std::byte expected[sizeof canary];
         __builtin_memcpy(expected, &canary, sizeof canary);
@@ -169,7 +220,8 @@ class Guards<layout, Checks::debug> {
 public:
     static constexpr bool active = true;
     static constexpr bool knows_who = true;
-    static constexpr std::uint8_t zone = 0xfd;
+    static constexpr std::uint8_t zone_of_live = 0xfd;
+    static constexpr std::uint8_t zone_of_free = 0xfb;
     static constexpr std::uint8_t fresh = 0xcd;  // allocated, not written
     static constexpr std::uint8_t poison = 0x5a;
 
@@ -179,39 +231,35 @@ public:
         return cache;
     }
 
-    void make_free(std::byte* object, const void* by) const noexcept {
-        detail::fill_bytes(object - layout.front, layout.front, zone);
-        detail::fill_bytes(object, layout.object_size, poison);
-        detail::fill_bytes(object + layout.object_size, back_zone, zone);
+    static void make_free(std::byte* object, const void* by) noexcept {
+        detail::fill_bytes<layout.object_size, poison>(object);
+        make_zones<zone_of_free>(object);
         put(object, freed, by);
     }
-    void make_live(std::byte* object, const void* by) const noexcept {
-        detail::fill_bytes(object, layout.object_size, fresh);
+    static void make_live(std::byte* object, const void* by) noexcept {
+        detail::fill_bytes<layout.object_size, fresh>(object);
+        make_zones<zone_of_live>(object);
         put(object, allocated, by);
     }
     /// A slot that nobody had yet.
-    void forget_who(std::byte* object) const noexcept { put(object, allocated, nullptr); }
+    static void forget_who(std::byte* object) noexcept { put(object, allocated, nullptr); }
 
-    [[nodiscard]] Wrong wrong_of_free(const std::byte* object) const noexcept {
-        const std::size_t other = detail::first_other_byte(object, layout.object_size, poison);
-        if (other != layout.object_size) [[unlikely]]
-            return {.defect = Defect::WriteAfterFree, .offset = static_cast<std::ptrdiff_t>(other)};
-        return wrong_of_live(object);
+    [[nodiscard]] static bool is_free(const std::byte* object) noexcept {
+        return detail::all_bytes_are<layout.object_size, poison>(object) &&
+               zones_are<zone_of_free>(object);
     }
-    [[nodiscard]] Wrong wrong_of_live(const std::byte* object) const noexcept {
-        const std::size_t back =
-            detail::first_other_byte(object + layout.object_size, back_zone, zone);
-        if (back != back_zone) [[unlikely]]
-            return {.defect = Defect::Overflow,
-                    .offset = static_cast<std::ptrdiff_t>(layout.object_size + back)};
-        const std::size_t front =
-            detail::first_other_byte(object - layout.front, layout.front, zone);
-        if (front != layout.front) [[unlikely]] {
-            return {.defect = Defect::Overflow,
-                    .offset = static_cast<std::ptrdiff_t>(front) -
-                              static_cast<std::ptrdiff_t>(layout.front)};
-        }
-        return {};
+    [[nodiscard]] static bool is_live(const std::byte* object) noexcept {
+        return zones_are<zone_of_live>(object);
+    }
+
+    [[nodiscard]] static Wrong wrong_of_free(const std::byte* object) noexcept {
+        const std::size_t other = detail::first_other_byte(object, layout.object_size, poison);
+        if (other != layout.object_size)
+            return {.defect = Defect::WriteAfterFree, .offset = static_cast<std::ptrdiff_t>(other)};
+        return wrong_zone(object, zone_of_free);
+    }
+    [[nodiscard]] static Wrong wrong_of_live(const std::byte* object) noexcept {
+        return wrong_zone(object, zone_of_live);
     }
 
     [[nodiscard]] static const void* allocated_by(const std::byte* object) noexcept {
@@ -226,6 +274,31 @@ private:
     static constexpr std::size_t back_zone = layout.behind - marks;
     static constexpr std::size_t allocated = layout.object_size + back_zone;
     static constexpr std::size_t freed = allocated + sizeof(void*);
+
+    template <std::uint8_t zone>
+    static void make_zones(std::byte* object) noexcept {
+        detail::fill_bytes<layout.front, zone>(object - layout.front);
+        detail::fill_bytes<back_zone, zone>(object + layout.object_size);
+    }
+    template <std::uint8_t zone>
+    [[nodiscard]] static bool zones_are(const std::byte* object) noexcept {
+        return detail::all_bytes_are<layout.front, zone>(object - layout.front) &&
+               detail::all_bytes_are<back_zone, zone>(object + layout.object_size);
+    }
+    /// The one behind first: that is where more go wrong.
+    [[nodiscard]] static Wrong wrong_zone(const std::byte* object, std::uint8_t zone) noexcept {
+        const std::size_t back =
+            detail::first_other_byte(object + layout.object_size, back_zone, zone);
+        if (back != back_zone)
+            return {.defect = Defect::Overflow,
+                    .offset = static_cast<std::ptrdiff_t>(layout.object_size + back)};
+        const std::size_t front =
+            detail::first_other_byte(object - layout.front, layout.front, zone);
+        if (front == layout.front) return {};
+        return {.defect = Defect::Overflow,
+                .offset =
+                    static_cast<std::ptrdiff_t>(front) - static_cast<std::ptrdiff_t>(layout.front)};
+    }
 
     static void put(std::byte* object, std::size_t mark, const void* by) noexcept {
         __builtin_memcpy(object + mark, static_cast<const void*>(&by), sizeof by);

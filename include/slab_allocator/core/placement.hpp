@@ -137,6 +137,7 @@ public:
     /// Makes a SlabInfo unknown and gives its memory back, but not the slab [P2].
     static void leave(Backend& backend, SlabInfo& slab_info) noexcept {
         slab_info.owner = nullptr;
+        slab_info.untouched = 0;
         if constexpr (layout.uses_map()) {
             delete_pages(backend, address_of(slab_info.slab), layout.pages_per_slab());
         }

@@ -150,21 +150,6 @@ public:
         forget_popped();
     }
 
-    /// push, but to a random place: what stood there comes out first. Costs: O(1).
-    template <typename Random>
-    void bury(std::byte* object, SlabInfo* slab_info, Random& random) noexcept {
-        push(object, slab_info);
-        swap(size() - 1, random.below(size()));
-    }
-
-    /// Brings all into random order.
-    template <typename Random>
-    void shuffle(Random& random) noexcept {
-        for (std::size_t rank = size(); rank > 1; --rank)
-            swap(rank - 1, random.below(rank));
-        forget_popped();
-    }
-
     /// Undoes the last pop() that was not undone, if `object` is what it gave and nothing else
     /// came in since [R4]. Returns: whether.
     [[nodiscard]] bool push_again(const std::byte* object) noexcept
@@ -257,18 +242,6 @@ private:
         ranks_.put(object, static_cast<std::size_t>(place - bottom()));
         if constexpr (with_infos) infos_[place - bottom()] = slab_info;
         *place = object;
-    }
-
-    void swap(std::size_t one, std::size_t other) noexcept {
-        std::byte* const first = bottom()[one];
-        SlabInfo* first_info = nullptr;
-        SlabInfo* other_info = nullptr;
-        if constexpr (with_infos) {
-            first_info = infos_[one];
-            other_info = infos_[other];
-        }
-        put(bottom()[other], bottom() + one, other_info);
-        put(first, bottom() + other, first_info);
     }
 
     /// All slots of a word, as of a slab that nobody has churned: known numbers, for the compiler
