@@ -377,8 +377,8 @@ private:
         return object_at(recent_.pop());
     }
 
-    /// Fills the recent objects, which are empty or guarded and few, with whole words, from one slab
-    /// after the other. Returns: whether it could.
+    /// Fills the recent objects, which are empty or guarded and few, with whole words, from one
+    /// slab after the other. Returns: whether it could.
     [[nodiscard]] bool fill_recent() noexcept {
         SlabInfo* slab_info = slab_with_room();
         if (slab_info == nullptr) return false;

@@ -4,7 +4,7 @@
 // come back late, and in an order that nobody knows.
 //
 //      objects   |  gone  | ready: in random order | returned: as they came |          |
-//                          ^next                    ^ready_end               ^end       2 * capacity
+//                          ^next                    ^ready_end               ^end      2 * capacity
 //
 // alloc takes from the front of the ready ones, free puts behind the returned ones. When no ready
 // one is left, shuffle() makes all that is there ready; where that is little, the cache takes words
