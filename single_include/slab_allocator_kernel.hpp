@@ -1136,27 +1136,448 @@ consteval bool check_config() {
 
 }  // namespace slab_allocator
 
+// recent_objects.hpp -- a short stack of free objects at the cache's hand: the hot path's whole
+// world.
+//
+//      objects   | null | . | . | . |       |      what stands above the null is taken out of its
+//                                   ^top           slab, but nobody's; alloc pops, free pushes
+//
+// A slab's free map gives and takes whole words cheaply and single bits dearly, so the cache fills
+// this stack from words and empties it into words. (A magazine as in Bonwick and Adams 2001, filled
+// by expanding bitmaps.) It is a pointer and not a number that is kept: the two calls of a pair
+// reach memory through the same register, and processors that rename memory make that free (0.57
+// of the time of a pair with a number, Golden Cove).
+//
+// Is an object in the stack? free asks that to find a double free. The answer must be exact and may
+// not chain one operation to the next through memory, so there is a sparse set over it (Briggs and
+// Torczon 1993): rank[class of the address] is where an object of that class was pushed last, and
+// counts only while it is below top and an object of the class is still there. A class has at most
+// one object in the stack; a second one goes to its slab.
+//
+// Invariants
+//   [R1] objects[0] is null, no other below top is: the pop of nothing finds null
+//   [R2] top <= limit <= the end of objects, but where limit was just lowered
+//   [R3] checked: an object in the stack at i has rank[its class] == i
+//   [R4] checked: the objects from top up to popped_end were popped, and nothing came in or went
+//        elsewhere since: they are live, and pushing the one at top again is counting up;
+//        popped_end <= limit
+
+namespace slab_allocator {
+
+class SlabInfo;
+
+/// As many objects as 128 KiB and four slabs hold, but a power of two from 1 to 128.
+[[nodiscard]] constexpr std::size_t recent_capacity(std::size_t stride,
+                                                    std::size_t objects_per_slab) noexcept {
+    std::size_t capacity = 128;
+    while (capacity > 1 &&
+           (capacity * stride > std::size_t{128} * 1024 || capacity > 4 * objects_per_slab)) {
+        capacity /= 2;
+    }
+    return capacity;
+}
+
+/// What free needs to know of objects in the stack; nothing, where misuse is not looked for.
+template <std::size_t stride, std::size_t capacity, bool checked>
+class RecentRanks {
+public:
+    [[nodiscard]] static constexpr bool has_places_for(std::size_t) noexcept { return true; }
+    static constexpr void put(const std::byte*, std::size_t) noexcept {}
+    static constexpr void put_word(const std::byte*, std::size_t) noexcept {}
+};
+
+template <std::size_t stride, std::size_t capacity>
+class RecentRanks<stride, capacity, true> {
+public:
+    static constexpr std::size_t classes = 8 * capacity;
+
+    /// 2^shift <= stride, so only slots that are (classes - 1) * 2^shift apart can share a class.
+    [[nodiscard]] static constexpr bool has_places_for(std::size_t slots) noexcept {
+        return slots * stride <= classes << shift;
+    }
+
+    [[nodiscard]] std::size_t rank_of(const std::byte* object) const noexcept {
+        return ranks_[class_of(address_of(object))];
+    }
+    [[nodiscard]] static bool same_class(const std::byte* a, const std::byte* b) noexcept {
+        return class_of(address_of(a) ^ address_of(b)) == 0;
+    }
+    void put(const std::byte* object, std::size_t rank) noexcept {
+        ranks_[class_of(address_of(object))] = static_cast<std::uint8_t>(rank);  // [R3]
+    }
+    /// put() for the slots of a whole word, the last of which has rank `rank`.
+    void put_word(const std::byte* start, std::size_t rank) noexcept {
+        constexpr std::size_t slots = FreeMap::bits_per_word;
+        constexpr bool neighbours = std::has_single_bit(stride);  // constexpr: no call into libgcc
+        const std::size_t first = class_of(address_of(start));
+        if (neighbours && first + slots <= classes) {  // neighbours here, too
+            constexpr std::uint64_t ones = 0x0101'0101'0101'0101;
+            constexpr std::uint64_t down = std::endian::native == std::endian::little
+                                               ? 0x0001'0203'0405'0607
+                                               : 0x0706'0504'0302'0100;
+            std::uint64_t eight = down + ones * (rank + slots - 8);
+            for (std::size_t slot = 0; slot < slots; slot += 8, eight -= 8 * ones)
+                __builtin_memcpy(ranks_ + first + slot, &eight, 8);
+        } else {
+            for (std::size_t slot = 0; slot < slots; ++slot)
+                put(start + slot * stride, rank + slots - 1 - slot);
+        }
+    }
+
+private:
+    static constexpr int shift = std::bit_width(stride) - 1;
+
+    [[nodiscard]] static std::size_t class_of(std::uintptr_t address) noexcept {
+        return (address >> shift) % classes;
+    }
+
+    std::uint8_t ranks_[classes] = {};
+};
+
+/// `with_infos`: the stack remembers each object's SlabInfo, so that a row with a map is asked once
+/// in a free, not again when the object goes back to its slab.
+template <std::size_t stride, std::size_t objects_per_slab, bool checked, bool with_infos>
+class RecentObjects {
+public:
+    static constexpr std::size_t capacity = recent_capacity(stride, objects_per_slab);
+    static constexpr bool has_infos = with_infos;
+
+    /// Do as many neighbouring slots all have places of their own?
+    [[nodiscard]] static constexpr bool has_places_for(std::size_t slots) noexcept {
+        return Ranks::has_places_for(slots);
+    }
+
+    [[nodiscard]] constexpr std::size_t size() const noexcept {
+        return static_cast<std::size_t>(top_ - bottom());
+    }
+    [[nodiscard]] constexpr bool empty() const noexcept { return top_ == bottom(); }
+    [[nodiscard]] constexpr bool full() const noexcept { return top_ == limit_; }
+
+    /// From now on, full() at `limit` objects. Requires: limit <= capacity, not checked.
+    constexpr void set_limit(std::size_t limit) noexcept {
+        limit_ = bottom() + limit;
+        if constexpr (checked) {
+            if (popped_end_ > limit_) popped_end_ = limit_;  // [R4]
+        }
+    }
+
+    /// Takes the object that came last. Returns: nullptr where there is none.
+    [[nodiscard]] std::byte* pop() noexcept {
+        std::byte* const object = top_[-1];
+        if (object != nullptr) [[likely]]  // [R1]
+            --top_;
+        return object;
+    }
+
+    /// Requires: !full(), and checked: !occupied(object). Not checked.
+    void push(std::byte* object, SlabInfo* slab_info) noexcept {
+        std::byte** const place = top_;  // what is stored there does not move it
+        put(object, place, slab_info);
+        top_ = place + 1;
+        forget_popped();
+    }
+
+    /// Undoes the last pop() that was not undone, if `object` is what it gave and nothing else
+    /// came in since [R4]. Returns: whether.
+    [[nodiscard]] bool push_again(const std::byte* object) noexcept
+        requires checked
+    {
+        if (top_ >= popped_end_ || *top_ != object) return false;
+        ++top_;
+        return true;
+    }
+
+    /// Is the place of the object's class taken, by itself or by another?
+    [[nodiscard]] bool occupied(const std::byte* object) const noexcept
+        requires checked
+    {
+        const std::byte* const* const place = bottom() + ranks_.rank_of(object);
+        if (!ranks_.same_class(*place, object)) [[likely]]
+            return false;
+        return place < top_;  // hard to foresee: the last thing to ask
+    }
+
+    /// Costs: one comparison where checked, one an object else.
+    [[nodiscard]] bool contains(const std::byte* object) const noexcept {
+        if constexpr (checked) {
+            const std::byte* const* const place = bottom() + ranks_.rank_of(object);
+            return *place == object && place < top_;
+        } else {
+            for (std::size_t rank = 0; rank < size(); ++rank) {
+                if (all()[rank] == object) return true;
+            }
+            return false;
+        }
+    }
+
+    /// An object that pop() gave went elsewhere than here.
+    void forget_popped() noexcept {
+        if constexpr (checked) popped_end_ = top_;
+    }
+
+    /// The lowest `most` of the slots `bits` of a word, whose places are not taken. Slots of one
+    /// word have places of their own.
+    [[nodiscard]] std::uint64_t with_place([[maybe_unused]] std::byte* start, std::uint64_t bits,
+                                           std::size_t most) const noexcept {
+        std::uint64_t result = 0;
+        for (; bits != 0 && most > 0; bits &= bits - 1) {
+            if constexpr (checked) {
+                if (occupied(start + lowest_bit(bits) * stride)) continue;
+            }
+            result |= bits & (~bits + 1);
+            --most;
+        }
+        return result;
+    }
+
+    /// Pushes the slots `bits` of a word that starts at `start`, so that the lowest comes out
+    /// first. Requires: room and places for all of them, not checked.
+    void push_slots(std::byte* start, std::uint64_t bits, SlabInfo* slab_info) noexcept {
+        if constexpr (capacity >= FreeMap::bits_per_word) {
+            if (bits == ~std::uint64_t{0}) return push_word(start, slab_info);
+        }
+        top_ += bits_number(bits);
+        std::byte** place = top_;
+        for (; bits != 0; bits &= bits - 1)
+            put(start + lowest_bit(bits) * stride, --place, slab_info);
+        forget_popped();
+    }
+
+    /// From the bottom to the top.
+    [[nodiscard]] std::span<std::byte* const> all() const noexcept { return {bottom(), top_}; }
+
+    /// The SlabInfo of the object `rank` places from the bottom.
+    [[nodiscard]] SlabInfo* info_at(std::size_t rank) const noexcept
+        requires with_infos
+    {
+        return infos_[rank];
+    }
+
+    /// Forgets all objects but the lowest `size`. They stay where they were until the next push.
+    void drop_to(std::size_t size) noexcept {
+        top_ = bottom() + size;
+        forget_popped();
+    }
+
+private:
+    using Ranks = RecentRanks<stride, capacity, checked>;
+
+    [[nodiscard]] constexpr std::byte** bottom() noexcept { return objects_ + 1; }
+    [[nodiscard]] constexpr std::byte* const* bottom() const noexcept { return objects_ + 1; }
+
+    void put(std::byte* object, std::byte** place, [[maybe_unused]] SlabInfo* slab_info) noexcept {
+        ranks_.put(object, static_cast<std::size_t>(place - bottom()));
+        if constexpr (with_infos) infos_[place - bottom()] = slab_info;
+        *place = object;
+    }
+
+    /// All slots of a word, as of a slab that nobody has churned: known numbers, for the compiler
+    /// to make wide stores of.
+    void push_word(std::byte* start, SlabInfo* slab_info) noexcept {
+        constexpr std::size_t slots = FreeMap::bits_per_word;
+        ranks_.put_word(start, size());
+        for_all_of_word([&](std::size_t slot) {
+            top_[slot] = start + (slots - 1 - slot) * stride;
+            return true;
+        });
+        if constexpr (with_infos) {
+            for (std::size_t slot = 0; slot < slots; ++slot)
+                infos_[size() + slot] = slab_info;
+        }
+        top_ += slots;
+        forget_popped();
+    }
+
+    struct NoPopped {};
+    struct NoInfos {};
+
+    [[nodiscard]] constexpr auto first_popped_end() noexcept {
+        if constexpr (checked) {
+            return bottom();
+        } else {
+            return NoPopped{};
+        }
+    }
+
+    std::byte** top_ = objects_ + 1;
+    std::byte** limit_ = objects_ + 1 + capacity;
+    [[no_unique_address]] std::conditional_t<checked, std::byte**, NoPopped> popped_end_ =
+        first_popped_end();
+    [[no_unique_address]] Ranks ranks_;
+    std::byte* objects_[1 + capacity] = {};
+    [[no_unique_address]] std::conditional_t<with_infos, SlabInfo* [capacity], NoInfos> infos_ = {};
+};
+
+}  // namespace slab_allocator
+
+// delayed_objects.hpp -- what guarded levels have at hand in place of recent objects: free objects
+// come back late, and in an order that nobody knows.
+//
+//      objects   |  gone  | ready: in random order | returned: as they came |          |
+//                          ^next                    ^ready_end               ^end      2 * capacity
+//
+// alloc takes from the front of the ready ones, free puts behind the returned ones. When no ready
+// one is left, shuffle() makes all that is there ready; where that is little, the cache takes words
+// of slabs along. So an object comes back when all that were ready before it are gone, and then at
+// any place among those that came with it. What goes back to its slab goes in the order in which it
+// came, so that neighbours still go by words. (Quarantine and random order as in hardened_malloc.)
+//
+// Is an object in here? Its guards say so (guards.hpp): nothing is kept for that.
+//
+// Invariants
+//   [Q1] objects <= next <= ready_end <= end <= objects + 2 * capacity; size() <= capacity
+//   [Q2] full() may say so too early: alloc makes room that only set_limit() sees. A caller that
+//        finds it full asks make_room(), set_limit(), and full() again.
+
+namespace slab_allocator {
+
+class SlabInfo;
+
+/// `with_infos`: it remembers each object's SlabInfo, as RecentObjects does.
+template <std::size_t stride, std::size_t objects_per_slab, bool with_infos>
+class DelayedObjects {
+public:
+    static constexpr std::size_t capacity = recent_capacity(stride, objects_per_slab);
+    static constexpr bool has_infos = with_infos;
+
+    [[nodiscard]] static constexpr bool has_places_for(std::size_t) noexcept { return true; }
+
+    [[nodiscard]] constexpr std::size_t size() const noexcept {
+        return static_cast<std::size_t>(end_ - next_);
+    }
+    [[nodiscard]] constexpr bool empty() const noexcept { return end_ == next_; }
+    [[nodiscard]] constexpr bool full() const noexcept { return end_ >= limit_; }  // [Q2]
+    [[nodiscard]] constexpr bool none_ready() const noexcept { return next_ == ready_end_; }
+
+    /// From now on, full() at `limit` objects. Requires: limit <= capacity, not checked.
+    constexpr void set_limit(std::size_t limit) noexcept {
+        std::byte** const last = objects_ + places;
+        limit_ = limit < static_cast<std::size_t>(last - next_) ? next_ + limit : last;
+    }
+
+    /// Takes a ready object. Requires: !none_ready(), not checked.
+    [[nodiscard]] std::byte* pop() noexcept { return *next_++; }
+
+    /// Requires: !full(), not checked.
+    void push(std::byte* object, SlabInfo* slab_info) noexcept { put(end_++, object, slab_info); }
+
+    /// Brings all into random order, and makes them ready. Requires: set_limit() after it.
+    void shuffle(std::uint64_t random) noexcept {
+        const std::size_t number = size();
+        for (std::size_t rank = 0; rank < number; ++rank) {  // Fisher and Yates, inside out
+            random = random * 6364136223846793005U + 1442695040888963407U;
+            const auto other = static_cast<std::size_t>(((random >> 32) * (rank + 1)) >> 32);
+            std::byte* const object = next_[rank];
+            SlabInfo* const slab_info = info_at(rank);
+            put(objects_ + rank, objects_[other], info_of(objects_ + other));
+            put(objects_ + other, object, slab_info);
+        }
+        next_ = objects_;
+        ready_end_ = end_ = objects_ + number;
+    }
+
+    /// Makes room for `more` behind the end. Requires: size() + more <= 2 * capacity; set_limit()
+    /// after it. Costs: O(1), on average of as many pushes as `capacity`.
+    void make_room(std::size_t more) noexcept {
+        if (static_cast<std::size_t>(objects_ + places - end_) >= more) return;
+        const std::size_t number = size();
+        const auto ready = static_cast<std::size_t>(ready_end_ - next_);
+        __builtin_memmove(static_cast<void*>(objects_), static_cast<const void*>(next_),
+                          number * sizeof(std::byte*));
+        if constexpr (with_infos) {
+            for (std::size_t rank = 0; rank < number; ++rank)
+                infos_[rank] = info_at(rank);
+        }
+        next_ = objects_;
+        ready_end_ = objects_ + ready;
+        end_ = objects_ + number;
+    }
+
+    /// Costs: O(size()).
+    [[nodiscard]] bool contains(const std::byte* object) const noexcept {
+        for (const std::byte* const other : all()) {
+            if (other == object) return true;
+        }
+        return false;
+    }
+
+    static constexpr void forget_popped() noexcept {}
+
+    /// The lowest `most` of `bits`.
+    [[nodiscard]] static std::uint64_t with_place(const std::byte*, std::uint64_t bits,
+                                                  std::size_t most) noexcept {
+        std::uint64_t result = 0;
+        for (; bits != 0 && most > 0; bits &= bits - 1, --most)
+            result |= bits & (~bits + 1);
+        return result;
+    }
+
+    /// Puts the slots `bits` of a word that starts at `start` behind all others. Requires: room for
+    /// them, not checked.
+    void push_slots(std::byte* start, std::uint64_t bits, SlabInfo* slab_info) noexcept {
+        for (; bits != 0; bits &= bits - 1)
+            push(start + lowest_bit(bits) * stride, slab_info);
+    }
+
+    /// From the next one to the last one.
+    [[nodiscard]] std::span<std::byte* const> all() const noexcept { return {next_, end_}; }
+
+    /// The SlabInfo of the object `rank` places from the next one; nullptr: not remembered.
+    [[nodiscard]] SlabInfo* info_at(std::size_t rank) const noexcept {
+        return info_of(next_ + rank);
+    }
+
+    /// Forgets all objects but the first `size`. They stay where they were until the next push.
+    void drop_to(std::size_t size) noexcept {
+        end_ = next_ + size;
+        if (ready_end_ > end_) ready_end_ = end_;
+    }
+
+private:
+    static constexpr std::size_t places = 2 * capacity;
+
+    struct NoInfos {};
+
+    void put(std::byte** place, std::byte* object, [[maybe_unused]] SlabInfo* slab_info) noexcept {
+        *place = object;
+        if constexpr (with_infos) infos_[place - objects_] = slab_info;
+    }
+    [[nodiscard]] SlabInfo* info_of([[maybe_unused]] std::byte* const* place) const noexcept {
+        if constexpr (with_infos) return infos_[place - objects_];
+        return nullptr;
+    }
+
+    std::byte** next_ = objects_;
+    std::byte** ready_end_ = objects_;
+    std::byte** end_ = objects_;
+    std::byte** limit_ = objects_ + capacity;
+    std::byte* objects_[places] = {};
+    [[no_unique_address]] std::conditional_t<with_infos, SlabInfo* [places], NoInfos> infos_ = {};
+};
+
+}  // namespace slab_allocator
+
 // guards.hpp -- what stands around an object and in a free one, at the levels that have it.
 //
 //      hardened   slot -> | object ............... | canary |          canary: 8 bytes, keyed
 //      debug      slot -> | front zone | object .. | back zone | allocated by | freed by |
 //
 //                   live                              free
-//      hardened   canary(address, secret)           all zeros, canary inverted
-//      debug      both zones 0xfd                   all 0x5a, both zones 0xfd
+//      hardened   canary(address, one secret)       all zeros, canary(address, another secret)
+//      debug      both zones 0xfd                   all 0x5a, both zones 0xfb
 //
 // A free object is made so by its free and looked at before it is handed out again, a live one is
 // looked at by its free: a write after free and an overflow are found then, with the first wrong
 // byte. An overflow that an attacker plans needs the canary, and that needs the secret. (Zero on
-// free, verified, and a canary keyed by the address: hardened_malloc. Red zones, poison, and who
-// allocated and freed: SLUB's debugging.)
+// free, verified, and a canary: hardened_malloc. Red zones, poison, and who allocated and freed:
+// SLUB's debugging.)
 //
 // Slots that were never handed out are made free when they are first taken out of their slab: a new
 // slab is not written through.
 //
 // Invariants
 //   [G1] a slot below SlabInfo::untouched, that is no live object, is as a free one must be
-//   [G2] a live object has the guards of a live one
+//   [G2] a live object has the guards of a live one, and nothing else in the slab has
 //   [G3] levels none and misuse: no byte, no instruction
 
 namespace slab_allocator {
@@ -1170,20 +1591,49 @@ struct Wrong {
 
 namespace detail {
 
-inline void fill_bytes(std::byte* to, std::size_t size, std::uint8_t value) noexcept {
+[[nodiscard]] constexpr std::uint64_t eight_of(std::uint8_t value) noexcept {
+    return std::uint64_t{value} * 0x0101'0101'0101'0101U;
+}
+
+template <std::size_t size, std::uint8_t value>
+[[gnu::always_inline]] inline void fill_bytes(std::byte* to) noexcept {
     __builtin_memset(to, value, size);
+}
+
+/// Is each of `size` bytes `value`? Costs: no branch on what they are, and for small ones no loop.
+template <std::size_t size, std::uint8_t value>
+[[nodiscard, gnu::always_inline]] inline bool all_bytes_are(const std::byte* from) noexcept {
+    constexpr std::size_t word = sizeof(std::uint64_t);
+    constexpr std::uint64_t eight = eight_of(value);
+    const auto other_in = [&](std::size_t offset) {
+        std::uint64_t found = 0;
+        __builtin_memcpy(&found, from + offset, word);
+        return found ^ eight;
+    };
+    std::uint64_t other = 0;
+    std::size_t offset = 0;
+    for (; offset + 8 * word <= size; offset += 8 * word) {
+        other |= other_in(offset) | other_in(offset + word) | other_in(offset + 2 * word) |
+                 other_in(offset + 3 * word) | other_in(offset + 4 * word) |
+                 other_in(offset + 5 * word) | other_in(offset + 6 * word) |
+                 other_in(offset + 7 * word);
+    }
+    for (; offset + word <= size; offset += word)
+        other |= other_in(offset);
+    if constexpr (size % word != 0 && size > word) {
+        other |= other_in(size - word);
+    } else if constexpr (size % word != 0) {
+        std::uint64_t found = eight;
+        __builtin_memcpy(&found, from, size);
+        other = found ^ eight;
+    }
+    return other == 0;
 }
 
 /// The index of the first byte that is not `value`; `size`: all are.
 [[nodiscard]] inline std::size_t first_other_byte(const std::byte* from, std::size_t size,
                                                   std::uint8_t value) noexcept {
-    const std::uint64_t eight = std::uint64_t{value} * 0x0101'0101'0101'0101U;
     std::size_t index = 0;
-    for (; index + sizeof eight <= size; index += sizeof eight) {
-        std::uint64_t found = 0;
-        __builtin_memcpy(&found, from + index, sizeof found);
-        if (found != eight) break;
-    }
     while (index < size && from[index] == std::byte{value})
         ++index;
     return index;
@@ -1199,29 +1649,36 @@ inline void fill_bytes(std::byte* to, std::size_t size, std::uint8_t value) noex
 
 }  // namespace detail
 
-/// A secret and random numbers that follow from it: SplitMix, no secret of cryptography. It comes
-/// from the backend, if that has `std::uint64_t secret()`, else from addresses.
+/// Secrets of one cache and random numbers that follow from them: SplitMix, no secrets of
+/// cryptography. They come from the backend, if that has `std::uint64_t secret()`, else from
+/// addresses. Who can read a canary knows all of its kind.
 class Secret {
 public:
-    /// The first call counts.
-    void seed(std::uint64_t entropy) noexcept {
-        if (secret_ != 0) return;
-        secret_ = detail::mixed(entropy) | 1;
-        state_ = detail::mixed(secret_);
+    /// The first call counts. Two caches with the same entropy differ.
+    void seed(std::uint64_t entropy, const void* cache) noexcept {
+        if (live_ != 0) return;
+        live_ = detail::mixed(entropy ^ detail::mixed(address_of(cache))) | 1;
+        free_ = detail::mixed(live_);
+        state_ = detail::mixed(free_);
     }
-    [[nodiscard]] std::uint64_t of(std::uintptr_t address) const noexcept {
-        return detail::mixed(address ^ secret_);
+    [[nodiscard]] std::uint64_t of_live(std::uintptr_t address) const noexcept {
+        return address ^ live_;
+    }
+    [[nodiscard]] std::uint64_t of_free(std::uintptr_t address) const noexcept {
+        return address ^ free_;
+    }
+    [[nodiscard]] std::uint64_t of_slab_info(std::uintptr_t address) const noexcept {
+        return detail::mixed(address ^ state_of_infos());
     }
     [[nodiscard]] std::uint64_t next() noexcept {
         return detail::mixed(state_ += 0x9e37'79b9'7f4a'7c15U);
     }
-    /// A number below `bound`, which is less than 2^32.
-    [[nodiscard]] std::size_t below(std::size_t bound) noexcept {
-        return static_cast<std::size_t>(((next() >> 32) * bound) >> 32);
-    }
 
 private:
-    std::uint64_t secret_ = 0;
+    [[nodiscard]] std::uint64_t state_of_infos() const noexcept { return live_ + free_; }
+
+    std::uint64_t live_ = 0;
+    std::uint64_t free_ = 0;
     std::uint64_t state_ = 0;
 };
 
@@ -1247,40 +1704,55 @@ public:
 
     /// What a SlabInfo of the cache says of its owner: nobody else can know.
     [[nodiscard]] const void* identity(const void* cache, const void* slab_info) const noexcept {
-        return disguised(cache, secret_.of(address_of(slab_info)));
+        return disguised(cache, secret_.of_slab_info(address_of(slab_info)));
     }
 
     void make_free(std::byte* object, const void*) const noexcept {
-        detail::fill_bytes(object, layout.object_size, 0);
-        put_canary(object, ~canary_of(object));
+        detail::fill_bytes<layout.object_size, 0>(object);
+        put_canary(object, free_canary(object));
     }
     void make_live(std::byte* object, const void*) const noexcept {
-        put_canary(object, canary_of(object));
+        put_canary(object, live_canary(object));
+    }
+
+    [[nodiscard]] bool is_free(const std::byte* object) const noexcept {
+        return canary_at(object) == free_canary(object) &&
+               detail::all_bytes_are<layout.object_size, 0>(object);
+    }
+    [[nodiscard]] bool is_live(const std::byte* object) const noexcept {
+        return canary_at(object) == live_canary(object);
     }
 
     [[nodiscard]] Wrong wrong_of_free(const std::byte* object) const noexcept {
+        if (is_free(object)) return {};
         const std::size_t other = detail::first_other_byte(object, layout.object_size, 0);
-        if (other != layout.object_size) [[unlikely]]
+        if (other != layout.object_size)
             return {.defect = Defect::WriteAfterFree, .offset = static_cast<std::ptrdiff_t>(other)};
-        return wrong_canary(object, ~canary_of(object));
+        return wrong_canary(object, free_canary(object));
     }
     [[nodiscard]] Wrong wrong_of_live(const std::byte* object) const noexcept {
-        return wrong_canary(object, canary_of(object));
+        if (is_live(object)) return {};
+        return wrong_canary(object, live_canary(object));
     }
 
 private:
-    [[nodiscard]] std::uint64_t canary_of(const std::byte* object) const noexcept {
-        return secret_.of(address_of(object));
+    [[nodiscard]] std::uint64_t live_canary(const std::byte* object) const noexcept {
+        return secret_.of_live(address_of(object));
+    }
+    [[nodiscard]] std::uint64_t free_canary(const std::byte* object) const noexcept {
+        return secret_.of_free(address_of(object));
+    }
+    [[nodiscard]] static std::uint64_t canary_at(const std::byte* object) noexcept {
+        std::uint64_t canary = 0;
+        __builtin_memcpy(&canary, object + layout.object_size, sizeof canary);
+        return canary;
     }
     static void put_canary(std::byte* object, std::uint64_t canary) noexcept {
         __builtin_memcpy(object + layout.object_size, &canary, sizeof canary);
     }
+    /// Requires: another one stands there.
     [[nodiscard]] static Wrong wrong_canary(const std::byte* object,
                                             std::uint64_t canary) noexcept {
-        std::uint64_t found = 0;
-        __builtin_memcpy(&found, object + layout.object_size, sizeof found);
-        if (found == canary) [[likely]]
-            return {};
         std::size_t offset = layout.object_size;
         std::byte expected[sizeof canary];
         __builtin_memcpy(expected, &canary, sizeof canary);
@@ -1297,7 +1769,8 @@ class Guards<layout, Checks::debug> {
 public:
     static constexpr bool active = true;
     static constexpr bool knows_who = true;
-    static constexpr std::uint8_t zone = 0xfd;
+    static constexpr std::uint8_t zone_of_live = 0xfd;
+    static constexpr std::uint8_t zone_of_free = 0xfb;
     static constexpr std::uint8_t fresh = 0xcd;  // allocated, not written
     static constexpr std::uint8_t poison = 0x5a;
 
@@ -1307,39 +1780,35 @@ public:
         return cache;
     }
 
-    void make_free(std::byte* object, const void* by) const noexcept {
-        detail::fill_bytes(object - layout.front, layout.front, zone);
-        detail::fill_bytes(object, layout.object_size, poison);
-        detail::fill_bytes(object + layout.object_size, back_zone, zone);
+    static void make_free(std::byte* object, const void* by) noexcept {
+        detail::fill_bytes<layout.object_size, poison>(object);
+        make_zones<zone_of_free>(object);
         put(object, freed, by);
     }
-    void make_live(std::byte* object, const void* by) const noexcept {
-        detail::fill_bytes(object, layout.object_size, fresh);
+    static void make_live(std::byte* object, const void* by) noexcept {
+        detail::fill_bytes<layout.object_size, fresh>(object);
+        make_zones<zone_of_live>(object);
         put(object, allocated, by);
     }
     /// A slot that nobody had yet.
-    void forget_who(std::byte* object) const noexcept { put(object, allocated, nullptr); }
+    static void forget_who(std::byte* object) noexcept { put(object, allocated, nullptr); }
 
-    [[nodiscard]] Wrong wrong_of_free(const std::byte* object) const noexcept {
-        const std::size_t other = detail::first_other_byte(object, layout.object_size, poison);
-        if (other != layout.object_size) [[unlikely]]
-            return {.defect = Defect::WriteAfterFree, .offset = static_cast<std::ptrdiff_t>(other)};
-        return wrong_of_live(object);
+    [[nodiscard]] static bool is_free(const std::byte* object) noexcept {
+        return detail::all_bytes_are<layout.object_size, poison>(object) &&
+               zones_are<zone_of_free>(object);
     }
-    [[nodiscard]] Wrong wrong_of_live(const std::byte* object) const noexcept {
-        const std::size_t back =
-            detail::first_other_byte(object + layout.object_size, back_zone, zone);
-        if (back != back_zone) [[unlikely]]
-            return {.defect = Defect::Overflow,
-                    .offset = static_cast<std::ptrdiff_t>(layout.object_size + back)};
-        const std::size_t front =
-            detail::first_other_byte(object - layout.front, layout.front, zone);
-        if (front != layout.front) [[unlikely]] {
-            return {.defect = Defect::Overflow,
-                    .offset = static_cast<std::ptrdiff_t>(front) -
-                              static_cast<std::ptrdiff_t>(layout.front)};
-        }
-        return {};
+    [[nodiscard]] static bool is_live(const std::byte* object) noexcept {
+        return zones_are<zone_of_live>(object);
+    }
+
+    [[nodiscard]] static Wrong wrong_of_free(const std::byte* object) noexcept {
+        const std::size_t other = detail::first_other_byte(object, layout.object_size, poison);
+        if (other != layout.object_size)
+            return {.defect = Defect::WriteAfterFree, .offset = static_cast<std::ptrdiff_t>(other)};
+        return wrong_zone(object, zone_of_free);
+    }
+    [[nodiscard]] static Wrong wrong_of_live(const std::byte* object) noexcept {
+        return wrong_zone(object, zone_of_live);
     }
 
     [[nodiscard]] static const void* allocated_by(const std::byte* object) noexcept {
@@ -1354,6 +1823,31 @@ private:
     static constexpr std::size_t back_zone = layout.behind - marks;
     static constexpr std::size_t allocated = layout.object_size + back_zone;
     static constexpr std::size_t freed = allocated + sizeof(void*);
+
+    template <std::uint8_t zone>
+    static void make_zones(std::byte* object) noexcept {
+        detail::fill_bytes<layout.front, zone>(object - layout.front);
+        detail::fill_bytes<back_zone, zone>(object + layout.object_size);
+    }
+    template <std::uint8_t zone>
+    [[nodiscard]] static bool zones_are(const std::byte* object) noexcept {
+        return detail::all_bytes_are<layout.front, zone>(object - layout.front) &&
+               detail::all_bytes_are<back_zone, zone>(object + layout.object_size);
+    }
+    /// The one behind first: that is where more go wrong.
+    [[nodiscard]] static Wrong wrong_zone(const std::byte* object, std::uint8_t zone) noexcept {
+        const std::size_t back =
+            detail::first_other_byte(object + layout.object_size, back_zone, zone);
+        if (back != back_zone)
+            return {.defect = Defect::Overflow,
+                    .offset = static_cast<std::ptrdiff_t>(layout.object_size + back)};
+        const std::size_t front =
+            detail::first_other_byte(object - layout.front, layout.front, zone);
+        if (front == layout.front) return {};
+        return {.defect = Defect::Overflow,
+                .offset =
+                    static_cast<std::ptrdiff_t>(front) - static_cast<std::ptrdiff_t>(layout.front)};
+    }
 
     static void put(std::byte* object, std::size_t mark, const void* by) noexcept {
         __builtin_memcpy(object + mark, static_cast<const void*>(&by), sizeof by);
@@ -1821,6 +2315,7 @@ public:
     /// Makes a SlabInfo unknown and gives its memory back, but not the slab [P2].
     static void leave(Backend& backend, SlabInfo& slab_info) noexcept {
         slab_info.owner = nullptr;
+        slab_info.untouched = 0;
         if constexpr (layout.uses_map()) {
             delete_pages(backend, address_of(slab_info.slab), layout.pages_per_slab());
         }
@@ -1892,307 +2387,6 @@ private:
             backend.delete_slab_info_ptr(slab + page * layout.page_size);
         }
     }
-};
-
-}  // namespace slab_allocator
-
-// recent_objects.hpp -- a short stack of free objects at the cache's hand: the hot path's whole
-// world.
-//
-//      objects   | null | . | . | . |       |      what stands above the null is taken out of its
-//                                   ^top           slab, but nobody's; alloc pops, free pushes
-//
-// A slab's free map gives and takes whole words cheaply and single bits dearly, so the cache fills
-// this stack from words and empties it into words. (A magazine as in Bonwick and Adams 2001, filled
-// by expanding bitmaps.) It is a pointer and not a number that is kept: the two calls of a pair
-// reach memory through the same register, and processors that rename memory make that free (0.57
-// of the time of a pair with a number, Golden Cove).
-//
-// Is an object in the stack? free asks that to find a double free. The answer must be exact and may
-// not chain one operation to the next through memory, so there is a sparse set over it (Briggs and
-// Torczon 1993): rank[class of the address] is where an object of that class was pushed last, and
-// counts only while it is below top and an object of the class is still there. A class has at most
-// one object in the stack; a second one goes to its slab.
-//
-// Invariants
-//   [R1] objects[0] is null, no other below top is: the pop of nothing finds null
-//   [R2] top <= limit <= the end of objects, but where limit was just lowered
-//   [R3] checked: an object in the stack at i has rank[its class] == i
-//   [R4] checked: the objects from top up to popped_end were popped, and nothing came in or went
-//        elsewhere since: they are live, and pushing the one at top again is counting up;
-//        popped_end <= limit
-
-namespace slab_allocator {
-
-class SlabInfo;
-
-/// As many objects as 128 KiB and four slabs hold, but a power of two from 1 to 128.
-[[nodiscard]] constexpr std::size_t recent_capacity(std::size_t stride,
-                                                    std::size_t objects_per_slab) noexcept {
-    std::size_t capacity = 128;
-    while (capacity > 1 &&
-           (capacity * stride > std::size_t{128} * 1024 || capacity > 4 * objects_per_slab)) {
-        capacity /= 2;
-    }
-    return capacity;
-}
-
-/// What free needs to know of objects in the stack; nothing, where misuse is not looked for.
-template <std::size_t stride, std::size_t capacity, bool checked>
-class RecentRanks {
-public:
-    [[nodiscard]] static constexpr bool has_places_for(std::size_t) noexcept { return true; }
-    static constexpr void put(const std::byte*, std::size_t) noexcept {}
-    static constexpr void put_word(const std::byte*, std::size_t) noexcept {}
-};
-
-template <std::size_t stride, std::size_t capacity>
-class RecentRanks<stride, capacity, true> {
-public:
-    static constexpr std::size_t classes = 8 * capacity;
-
-    /// 2^shift <= stride, so only slots that are (classes - 1) * 2^shift apart can share a class.
-    [[nodiscard]] static constexpr bool has_places_for(std::size_t slots) noexcept {
-        return slots * stride <= classes << shift;
-    }
-
-    [[nodiscard]] std::size_t rank_of(const std::byte* object) const noexcept {
-        return ranks_[class_of(address_of(object))];
-    }
-    [[nodiscard]] static bool same_class(const std::byte* a, const std::byte* b) noexcept {
-        return class_of(address_of(a) ^ address_of(b)) == 0;
-    }
-    void put(const std::byte* object, std::size_t rank) noexcept {
-        ranks_[class_of(address_of(object))] = static_cast<std::uint8_t>(rank);  // [R3]
-    }
-    /// put() for the slots of a whole word, the last of which has rank `rank`.
-    void put_word(const std::byte* start, std::size_t rank) noexcept {
-        constexpr std::size_t slots = FreeMap::bits_per_word;
-        constexpr bool neighbours = std::has_single_bit(stride);  // constexpr: no call into libgcc
-        const std::size_t first = class_of(address_of(start));
-        if (neighbours && first + slots <= classes) {  // neighbours here, too
-            constexpr std::uint64_t ones = 0x0101'0101'0101'0101;
-            constexpr std::uint64_t down = std::endian::native == std::endian::little
-                                               ? 0x0001'0203'0405'0607
-                                               : 0x0706'0504'0302'0100;
-            std::uint64_t eight = down + ones * (rank + slots - 8);
-            for (std::size_t slot = 0; slot < slots; slot += 8, eight -= 8 * ones)
-                __builtin_memcpy(ranks_ + first + slot, &eight, 8);
-        } else {
-            for (std::size_t slot = 0; slot < slots; ++slot)
-                put(start + slot * stride, rank + slots - 1 - slot);
-        }
-    }
-
-private:
-    static constexpr int shift = std::bit_width(stride) - 1;
-
-    [[nodiscard]] static std::size_t class_of(std::uintptr_t address) noexcept {
-        return (address >> shift) % classes;
-    }
-
-    std::uint8_t ranks_[classes] = {};
-};
-
-/// `with_infos`: the stack remembers each object's SlabInfo, so that a row with a map is asked once
-/// in a free, not again when the object goes back to its slab.
-template <std::size_t stride, std::size_t objects_per_slab, bool checked, bool with_infos>
-class RecentObjects {
-public:
-    static constexpr std::size_t capacity = recent_capacity(stride, objects_per_slab);
-    static constexpr bool has_infos = with_infos;
-
-    /// Do as many neighbouring slots all have places of their own?
-    [[nodiscard]] static constexpr bool has_places_for(std::size_t slots) noexcept {
-        return Ranks::has_places_for(slots);
-    }
-
-    [[nodiscard]] constexpr std::size_t size() const noexcept {
-        return static_cast<std::size_t>(top_ - bottom());
-    }
-    [[nodiscard]] constexpr bool empty() const noexcept { return top_ == bottom(); }
-    [[nodiscard]] constexpr bool full() const noexcept { return top_ == limit_; }
-
-    /// From now on, full() at `limit` objects. Requires: limit <= capacity, not checked.
-    constexpr void set_limit(std::size_t limit) noexcept {
-        limit_ = bottom() + limit;
-        if constexpr (checked) {
-            if (popped_end_ > limit_) popped_end_ = limit_;  // [R4]
-        }
-    }
-
-    /// Takes the object that came last. Returns: nullptr where there is none.
-    [[nodiscard]] std::byte* pop() noexcept {
-        std::byte* const object = top_[-1];
-        if (object != nullptr) [[likely]]  // [R1]
-            --top_;
-        return object;
-    }
-
-    /// Requires: !full(), and checked: !occupied(object). Not checked.
-    void push(std::byte* object, SlabInfo* slab_info) noexcept {
-        std::byte** const place = top_;  // what is stored there does not move it
-        put(object, place, slab_info);
-        top_ = place + 1;
-        forget_popped();
-    }
-
-    /// push, but to a random place: what stood there comes out first. Costs: O(1).
-    template <typename Random>
-    void bury(std::byte* object, SlabInfo* slab_info, Random& random) noexcept {
-        push(object, slab_info);
-        swap(size() - 1, random.below(size()));
-    }
-
-    /// Brings all into random order.
-    template <typename Random>
-    void shuffle(Random& random) noexcept {
-        for (std::size_t rank = size(); rank > 1; --rank)
-            swap(rank - 1, random.below(rank));
-        forget_popped();
-    }
-
-    /// Undoes the last pop() that was not undone, if `object` is what it gave and nothing else
-    /// came in since [R4]. Returns: whether.
-    [[nodiscard]] bool push_again(const std::byte* object) noexcept
-        requires checked
-    {
-        if (top_ >= popped_end_ || *top_ != object) return false;
-        ++top_;
-        return true;
-    }
-
-    /// Is the place of the object's class taken, by itself or by another?
-    [[nodiscard]] bool occupied(const std::byte* object) const noexcept
-        requires checked
-    {
-        const std::byte* const* const place = bottom() + ranks_.rank_of(object);
-        if (!ranks_.same_class(*place, object)) [[likely]]
-            return false;
-        return place < top_;  // hard to foresee: the last thing to ask
-    }
-
-    /// Costs: one comparison where checked, one an object else.
-    [[nodiscard]] bool contains(const std::byte* object) const noexcept {
-        if constexpr (checked) {
-            const std::byte* const* const place = bottom() + ranks_.rank_of(object);
-            return *place == object && place < top_;
-        } else {
-            for (std::size_t rank = 0; rank < size(); ++rank) {
-                if (all()[rank] == object) return true;
-            }
-            return false;
-        }
-    }
-
-    /// An object that pop() gave went elsewhere than here.
-    void forget_popped() noexcept {
-        if constexpr (checked) popped_end_ = top_;
-    }
-
-    /// The lowest `most` of the slots `bits` of a word, whose places are not taken. Slots of one
-    /// word have places of their own.
-    [[nodiscard]] std::uint64_t with_place([[maybe_unused]] std::byte* start, std::uint64_t bits,
-                                           std::size_t most) const noexcept {
-        std::uint64_t result = 0;
-        for (; bits != 0 && most > 0; bits &= bits - 1) {
-            if constexpr (checked) {
-                if (occupied(start + lowest_bit(bits) * stride)) continue;
-            }
-            result |= bits & (~bits + 1);
-            --most;
-        }
-        return result;
-    }
-
-    /// Pushes the slots `bits` of a word that starts at `start`, so that the lowest comes out
-    /// first. Requires: room and places for all of them, not checked.
-    void push_slots(std::byte* start, std::uint64_t bits, SlabInfo* slab_info) noexcept {
-        if constexpr (capacity >= FreeMap::bits_per_word) {
-            if (bits == ~std::uint64_t{0}) return push_word(start, slab_info);
-        }
-        top_ += bits_number(bits);
-        std::byte** place = top_;
-        for (; bits != 0; bits &= bits - 1)
-            put(start + lowest_bit(bits) * stride, --place, slab_info);
-        forget_popped();
-    }
-
-    /// From the bottom to the top.
-    [[nodiscard]] std::span<std::byte* const> all() const noexcept { return {bottom(), top_}; }
-
-    /// The SlabInfo of the object `rank` places from the bottom.
-    [[nodiscard]] SlabInfo* info_at(std::size_t rank) const noexcept
-        requires with_infos
-    {
-        return infos_[rank];
-    }
-
-    /// Forgets all objects but the lowest `size`. They stay where they were until the next push.
-    void drop_to(std::size_t size) noexcept {
-        top_ = bottom() + size;
-        forget_popped();
-    }
-
-private:
-    using Ranks = RecentRanks<stride, capacity, checked>;
-
-    [[nodiscard]] constexpr std::byte** bottom() noexcept { return objects_ + 1; }
-    [[nodiscard]] constexpr std::byte* const* bottom() const noexcept { return objects_ + 1; }
-
-    void put(std::byte* object, std::byte** place, [[maybe_unused]] SlabInfo* slab_info) noexcept {
-        ranks_.put(object, static_cast<std::size_t>(place - bottom()));
-        if constexpr (with_infos) infos_[place - bottom()] = slab_info;
-        *place = object;
-    }
-
-    void swap(std::size_t one, std::size_t other) noexcept {
-        std::byte* const first = bottom()[one];
-        SlabInfo* first_info = nullptr;
-        SlabInfo* other_info = nullptr;
-        if constexpr (with_infos) {
-            first_info = infos_[one];
-            other_info = infos_[other];
-        }
-        put(bottom()[other], bottom() + one, other_info);
-        put(first, bottom() + other, first_info);
-    }
-
-    /// All slots of a word, as of a slab that nobody has churned: known numbers, for the compiler
-    /// to make wide stores of.
-    void push_word(std::byte* start, SlabInfo* slab_info) noexcept {
-        constexpr std::size_t slots = FreeMap::bits_per_word;
-        ranks_.put_word(start, size());
-        for_all_of_word([&](std::size_t slot) {
-            top_[slot] = start + (slots - 1 - slot) * stride;
-            return true;
-        });
-        if constexpr (with_infos) {
-            for (std::size_t slot = 0; slot < slots; ++slot)
-                infos_[size() + slot] = slab_info;
-        }
-        top_ += slots;
-        forget_popped();
-    }
-
-    struct NoPopped {};
-    struct NoInfos {};
-
-    [[nodiscard]] constexpr auto first_popped_end() noexcept {
-        if constexpr (checked) {
-            return bottom();
-        } else {
-            return NoPopped{};
-        }
-    }
-
-    std::byte** top_ = objects_ + 1;
-    std::byte** limit_ = objects_ + 1 + capacity;
-    [[no_unique_address]] std::conditional_t<checked, std::byte**, NoPopped> popped_end_ =
-        first_popped_end();
-    [[no_unique_address]] Ranks ranks_;
-    std::byte* objects_[1 + capacity] = {};
-    [[no_unique_address]] std::conditional_t<with_infos, SlabInfo* [capacity], NoInfos> infos_ = {};
 };
 
 }  // namespace slab_allocator
@@ -2441,8 +2635,11 @@ class Cache : public ObjectCalls<Cache<T, Backend, Config>, T, Config.checks != 
     using Place = Placement<layout, Backend, checked>;
     using Guard = Guards<layout, Config.checks>;
     static constexpr bool guarded = Guard::active;
-    using Recent = RecentObjects<layout.stride, layout.objects_per_slab, checked,
-                                 checked && layout.uses_map()>;
+    static constexpr bool ranked = checked && !guarded;  // recent objects know what they hold
+    static constexpr bool with_infos = checked && layout.uses_map();
+    using Recent = std::conditional_t<
+        guarded, DelayedObjects<layout.stride, layout.objects_per_slab, with_infos>,
+        RecentObjects<layout.stride, layout.objects_per_slab, checked, with_infos>>;
     using Lists = SlabLists<layout.objects_per_slab>;
 
 public:
@@ -2524,12 +2721,7 @@ public:
         if constexpr (checked) {
             if (!mark_all(objects)) return;
         }
-        if constexpr (guarded) {
-            unmark_all(objects);
-            for (T* const object : objects)
-                free(object);
-            return;
-        }
+        if constexpr (guarded) make_all_free(objects);
         recent_.forget_popped();
         give_back_all(objects, [&](std::size_t index) {
             return Place::find(backend_, memory_of(objects[index]));
@@ -2602,8 +2794,7 @@ public:
     /// row is found by masking, and `pointer` leads to memory that is not mapped.
     [[nodiscard]] bool owns(const T* pointer) noexcept {
         std::byte* const memory = memory_of(const_cast<T*>(pointer));
-        return memory != nullptr && is_taken(Place::find(backend_, memory), memory) &&
-               !recent_.contains(memory);
+        return memory != nullptr && is_live(Place::find(backend_, memory), memory);
     }
 
     /// Is `pointer` the start of a slot that is out of its slab: a live object, or one at the
@@ -2727,9 +2918,18 @@ private:
         return slot < layout.slots_per_slab && !(slab_info->map.*is_free)(slot);
     }
 
+    /// Is it not at the cache's hand either?
+    [[nodiscard]] bool is_live(SlabInfo* slab_info, const std::byte* memory) const noexcept {
+        if (!is_taken(slab_info, memory)) return false;
+        if constexpr (guarded) {
+            if (guards_.is_live(memory)) return true;  // [G2]
+        }
+        return !recent_.contains(memory);
+    }
+
     /// free, where it is not the object that alloc gave last.
     [[gnu::noinline]] void free_checked(std::byte* memory) noexcept
-        requires checked
+        requires ranked
     {
         if (memory == nullptr) return;
         SlabInfo* const slab_info = Place::find(backend_, memory);
@@ -2752,11 +2952,12 @@ private:
         return object_at(recent_.pop());
     }
 
-    /// Fills the recent objects, which are empty, with whole words, from one slab after the other.
-    /// Returns: whether it could.
+    /// Fills the recent objects, which are empty or guarded and few, with whole words, from one
+    /// slab after the other. Returns: whether it could.
     [[nodiscard]] bool fill_recent() noexcept {
         SlabInfo* slab_info = slab_with_room();
         if (slab_info == nullptr) return false;
+        if constexpr (guarded) recent_.make_room(most_filled);
         bool more = true;
         do {
             const std::size_t before = recent_.size();
@@ -2764,7 +2965,7 @@ private:
             lists_.took(*slab_info, recent_.size() - before);
             slab_info = lists_.fullest_partial();  // a Free slab is opened for an empty hand only
         } while (more && slab_info != nullptr);
-        if constexpr (guarded) recent_.shuffle(guards_.secret());
+        if constexpr (guarded) recent_.shuffle(guards_.secret().next());
         note_peak();
         settle_limit();
         return true;
@@ -2774,7 +2975,7 @@ private:
     [[nodiscard]] bool fill_from(SlabInfo& slab_info) noexcept {
         // Slots of one word have places of their own, and those of one slab, if there are as many.
         const bool places_for_slab =
-            recent_.empty() && Recent::has_places_for(layout.slots_per_slab);
+            (guarded || recent_.empty()) && Recent::has_places_for(layout.slots_per_slab);
         for (std::uint64_t words = slab_info.map.nonempty_words(); words != 0; words &= words - 1) {
             const std::size_t word = lowest_bit(words);
             std::byte* const start = word_start(slab_info, word);
@@ -2835,14 +3036,14 @@ private:
     /// free, where the recent objects are full, or another has the object's place (or the object
     /// itself has it, and this is a double free), or its slab shall drain.
     [[gnu::noinline]] void free_to_slab(std::byte* memory, SlabInfo* slab_info) noexcept {
-        if constexpr (checked) {
+        if constexpr (ranked) {
             if (recent_.contains(memory)) return refuse(memory);
         }
         recent_.forget_popped();
         if (recent_.size() == Recent::capacity) {
             if (empty_recent(Recent::capacity / 2)) empty_recent(0);  // [C5]
             if (has_place(memory)) {
-                keep(memory, slab_info);
+                recent_.push(memory, slab_info);
                 return give_back_surplus();
             }
         }
@@ -2855,17 +3056,8 @@ private:
         give_back_surplus();
     }
 
-    /// Takes an object into the recent ones.
-    void keep(std::byte* memory, SlabInfo* slab_info) noexcept {
-        if constexpr (guarded) {
-            recent_.bury(memory, slab_info, guards_.secret());
-        } else {
-            recent_.push(memory, slab_info);
-        }
-    }
-
     [[nodiscard]] bool has_place(const std::byte* memory) const noexcept {
-        if constexpr (checked) return !recent_.occupied(memory);
+        if constexpr (ranked) return !recent_.occupied(memory);
         return true;
     }
 
@@ -3027,7 +3219,7 @@ private:
                 return false;
             }
         }
-        if constexpr (guarded) guards_.secret().seed(entropy(slab));
+        if constexpr (guarded) guards_.secret().seed(entropy(slab), this);
         SlabInfo* const slab_info = Place::enter(backend_, slab, this);
         if (slab_info == nullptr) {
             backend_.free_slab(slab, layout.slab_size, layout.slab_alignment);
@@ -3102,6 +3294,11 @@ private:
     [[nodiscard]] DefectReport what_is_wrong(std::byte* memory) noexcept {
         DefectReport result{.defect = Defect::ForeignPointer, .pointer = memory, .cache = this};
         SlabInfo* const slab_info = Place::find(backend_, memory);
+        if constexpr (guarded) {
+            if (is_live(slab_info, memory)) {
+                return report_of(guards_.wrong_of_live(memory), *slab_info, memory);
+            }
+        }
         if (slab_info == nullptr || slab_info->owner == nullptr) return result;
         if (slab_info->owner != guards_.identity(this, slab_info)) {
             // The mask row may be looking at anything: a SlabInfo at least knows its own slab.
@@ -3140,19 +3337,11 @@ private:
                 continue;
             }
             SlabInfo* const slab_info = Place::find(backend_, memory);
-            if (!is_taken(slab_info, memory) || recent_.contains(memory)) [[unlikely]] {
+            if (!is_live_and_sound(slab_info, memory)) [[unlikely]] {
                 const DefectReport wrong = what_is_wrong(memory);
                 unmark_all(objects.first(done));
                 report(wrong);
                 return false;
-            }
-            if constexpr (guarded) {
-                const Wrong wrong = guards_.wrong_of_live(memory);
-                if (wrong.defect != Defect::None) {
-                    unmark_all(objects.first(done));
-                    report(report_of(wrong, *slab_info, memory));
-                    return false;
-                }
             }
             const std::size_t at_once = guarded ? 1 : objects.size() - done;
             done += mark_group(*slab_info, objects.subspan(done, at_once));
@@ -3188,33 +3377,60 @@ private:
 
     // ---- Objects with guards: levels hardened and debug -----------------------------------------
 
-    /// Objects that stay at the cache's hand as long as there are others: what was freed comes back
-    /// late, and nobody knows when.
-    static constexpr std::size_t delay = enough_filled / 2;
+    /// So few returned objects become ready together with others, of slabs.
+    static constexpr std::size_t few_returned = enough_filled / 2;
 
     [[nodiscard, gnu::noinline]] T* alloc_guarded() noexcept
         requires guarded
     {
         const void* const by = who(__builtin_return_address(0));
+        if (recent_.none_ready()) [[unlikely]]
+            return alloc_guarded_slowly(nullptr, by);
+        std::byte* const memory = recent_.pop();
+        if (!guards_.is_free(memory)) [[unlikely]]
+            return alloc_guarded_slowly(memory, by);
+        guards_.make_live(memory, by);
+        return object_at(memory);
+    }
+
+    /// `memory`: null, or an object that is not as a free one must be. That goes on as a free one,
+    /// and another is tried.
+    [[nodiscard, gnu::noinline]] T* alloc_guarded_slowly(std::byte* memory, const void* by) noexcept
+        requires guarded
+    {
         for (;;) {
-            if (recent_.size() <= delay) static_cast<void>(fill_recent());
-            while (recent_.empty()) {
-                if (!fill_recent() && !add_slab()) {
-                    ++failures_number_;
-                    return nullptr;
-                }
+            if (memory != nullptr) {
+                const Wrong wrong = guards_.wrong_of_free(memory);
+                if (wrong.defect == Defect::None) break;
+                SlabInfo* const slab_info = Place::find(backend_, memory);
+                report(report_of(wrong, *slab_info, memory));
+                guards_.make_free(memory, by);
+                free_to_slab(memory, slab_info);
             }
-            std::byte* const memory = recent_.pop();
-            const Wrong wrong = guards_.wrong_of_free(memory);
-            if (wrong.defect == Defect::None) [[likely]] {
-                guards_.make_live(memory, by);
-                return object_at(memory);
+            if (!make_some_ready()) {
+                ++failures_number_;
+                return nullptr;
             }
-            SlabInfo* const slab_info = Place::find(backend_, memory);
-            report(report_of(wrong, *slab_info, memory));
-            guards_.make_free(memory, by);  // it goes on as a free object, and another is tried
-            free_to_slab(memory, slab_info);
+            memory = recent_.pop();
         }
+        guards_.make_live(memory, by);
+        return object_at(memory);
+    }
+
+    /// Returns: whether it could.
+    [[nodiscard]] bool make_some_ready() noexcept
+        requires guarded
+    {
+        while (recent_.none_ready()) {
+            if (recent_.size() <= few_returned && fill_recent()) break;
+            if (recent_.empty()) {
+                if (!add_slab()) return false;
+            } else {
+                recent_.shuffle(guards_.secret().next());
+                settle_limit();
+            }
+        }
+        return true;
     }
 
     [[gnu::noinline]] void free_guarded(std::byte* memory) noexcept
@@ -3222,17 +3438,57 @@ private:
     {
         if (memory == nullptr) return;
         SlabInfo* const slab_info = Place::find(backend_, memory);
-        if (!is_taken(slab_info, memory) || recent_.contains(memory)) [[unlikely]]
+        if (!certifies(slab_info, memory)) [[unlikely]]
             return refuse(memory);
-        const Wrong wrong = guards_.wrong_of_live(memory);
-        if (wrong.defect != Defect::None) [[unlikely]]
-            return report(report_of(wrong, *slab_info, memory));
         guards_.make_free(memory, who(__builtin_return_address(0)));
-        const bool drains = slab_info->list >= draining_from_;
-        if (recent_.full() || drains || recent_.occupied(memory)) {
-            return free_to_slab(memory, slab_info);
+        if (recent_.full() || slab_info->list >= draining_from_) [[unlikely]]
+            return free_guarded_slowly(memory, slab_info);
+        recent_.push(memory, slab_info);
+    }
+
+    [[gnu::noinline]] void free_guarded_slowly(std::byte* memory, SlabInfo* slab_info) noexcept
+        requires guarded
+    {
+        if (slab_info->list < draining_from_) {
+            recent_.make_room(1);
+            settle_limit();
+            if (!recent_.full()) return recent_.push(memory, slab_info);
         }
-        keep(memory, slab_info);
+        free_to_slab(memory, slab_info);
+    }
+
+    /// Is `memory` a live object with sound guards? Level hardened: its canary says so, as nobody
+    /// else knows the secret [G2]; where an object was handed out in this life of its slab.
+    [[nodiscard]] bool certifies(SlabInfo* slab_info, const std::byte* memory) const noexcept
+        requires guarded
+    {
+        if constexpr (Config.checks == Checks::hardened) {
+            if constexpr (layout.row != Row::SmallByMask) {
+                if (slab_info == nullptr) return false;
+            }
+            const std::size_t slot = Place::slot_of(*slab_info, memory);
+            return slot < layout.slots_per_slab && slot < slab_info->untouched &&
+                   guards_.is_live(memory);
+        } else {
+            return is_live_and_sound(slab_info, memory);
+        }
+    }
+
+    [[nodiscard]] bool is_live_and_sound(SlabInfo* slab_info,
+                                         const std::byte* memory) const noexcept {
+        if constexpr (guarded) return is_taken(slab_info, memory) && guards_.is_live(memory);
+        return is_live(slab_info, memory);
+    }
+
+    /// Of objects that are checked. A function of its own, so that it returns to the caller of
+    /// free_bulk.
+    [[gnu::noinline]] void make_all_free(std::span<T* const> objects) const noexcept
+        requires guarded
+    {
+        const void* const by = who(__builtin_return_address(0));
+        for (T* const object : objects) {
+            if (object != nullptr) guards_.make_free(memory_of(object), by);
+        }
     }
 
     /// alloc_bulk, where there are as many objects as are wanted. Returns: whether.
@@ -3305,6 +3561,7 @@ private:
         for (std::size_t slot = 0; slot < slab_info.untouched; ++slot) {
             if (Place::is_covered(slab_info, slot)) continue;
             const std::byte* const object = slab_info.slab + layout.offset_of(slot) + layout.front;
+            if (!slab_info.map.is_free(slot) && guards_.is_live(object)) continue;
             const bool is_free = slab_info.map.is_free(slot) || recent_.contains(object);
             const Wrong wrong =
                 is_free ? guards_.wrong_of_free(object) : guards_.wrong_of_live(object);
