@@ -6,6 +6,7 @@
 #   image       the same, from an image for CDs and USB sticks that GRUB boots
 #   uefi        the same image, on a machine that has UEFI and a memory map full of holes
 #   fails       they do not: it panics, or hangs
+#   fails_magazines  the same of the test of magazines alone
 #   benchmark   it prints its table of instructions, twice the same to the last byte
 
 cmake_minimum_required(VERSION 3.25)
@@ -59,9 +60,15 @@ elseif(MODE MATCHES "^(image|uefi)$")
        NOT text MATCHES "\nall tests passed on ${CPUS} CPUs\n")
         message(FATAL_ERROR "the kernel's tests do not pass")
     endif()
-elseif(MODE STREQUAL "fails")
-    boot(text 100 ${many_threads} ${from_qemu})
-    if(NOT text MATCHES "\ntest: misuse\n.*  passed: ")
+elseif(MODE MATCHES "^fails")
+    if(MODE STREQUAL "fails_magazines")
+        boot(text 100 ${many_threads} ${from_qemu} -append "magazines")
+        set(reached "\ntest: magazines\n.*  page frames, misuse\n")
+    else()
+        boot(text 100 ${many_threads} ${from_qemu})
+        set(reached "\ntest: misuse\n.*  passed: ")
+    endif()
+    if(NOT text MATCHES "${reached}")
         message(FATAL_ERROR "the kernel does not come to the tests that matter")
     endif()
     if(text MATCHES "\nall tests passed")

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "barrier.hpp"
 #include "cpu.hpp"
 #include "machine.hpp"
 #include "paging.hpp"
@@ -21,6 +22,7 @@ namespace {
 
 constexpr std::uint64_t timer_vector = 0x40;
 constexpr std::uint64_t wake_vector = 0x41;
+constexpr std::uint64_t barrier_vector = 0x42;
 constexpr std::uint64_t spurious_vector = 0xff;
 
 struct Gate {
@@ -111,6 +113,7 @@ void stop_timer() noexcept { local_apic(Register::Timer) = 0x10000; }
 std::uint32_t this_apic_id() noexcept { return local_apic(Register::Id) >> 24; }
 
 void wake_all_others() noexcept { send(0, 0xc4000 | wake_vector); }
+void ask_all_others_for_barrier() noexcept { send(0, 0xc4000 | barrier_vector); }
 
 void start_apic(std::uint32_t apic_id, std::uint32_t address) noexcept {
     constexpr std::uint64_t millisecond = 4'000'000;  // or more: the rate is not known
@@ -128,6 +131,7 @@ void on_interrupt(kernel::InterruptFrame* frame) noexcept {
     using namespace kernel;
     if (frame->vector < 32) on_exception(*frame);
     if (frame->vector == spurious_vector) return;
+    if (frame->vector == barrier_vector) answer_barrier();
     if (frame->vector == timer_vector) timer_handlers[this_cpu()]();
     local_apic(Register::EndOfInterrupt) = 0;
 }

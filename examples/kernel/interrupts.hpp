@@ -1,7 +1,7 @@
 #pragma once
 
 // interrupts.hpp -- exceptions, which end everything, and the interrupts of the local APIC: a timer
-// on each CPU, and one CPU that wakes another.
+// on each CPU, and one CPU that wakes another, or asks it for a memory barrier.
 
 #include <cstddef>
 #include <cstdint>
@@ -28,6 +28,8 @@ void stop_timer() noexcept;
 
 [[nodiscard]] std::uint32_t this_apic_id() noexcept;
 void wake_all_others() noexcept;
+/// Every other CPU calls answer_barrier() as soon as its interrupts are on.
+void ask_all_others_for_barrier() noexcept;
 /// The first instruction of a CPU that is off will be at this address, a page below 1 MiB.
 void start_apic(std::uint32_t apic_id, std::uint32_t address) noexcept;
 

@@ -5,8 +5,7 @@
 // An interrupt handler that allocates wants the locks of the code that it interrupted. So whoever
 // takes a lock switches interrupts off first, or its CPU waits for itself.
 //
-// KERNEL_WITHOUT_LOCK and KERNEL_WITHOUT_IRQ_SAVE build kernels that leave one of the two out, to
-// show that the tests notice.
+// KERNEL_WITHOUT builds a kernel that leaves one thing out, to show that the tests notice.
 
 #include <cstddef>
 #include <cstdint>
@@ -16,17 +15,11 @@
 
 namespace kernel {
 
-#ifdef KERNEL_WITHOUT_LOCK
-inline constexpr bool locks_are_taken = false;
-#else
-inline constexpr bool locks_are_taken = true;
+enum class Without { Nothing, Lock, InterruptSave, Pin, CpuIndex, MagazineLock, Barrier };
+#ifndef KERNEL_WITHOUT
+#define KERNEL_WITHOUT Nothing
 #endif
-
-#ifdef KERNEL_WITHOUT_IRQ_SAVE
-inline constexpr bool interrupts_are_saved = false;
-#else
-inline constexpr bool interrupts_are_saved = true;
-#endif
+constexpr Without without = Without::KERNEL_WITHOUT;
 
 [[noreturn]] void panic(const char* why) noexcept;
 
@@ -69,7 +62,28 @@ private:
     std::uint64_t flags_ = 0;
 };
 
+/// The same as an object with lock() and unlock(), which LockedCache, MagazineCache and
+/// LockedBackend want.
+template <bool locked = true>
+class BasicInterruptSafeLock {
+public:
+    void lock() noexcept {
+        const std::uint64_t flags = save_interrupts();
+        if constexpr (locked) lock_.lock();
+        flags_ = flags;  // of the one who holds it
+    }
+    void unlock() noexcept {
+        const std::uint64_t flags = flags_;
+        if constexpr (locked) lock_.unlock();
+        restore_interrupts(flags);
+    }
+
+private:
+    SpinLock lock_;
+    std::uint64_t flags_ = 0;
+};
+
 using Guard = BasicGuard<>;
-using MemoryGuard = BasicGuard<locks_are_taken, interrupts_are_saved>;
+using MemoryGuard = BasicGuard<without != Without::Lock, without != Without::InterruptSave>;
 
 }  // namespace kernel

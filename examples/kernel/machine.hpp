@@ -50,6 +50,11 @@ inline void pause() noexcept { asm volatile("pause"); }
 inline void restore_interrupts(std::uint64_t flags) noexcept {
     asm volatile("pushq %0; popfq" ::"r"(flags) : "memory", "cc");
 }
+[[nodiscard]] inline bool interrupts_are_enabled() noexcept {
+    std::uint64_t flags = 0;
+    asm volatile("pushfq; popq %0" : "=r"(flags)::"memory");
+    return (flags & 0x200) != 0;
+}
 inline void disable_interrupts() noexcept { asm volatile("cli" ::: "memory"); }
 inline void enable_interrupts() noexcept { asm volatile("sti" ::: "memory"); }
 

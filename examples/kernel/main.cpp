@@ -5,6 +5,7 @@
 #include "boot_info.hpp"
 #include "cpu.hpp"
 #include "interrupts.hpp"
+#include "machine.hpp"
 #include "memory.hpp"
 #include "paging.hpp"
 #include "serial.hpp"
@@ -26,11 +27,12 @@ extern "C" [[noreturn]] void kernel_main(std::uint32_t magic, std::uint32_t addr
     use_interrupts();
     start_memory(boot_info);
     print("booted by ", boot_info.loader, ", CPUs: ", start_all_cpus(boot_info), "\n");
+    enable_interrupts();
 
     if (boot_info.asks_for("benchmark")) {
         run_benchmark();
     } else {
-        run_tests();
+        run_tests(boot_info.asks_for("magazines"));
     }
     leave(true);
 }

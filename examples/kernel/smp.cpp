@@ -132,9 +132,7 @@ void run_on_cpus(std::size_t number, Work work) noexcept {
     __atomic_store_n(&done, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&call, (call / 256 + 1) * 256 + number, __ATOMIC_RELEASE);
     if (number > 1) wake_all_others();
-    enable_interrupts();
     work();
-    disable_interrupts();
     while (__atomic_load_n(&done, __ATOMIC_ACQUIRE) < number)
         pause();
 }

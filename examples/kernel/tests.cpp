@@ -13,14 +13,21 @@ namespace kernel {
 namespace {
 
 constinit bool expected = false;
-constinit Defect last_defect = Defect::None;
+constinit slab_allocator::DefectReport last_report = {};
 
 void on_defect(const slab_allocator::DefectReport& report) noexcept {
     print("    ", name_of(report.defect), ": pointer ", report.pointer, ", cache ", report.cache,
           ", slab ", report.slab, ", slot ", std::uint64_t{report.slot}, ", objects ",
-          std::uint64_t{report.objects_number}, "\n");
+          std::uint64_t{report.objects_number});
+    if (report.defect == Defect::WriteAfterFree || report.defect == Defect::Overflow) {
+        print(", byte ", report.offset < 0 ? "-" : "",
+              static_cast<std::uint64_t>(report.offset < 0 ? -report.offset : report.offset));
+    }
+    if (report.allocated_by != nullptr) print(", allocated by ", report.allocated_by);
+    if (report.freed_by != nullptr) print(", freed by ", report.freed_by);
+    print("\n");
     if (!expected) panic("a defect that nobody expects");
-    last_defect = report.defect;
+    last_report = report;
 }
 
 void run(const char* name, void (*test)() noexcept, const PagesState& before) noexcept {
@@ -36,21 +43,24 @@ void report_defects() noexcept { slab_allocator::set_defect_handler(on_defect); 
 
 void expect_defects() noexcept {
     expected = true;
-    last_defect = Defect::None;
+    last_report = {};
 }
 
-Defect stop_expecting() noexcept {
+slab_allocator::DefectReport stop_expecting() noexcept {
     expected = false;
-    return last_defect;
+    return last_report;
 }
 
-void run_tests() noexcept {
+void run_tests(bool magazines_only) noexcept {
     report_defects();
     const PagesState before = pages_state();
-    run("misuse", test_misuse, before);
-    run("a cache of caches", test_cache_of_caches, before);
-    run("out of memory", test_out_of_memory, before);
-    run("load", test_load, before);
+    if (!magazines_only) {
+        run("misuse", test_misuse, before);
+        run("a cache of caches", test_cache_of_caches, before);
+        run("out of memory", test_out_of_memory, before);
+        run("load", test_load, before);
+    }
+    run("magazines", test_magazines, before);
     print("all tests passed on ", cpus_number(), " CPUs\n");
 }
 

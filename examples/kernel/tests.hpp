@@ -6,8 +6,9 @@
 
 namespace kernel {
 
-/// Everything below but the benchmark, and that every page frame is back after each.
-void run_tests() noexcept;
+/// Everything below but the benchmark, or the test of magazines only; and that every page frame is
+/// back after each.
+void run_tests(bool magazines_only) noexcept;
 
 /// Every misuse of a cache and of the page frames is reported, and harms nothing.
 void test_misuse() noexcept;
@@ -21,6 +22,9 @@ void test_out_of_memory() noexcept;
 /// All CPUs and their interrupt handlers allocate and free at once, in every row.
 void test_load() noexcept;
 
+/// The same through the magazines of each CPU; and no object is out of reach in them.
+void test_magazines() noexcept;
+
 /// Instructions for an alloc and a free, as a table.
 void run_benchmark() noexcept;
 
@@ -31,13 +35,17 @@ void report_defects() noexcept;
 
 /// From now on the next defects are expected, until stop_expecting(), which tells the last of them.
 void expect_defects() noexcept;
-[[nodiscard]] slab_allocator::Defect stop_expecting() noexcept;
+[[nodiscard]] slab_allocator::DefectReport stop_expecting() noexcept;
 
 template <typename Call>
-[[nodiscard]] slab_allocator::Defect defect_of(Call&& call) noexcept {
+[[nodiscard]] slab_allocator::DefectReport report_of(Call&& call) noexcept {
     expect_defects();
     call();
     return stop_expecting();
+}
+template <typename Call>
+[[nodiscard]] slab_allocator::Defect defect_of(Call&& call) noexcept {
+    return report_of(call).defect;
 }
 
 }  // namespace kernel
