@@ -30,7 +30,7 @@ extern "C" [[noreturn]] void kernel_main(std::uint32_t magic, std::uint32_t addr
     enable_interrupts();
 
     if (boot_info.asks_for("benchmark")) {
-        run_benchmark();
+        run_benchmark(boot_info.asks_for("cycles"));
     } else {
         run_tests(boot_info.asks_for("magazines"));
     }

@@ -185,6 +185,16 @@ struct ByPageFrames {
         .never_destroyed = true};
 };
 
+/// A row at another level of checks.
+template <typename Row, slab_allocator::Checks level>
+struct AtLevel : Row {
+    static constexpr CacheConfig config = [] {
+        CacheConfig changed = Row::config;
+        changed.checks = level;
+        return changed;
+    }();
+};
+
 /// Calls f.operator()<Row>() for each of them; for two where a kernel that lacks something must
 /// fail, which is as telling, and compiles in half the time.
 template <typename F>

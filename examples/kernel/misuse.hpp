@@ -13,16 +13,6 @@
 
 namespace kernel {
 
-/// A row at another level of checks.
-template <typename Row, slab_allocator::Checks level>
-struct AtLevel : Row {
-    static constexpr CacheConfig config = [] {
-        CacheConfig changed = Row::config;
-        changed.checks = level;
-        return changed;
-    }();
-};
-
 /// `Caches` says of which: cache<Row, size>() and other<Row, size>() are two of them.
 /// Caches::looking_changes_nothing: statistics() leaves every object where it is.
 template <typename Caches, typename Row>

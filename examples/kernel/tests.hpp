@@ -25,8 +25,8 @@ void test_load() noexcept;
 /// The same through the magazines of each CPU; and no object is out of reach in them.
 void test_magazines() noexcept;
 
-/// Instructions for an alloc and a free, as a table.
-void run_benchmark() noexcept;
+/// Instructions, or cycles, for an alloc and a free, as tables.
+void run_benchmark(bool in_cycles) noexcept;
 
 // ---- What the library reports -------------------------------------------------------------------
 
