@@ -1,9 +1,10 @@
 # cmake -D COMPILER=... -D INCLUDE=... -D WORK=... -D HEADER=... -P build.cmake
 # cmake -D COMPILER=... -D INCLUDE=... -D WORK=... -D SOURCE=... [-D MACRO=...] -P build.cmake
 #
-# Compiles HEADER alone, or SOURCE, as a kernel would, and fails where the object needs a symbol that
-# no kernel has, registers anything to run before or after the program, or uses a register that a
-# kernel does not save. A SOURCE is then linked with nothing but memory.cpp.
+# Compiles HEADER alone, or SOURCE, as a kernel would, without a C library's headers, and fails where
+# the object needs a symbol that no kernel has, registers anything to run before or after the
+# program, uses a register that a kernel does not save, or refers to anything in a way that does not
+# reach the upper 2 GiB. A SOURCE is then linked with nothing but memory.cpp.
 
 cmake_minimum_required(VERSION 3.25)
 
@@ -27,6 +28,23 @@ function(run output)
     endif()
     set(${output} "${text}" PARENT_SCOPE)
 endfunction()
+
+# What a compiler brings along and the C++ library, and nothing of the operating system's: a toolchain
+# for kernels has no C library. libstdc++ asks <features.h> for the version of glibc: there is none.
+execute_process(COMMAND ${COMPILER} -E -v -xc++ /dev/null OUTPUT_QUIET ERROR_VARIABLE search)
+string(REGEX MATCHALL "\n /[^\n ]*(/c[+][+]/|/lib/gcc/[^\n ]*/include|/lib/clang/)[^\n ]*" folders
+                      "${search}")
+string(STRIP "${folders}" folders)
+if(folders STREQUAL "")
+    message(FATAL_ERROR "${COMPILER} does not say where its headers are:\n${search}")
+endif()
+file(MAKE_DIRECTORY ${WORK}/bare)
+file(WRITE ${WORK}/bare/features.h "#define __GLIBC_PREREQ(major, minor) 0\n")
+list(APPEND flags -nostdinc -isystem ${WORK}/bare)
+foreach(folder IN LISTS folders)
+    string(STRIP "${folder}" folder)
+    list(APPEND flags -isystem ${folder})
+endforeach()
 
 if(DEFINED MACRO)
     list(APPEND flags -D${MACRO})
@@ -63,8 +81,18 @@ foreach(optimisation IN ITEMS -O0 -O2)
         message(FATAL_ERROR "${optimisation}: a section ${CMAKE_MATCH_0}:\n${sections}")
     endif()
     run(code objdump --disassemble --no-show-raw-insn ${object})
-    if(code MATCHES "[^\n]*%(xmm|ymm|zmm|mm|st)[0-9(]?[^\n]*")
+    # By register; and by name, since all of x87's begin with f, and some name no register.
+    if(code MATCHES "[^\n]*(%(xmm|ymm|zmm|mm|st|k)[0-9(]|%st\n|:\t(f[a-z0-9]+|emms|[a-z]*mxcsr)[ \n])[^\n]*")
         message(FATAL_ERROR "${optimisation}: a register that a kernel does not save:\n"
+                            "${CMAKE_MATCH_0}")
+    endif()
+
+    # The code model kernel: addresses are 64 bits, or 32 that are extended by their sign. R_X86_64_32
+    # is extended by zeros, and what a table of offsets or a thread's block needs, no kernel has.
+    run(relocations readelf --relocs --wide ${object})
+    string(REGEX REPLACE "R_X86_64_(64|32S|PC32|PLT32) " "" relocations "${relocations}")
+    if(relocations MATCHES "[^\n]*R_X86_64_[^\n]*")
+        message(FATAL_ERROR "${optimisation}: a relocation that does not fit into a kernel:\n"
                             "${CMAKE_MATCH_0}")
     endif()
 

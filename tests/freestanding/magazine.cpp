@@ -1,87 +1,12 @@
-// magazine.cpp -- every member of LockedCache and MagazineCache, for each row, as a kernel uses
-// them: static, with a spin lock and CPUs of its own.
+// magazine.cpp -- locked caches and caches with magazines: the rows.
 
 #include <cstddef>
-#include <cstdint>
-#include <span>
 
-#include <slab_allocator/kernel.hpp>
+#include "magazine.hpp"
 
 namespace {
 
-using namespace slab_allocator;
-
-class SpinLock {
-public:
-    void lock() noexcept {
-        while (__atomic_exchange_n(&locked_, true, __ATOMIC_ACQUIRE))
-            __asm__ volatile("pause");
-    }
-    void unlock() noexcept { __atomic_store_n(&locked_, false, __ATOMIC_RELEASE); }
-
-private:
-    bool locked_ = false;
-};
-
-/// One CPU whose interrupts are off while it is pinned.
-struct Machine {
-    std::uintptr_t pin() noexcept { return pins++; }
-    void unpin(std::uintptr_t before) noexcept { pins = before; }
-    std::size_t cpu_index() noexcept { return 0; }
-    bool barrier_on_all_cpus() noexcept { return pins == 0; }
-    void relax() noexcept { __asm__ volatile("pause"); }
-
-    std::uintptr_t pins = 0;
-};
-
-struct Task {
-    explicit Task(int number) noexcept : id(number) {}
-    ~Task() { id = -1; }
-
-    int id;
-    unsigned char state[60];
-};
-
-constexpr std::size_t region_size = std::size_t{64} * 4096;
-using Arena = ArenaBackend<region_size>;
-using Pages = BackendRef<Arena>;
-using Composed =
-    ComposedBackend<Pages, SlabInfoCache<Pages, 4096, true>, FlatMapOf<region_size / 4096>>;
-using Synchronised = LockedBackend<BackendRef<Composed>, SpinLock>;
-
-constinit Arena arena;
-constinit Composed composed{Pages(arena), Pages(arena), &arena};
-
-template <typename Cache>
-bool use(Cache& cache) {
-    Task* tasks[100];
-    if (!cache.alloc_bulk(std::span<Task*>(tasks))) return false;
-    cache.free_bulk(std::span<Task* const>(tasks));
-    Task* const task = cache.create(7);
-    const bool owned = cache.owns(task);
-    cache.destroy(task);
-    {
-        const auto handle = cache.make_unique(8);
-        std::size_t live = 0;
-        cache.for_each([&](Task*) { ++live; });
-        if (live != 1) return false;
-    }
-    return owned && cache.reserve(10) >= 10 && cache.validate().defect == Defect::None &&
-           cache.statistics().allocated_objects_number == 0 && cache.shrink(1) <= 1 &&
-           cache.shrink_to_fit() < 100;
-}
-
-template <CacheConfig config>
-bool use_both() {
-    static constinit LockedCache<Task, Synchronised, SpinLock, config> locked{
-        Synchronised(BackendRef<Composed>(composed))};
-    static constinit MagazineCache<Task, Synchronised, KernelCpus<Machine, 4>, SpinLock, config>
-        magazines{Synchronised(BackendRef<Composed>(composed))};
-    if (!use(locked) || !use(magazines)) return false;
-    magazines.tick();
-    return magazines.depot_statistics().full_magazines_number == 0 &&
-           magazines.cpus().synchronise() != Reach::own;
-}
+constinit BuddyBackend<4096> page_frames;
 
 constexpr CacheConfig by_mask{.never_destroyed = true};
 constexpr CacheConfig by_map{.slab_size = 8192,
@@ -90,12 +15,21 @@ constexpr CacheConfig by_map{.slab_size = 8192,
                              .never_destroyed = true};
 constexpr CacheConfig large{
     .slab_size = 8192, .object_size_type = ObjectSizeType::Large, .never_destroyed = true};
+constexpr CacheConfig by_frames{.object_size_type = ObjectSizeType::Large,
+                                .slab_info_lookup = SlabInfoLookup::PageFrames,
+                                .never_destroyed = true};
 constexpr CacheConfig unchecked{.checks = Checks::none, .never_destroyed = true};
+
+bool use_page_frames() {
+    alignas(4096) static std::byte memory[region_size];
+    page_frames.adopt(memory, sizeof(memory));
+    return use_both<by_frames, page_frames>();
+}
 
 }  // namespace
 
 int main() {
-    const bool right =
-        use_both<by_mask>() && use_both<by_map>() && use_both<large>() && use_both<unchecked>();
+    const bool right = use_both<by_mask>() && use_both<by_map>() && use_both<large>() &&
+                       use_page_frames() && use_both<unchecked>();
     return right ? 0 : 1;
 }

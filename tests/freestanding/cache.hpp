@@ -1,5 +1,7 @@
-// cache.cpp -- every member of Cache, for each row and each level of checks, as a kernel uses it:
-// static, without a destructor that somebody would have to be told of.
+#pragma once
+
+// cache.hpp -- every member of Cache, for each row, as a kernel uses it: static, without a destructor
+// that somebody would have to be told of. A source for each level of checks includes it.
 
 #include <cstddef>
 #include <cstdint>
@@ -123,13 +125,3 @@ int use_every_row() {
 }
 
 }  // namespace
-
-// Members that nobody calls are instantiated, too.
-template class slab_allocator::Cache<Task, SmallByMask, with(small, Checks::misuse, true)>;
-template class slab_allocator::Cache<Task, SmallByMap, with(by_map, Checks::misuse, true)>;
-template class slab_allocator::Cache<Task, LargeByMap, with(large, Checks::misuse, true)>;
-template class slab_allocator::Cache<Task, LargeByPageFrames,
-                                     with(by_frames, Checks::misuse, true)>;
-template class slab_allocator::Cache<Task, LargeByMap, with(large, Checks::none, false)>;
-
-int main() { return use_every_row<Checks::none>() + use_every_row<Checks::misuse>(); }
