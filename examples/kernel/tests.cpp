@@ -58,6 +58,7 @@ void run_tests(bool magazines_only) noexcept {
         run("misuse", test_misuse, before);
         run("a cache of caches", test_cache_of_caches, before);
         run("out of memory", test_out_of_memory, before);
+        run("memory pressure", test_shrinker, before);
         run("load", test_load, before);
     }
     run("magazines", test_magazines, before);

@@ -25,6 +25,9 @@ void test_load() noexcept;
 /// The same through the magazines of each CPU; and no object is out of reach in them.
 void test_magazines() noexcept;
 
+/// A cache that takes all memory, and gives it back to whoever needs it.
+void test_shrinker() noexcept;
+
 /// Instructions, or cycles, for an alloc and a free, as tables.
 void run_benchmark(bool in_cycles) noexcept;
 
