@@ -72,9 +72,9 @@ int main() {
 #elif defined(OFFSET_TABLE)
 int value = 0;
 int main() {
-    int* address = nullptr;
-    asm volatile("movq value@GOTPCREL(%%rip), %0" : "=r"(address));
-    return *address + value;
+    long number = 1;
+    asm volatile("imulq value@GOTPCREL(%%rip), %0" : "+r"(number));
+    return static_cast<int>(number) + value;
 }
 #elif defined(HEADER_OF_C)
 #include <cstring>
