@@ -62,6 +62,7 @@ private:
     std::uint64_t flags_ = 0;
 };
 
+// [lock]
 /// The same as an object with lock() and unlock(), which LockedCache, MagazineCache and
 /// LockedBackend want.
 template <bool locked = true>
@@ -82,6 +83,7 @@ private:
     SpinLock lock_;
     std::uint64_t flags_ = 0;
 };
+// [/lock]
 
 using Guard = BasicGuard<>;
 using MemoryGuard = BasicGuard<without != Without::Lock, without != Without::InterruptSave>;

@@ -18,11 +18,13 @@
 #include "lock.hpp"
 #include "machine.hpp"
 #include "memory.hpp"
+#include "smp.hpp"
 
 namespace kernel {
 
 using Lock = BasicInterruptSafeLock<without != Without::MagazineLock>;
 
+// [machine]
 /// What KernelCpus asks of this kernel.
 template <Without missing>
 struct BasicMachine {
@@ -42,6 +44,7 @@ struct BasicMachine {
     static void relax() noexcept { pause(); }
 };
 using Machine = BasicMachine<without>;
+// [/machine]
 
 namespace detail {
 template <typename Backend>
@@ -68,9 +71,19 @@ template <typename T, typename Backend, CacheConfig config>
 class CpuCache : public slab_allocator::MagazineCache<
                      T, Backend, slab_allocator::KernelCpus<Machine, most_cpus>, Lock, config> {
 public:
-    /// As SharedCache's. Requires: no other CPU is in a call.
+    /// As SharedCache's. Requires: no other CPU is in a call. Each CPU in turn, since a magazine that
+    /// another has loaded stays with it, empty.
     void shrink() noexcept {
-        this->shrink_to_fit();
+        static constinit CpuCache* cache = nullptr;
+        static constinit std::size_t turn = 0;
+        cache = this;
+        turn = 0;
+        run_on_cpus(cpus_number(), []() noexcept {
+            while (__atomic_load_n(&turn, __ATOMIC_ACQUIRE) != this_cpu())
+                pause();
+            cache->shrink_to_fit();
+            __atomic_fetch_add(&turn, 1, __ATOMIC_RELEASE);
+        });
         shrink_parts_of(this->backend());
     }
 };

@@ -33,10 +33,12 @@ void start_flat_map(const BootInfo& info) noexcept {
 }  // namespace
 
 void start_memory(const BootInfo& info) noexcept {
+    // [start]
     for (std::size_t i = 0; i < info.usable_number; ++i) {
         const MemoryRange& range = info.usable[i];
         page_frames.adopt(at_physical<void>(range.start), range.end - range.start);
     }
+    // [/start]
     print("page frames: ", page_frames.pages_number(), ", free blocks by order:");
     for (std::size_t order = 0; order < 16; ++order)
         print(" ", page_frames.free_blocks_number(order));

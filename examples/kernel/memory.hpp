@@ -29,6 +29,7 @@ using slab_allocator::SlabInfo;
 
 inline constexpr std::size_t page_size = 4096;
 
+// [pages]
 /// SlabInfos lie beside the frames, one a page: 128 bytes of 4096, for the one row that wants them.
 using PageFrames = slab_allocator::BuddyBackend<page_size>;
 inline constinit PageFrames page_frames;
@@ -49,6 +50,7 @@ struct Pages {
         return page_frames.slab_info_at(page_addr);
     }
 };
+// [/pages]
 
 /// Gives all memory that the boot loader left to the page frames.
 void start_memory(const BootInfo& info) noexcept;
@@ -175,6 +177,7 @@ struct ByFlatMap : ByMap<FlatMapOfAll> {
     static constexpr const char* name = "flat map";
 };
 
+// [row]
 struct ByPageFrames {
     static constexpr const char* name = "page frames";
     using Backend = Pages;
@@ -184,6 +187,7 @@ struct ByPageFrames {
         .slab_info_lookup = slab_allocator::SlabInfoLookup::PageFrames,
         .never_destroyed = true};
 };
+// [/row]
 
 /// A row at another level of checks.
 template <typename Row, slab_allocator::Checks level>

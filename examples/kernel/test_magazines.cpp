@@ -83,10 +83,12 @@ void give_back_all() noexcept {
 
 /// What lies in other CPUs' magazines is there for the one who finds no memory.
 void run_dry() noexcept {
+    // Another CPU keeps an empty magazine at hand, in a page that is no part of a slab then.
+    const std::size_t kept_back = 8 * (cpus_number() - 1);
     const std::size_t number = take_all();
     for (int again = 0; again < 3; ++again) {
         run_on_cpus(cpus_number(), give_back_all);
-        if (take_all() != number) panic("objects in magazines are out of reach");
+        if (take_all() + kept_back < number) panic("objects in magazines are out of reach");
     }
     run_on_cpus(cpus_number(), give_back_all);
     blocks.shrink();

@@ -24,7 +24,9 @@ struct Name {
     Object<1008> content;
 };
 
+// [names]
 constinit CpuCache<Name, ReclaimedPages, ByPageFrames::config> names;
+// [/names]
 
 /// All that are remembered, the oldest first.
 struct Queue {

@@ -15,6 +15,7 @@ namespace {
 constinit bool expected = false;
 constinit slab_allocator::DefectReport last_report = {};
 
+// [handler]
 void on_defect(const slab_allocator::DefectReport& report) noexcept {
     print("    ", name_of(report.defect), ": pointer ", report.pointer, ", cache ", report.cache,
           ", slab ", report.slab, ", slot ", std::uint64_t{report.slot}, ", objects ",
@@ -29,6 +30,7 @@ void on_defect(const slab_allocator::DefectReport& report) noexcept {
     if (!expected) panic("a defect that nobody expects");
     last_report = report;
 }
+// [/handler]
 
 void run(const char* name, void (*test)() noexcept, const PagesState& before) noexcept {
     print("test: ", name, "\n");
