@@ -71,8 +71,8 @@ template <typename T, typename Backend, CacheConfig config>
 class CpuCache : public slab_allocator::MagazineCache<
                      T, Backend, slab_allocator::KernelCpus<Machine, most_cpus>, Lock, config> {
 public:
-    /// As SharedCache's. Requires: no other CPU is in a call. Each CPU in turn, since a magazine that
-    /// another has loaded stays with it, empty.
+    /// As SharedCache's. Requires: no other CPU is in a call. Each CPU in turn, since a magazine
+    /// that another has loaded stays with it, empty.
     void shrink() noexcept {
         static constinit CpuCache* cache = nullptr;
         static constinit std::size_t turn = 0;

@@ -1,7 +1,7 @@
 #pragma once
 
-// misuse.hpp -- all that a caller can do wrong to a cache. Each is reported as what it is, and harms
-// nothing: contents, statistics and validate() say so after each.
+// misuse.hpp -- all that a caller can do wrong to a cache. Each is reported as what it is, and
+// harms nothing: contents, statistics and validate() say so after each.
 
 #include <cstddef>
 #include <cstdint>

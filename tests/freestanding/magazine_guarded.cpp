@@ -1,4 +1,4 @@
-// magazine_guarded.cpp -- locked caches and caches with magazines, of the levels that guard objects.
+// magazine_guarded.cpp -- locked caches and caches with magazines: levels that guard objects.
 
 #include "magazine.hpp"
 
