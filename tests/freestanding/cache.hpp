@@ -1,7 +1,7 @@
 #pragma once
 
-// cache.hpp -- every member of Cache, for each row, as a kernel uses it: static, without a destructor
-// that somebody would have to be told of. A source for each level of checks includes it.
+// cache.hpp -- every member of Cache, for each row, as a kernel uses it: static, without a
+// destructor that somebody would have to be told of. A source for each level of checks includes it.
 
 #include <cstddef>
 #include <cstdint>

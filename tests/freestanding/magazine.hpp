@@ -1,7 +1,7 @@
 #pragma once
 
-// magazine.hpp -- every member of LockedCache and MagazineCache, as a kernel uses them: static, with
-// a spin lock and CPUs of its own.
+// magazine.hpp -- every member of LockedCache and MagazineCache, as a kernel uses them: static,
+// with a spin lock and CPUs of its own.
 
 #include <cstddef>
 #include <cstdint>
