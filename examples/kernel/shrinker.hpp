@@ -7,8 +7,8 @@
 //
 // A shrinker is asked with no lock held. For NoMemory it is asked with interrupts on, so that it
 // may take locks that others hold for long, and reach the magazines of all CPUs; a handler that
-// finds no memory gets none. While a CPU asks its shrinkers, what they allocate on it is not a reason
-// to ask again.
+// finds no memory gets none. While a CPU asks its shrinkers, what they allocate on it is not a
+// reason to ask again.
 
 #include <cstddef>
 
