@@ -6,7 +6,8 @@
 Each program runs unmodified, once as it is and once with the library loaded before it. Its output
 must be the same, byte for byte where it can be. Prints a table: processor time and peak memory,
 with and without. Exits with 1 where an output differs or a program fails, and says so. A program
-that is not installed is named as skipped, unless --all.
+that is not installed is named as skipped, unless --all. A peak is at least what this script has,
+about 18 MB: that is where the system begins to count.
 """
 
 import argparse
@@ -194,11 +195,12 @@ def perl(run):
 
 def jq(run):
     items = 10_000 if run.quick else 200_000
-    data = [
-        {"id": i, "group": i * 7919 % 101, "tags": [f"t{i % 13}", f"t{i % 7}"], "text": "x" * (i % 50)}
-        for i in range(items)
-    ]
-    (run.folder / "data.json").write_text(json.dumps(data))
+    with (run.folder / "data.json").open("w") as file:
+        for i in range(items):
+            tags = [f"t{i % 13}", f"t{i % 7}"]
+            item = {"id": i, "group": i * 7919 % 101, "tags": tags, "text": "x" * (i % 50)}
+            file.write(("[" if i == 0 else ",") + json.dumps(item))
+        file.write("]")
     query = """
         group_by(.group) | map({group: .[0].group, number: length, sum: (map(.id) | add),
         tags: ([.[].tags[]] | unique), longest: (map(.text | length) | max)}) | sort_by(-.sum)
@@ -214,7 +216,12 @@ NEEDS = {"redis": "redis-server"}
 
 
 def digest(path):
-    return hashlib.sha256(path.read_bytes()).digest()
+    """In parts: a child's peak begins with what this script has when it starts it."""
+    sums = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(1 << 16):
+            sums.update(part)
+    return sums.digest()
 
 
 def find_python():
