@@ -24,6 +24,7 @@
 #include <vector>
 
 #include <slab_allocator/backends/aligned_alloc_backend.hpp>
+#include <slab_allocator/magazine/locked_backend.hpp>
 #include <slab_allocator/magazine/magazine_cache.hpp>
 #include <slab_allocator/magazine/thread_cpus.hpp>
 
@@ -58,8 +59,10 @@ struct Object {
     }
 };
 
-using Cache = slab_allocator::MagazineCache<Object, CountingBackend, slab_allocator::ThreadCpus<>,
-                                            std::mutex>;
+// Threads are in the backend at the same time, and AlignedAllocBackend cannot bear that.
+using Backend = slab_allocator::LockedBackend<CountingBackend, std::mutex>;
+using Cache =
+    slab_allocator::MagazineCache<Object, Backend, slab_allocator::ThreadCpus<>, std::mutex>;
 
 Cache cache;
 std::array<std::atomic<Object*>, 256> mailbox;
