@@ -231,7 +231,7 @@ def find_python():
         answer = subprocess.run(call, capture_output=True, text=True, check=False)
         if answer.returncode == 0:
             return answer.stdout.strip()
-    raise Failed("no python has its tests (libpython3-testsuite)")
+    raise Failed("no python has its tests (libpython3.11-testsuite)")
 
 
 def measure(name, library, quick):
