@@ -83,7 +83,7 @@ std::size_t shrink_names(Pressure pressure) noexcept {
 constinit Shrinker names_shrinker{shrink_names};
 // [/names shrink]
 
-constexpr std::size_t names_number = 100'000;  // more than fit
+constinit std::size_t names_number = 0;  // more than fit
 
 void remember_many() noexcept {
     for (std::size_t i = 0; i < names_number / cpus_number(); ++i) {
@@ -121,6 +121,7 @@ void give_back_all(Block* taken, std::size_t number) noexcept {
 
 void test_shrinker() noexcept {
     add_shrinker(names_shrinker);
+    names_number = pages_state().free_pages * (page_size / sizeof(Name) + 2);
     for (int again = 0; again < 2; ++again) {
         const std::uint64_t before = queue.forgotten;
         run_on_cpus(cpus_number(), remember_many);
