@@ -93,6 +93,7 @@ public:
 
     /// Costs: O(size()).
     [[nodiscard]] bool contains(const std::byte* object) const noexcept {
+        // NOLINTNEXTLINE(readability-use-anyofallof): kernels have no <algorithm>
         for (const std::byte* const other : all()) {
             if (other == object) return true;
         }

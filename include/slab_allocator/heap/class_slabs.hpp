@@ -171,8 +171,8 @@ public:
     /// Costs: O(slabs). The peak of objects is not known.
     [[nodiscard]] CacheStatistics statistics() noexcept {
         CacheStatistics result;
-        for (std::size_t number = 0; number < lists_number; ++number) {
-            for (const SlabInfo& slab_info : lists_[number])
+        for (auto& list : lists_) {
+            for (const SlabInfo& slab_info : list)
                 count(result, slab_info.free_number);
         }
         if (hand_slab_ != nullptr) count(result, hand_slab_->free_number + bits_number(hand_));
@@ -225,7 +225,9 @@ private:
         return layout_.slot_at(address_of(object) - address_of(slab_info.slab));
     }
     [[nodiscard]] PagesWanted wanted() const noexcept {
-        return {layout_.slab_size, layout_.slab_alignment, layout_.pages_per_slab()};
+        return {.bytes = layout_.slab_size,
+                .alignment = layout_.slab_alignment,
+                .known_pages = layout_.pages_per_slab()};
     }
 
     // ---- The hand -------------------------------------------------------------------------------

@@ -112,7 +112,7 @@ public:
 
 private:
     [[nodiscard]] static PagesWanted wanted(std::size_t pages, std::size_t alignment) noexcept {
-        return {pages * page_size, alignment, 1};
+        return {.bytes = pages * page_size, .alignment = alignment, .known_pages = 1};
     }
     [[nodiscard]] static std::size_t pages_of(const SlabInfo& run) noexcept {
         return static_cast<std::size_t>(run.map.word_at(0));

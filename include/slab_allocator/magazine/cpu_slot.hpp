@@ -70,7 +70,7 @@ public:
             Atomics::store_relaxed(top_, top);
             return false;
         }
-        Atomics::touch(place(top) - 1);
+        touch(place(top) - 1);
         object = place(top)[-1];
         return true;
     }
@@ -80,7 +80,7 @@ public:
         const Address top = Atomics::load_relaxed(top_);
         if (top >= Atomics::load_acquire(limit_)) [[unlikely]]
             return false;
-        Atomics::touch(place(top));
+        touch(place(top));
         *place(top) = object;
         Atomics::store_release(top_, top + sizeof(Object*));
         return true;
@@ -121,7 +121,7 @@ public:
         const Address top = Atomics::load_acquire(top_);
         if (top <= start_) return {};
         for (Address each = start_; each < top; each += sizeof(Object*))
-            Atomics::touch(place(each));
+            touch(place(each));
         return {place(start_), static_cast<std::size_t>(place(top) - place(start_))};
     }
     /// What objects() returned is somewhere else now.
@@ -184,6 +184,7 @@ private:
     [[nodiscard]] static unsigned char number(Claim claim) noexcept {
         return static_cast<unsigned char>(claim);
     }
+    static void touch(Object** place) noexcept { Atomics::touch(static_cast<const void*>(place)); }
     [[nodiscard]] static Object** place(Address address) noexcept {
         return pointer_to<Object*>(address);
     }

@@ -92,6 +92,9 @@ public:
     }
 
 private:
+    friend Derived;
+    constexpr PinnedCpus() noexcept = default;
+
     [[nodiscard]] Derived& derived() noexcept { return static_cast<Derived&>(*this); }
 };
 

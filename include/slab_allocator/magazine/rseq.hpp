@@ -62,7 +62,7 @@ public:
     [[nodiscard]] static bool registered() noexcept { return __rseq_size != 0; }
 
     [[nodiscard]] static std::size_t cpu() noexcept {
-        std::uint32_t cpu = 0;
+        std::uint32_t cpu = 0;  // NOLINT(misc-const-correctness): assembly writes it
         __asm__ volatile("movl %%fs:4(%[area]), %[cpu]"
                          : [cpu] "=r"(cpu)
                          : [area] "r"(__rseq_offset)
@@ -73,7 +73,8 @@ public:
     template <std::size_t slots_number, typename Slot>
     [[nodiscard]] static bool pop(Slot* slots, typename Slot::Pointer& object) noexcept {
         typename Slot::Pointer found;
-        std::uintptr_t slot, top;
+        std::uintptr_t slot = 0;
+        std::uintptr_t top = 0;
     again:
         // clang-format off
         __asm__ goto volatile(
@@ -118,7 +119,8 @@ public:
 
     template <std::size_t slots_number, typename Slot>
     [[nodiscard]] static bool push(Slot* slots, typename Slot::Pointer object) noexcept {
-        std::uintptr_t slot, top;
+        std::uintptr_t slot = 0;
+        std::uintptr_t top = 0;
     again:
         // clang-format off
         __asm__ goto volatile(
