@@ -186,8 +186,7 @@ TEST_CASE("slots are found without dividing, for every stride and offset", "[lay
     bool right = true;
     std::size_t wrong_stride = 0;
     for (std::size_t stride = 1; stride <= 4096; ++stride) {
-        layout.stride = stride;
-        layout.inverse = slab_allocator::detail::inverse_of_odd_part(stride);
+        slab_allocator::detail::set_stride(layout, stride);
         const std::size_t slots = 65536 / stride;
         std::size_t slot = 0;
         std::size_t rest = 0;
@@ -211,8 +210,7 @@ TEST_CASE("no address outside of a slab is one of its slots", "[layout]") {
     Layout layout;
     bool right = true;
     for (std::size_t stride = 1; stride <= 4096; ++stride) {
-        layout.stride = stride;
-        layout.inverse = slab_allocator::detail::inverse_of_odd_part(stride);
+        slab_allocator::detail::set_stride(layout, stride);
         const std::size_t slots = 65536 / stride;
         for (std::size_t offset = 1; offset <= 256; ++offset) {
             right = right && layout.slot_at(0 - offset) >= slots;  // before the slab

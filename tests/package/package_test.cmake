@@ -70,7 +70,8 @@ elseif(DOOR STREQUAL "too_new")
 
 elseif(DOOR STREQUAL "versions")
     # version.hpp is where the version stands: another one there is another one everywhere.
-    file(COPY ${ROOT}/CMakeLists.txt ${ROOT}/cmake ${ROOT}/include DESTINATION ${here}/source)
+    file(COPY ${ROOT}/CMakeLists.txt ${ROOT}/cmake ${ROOT}/include ${ROOT}/tools
+         DESTINATION ${here}/source)
     set(version_hpp ${here}/source/include/slab_allocator/version.hpp)
     file(READ ${version_hpp} text)
     foreach(part IN ITEMS MAJOR=12 MINOR=3 PATCH=40)

@@ -122,9 +122,12 @@ class Cache:
         """The addresses of the objects at the cache's hand."""
         if self.recent_set is None:
             recent = self.value["recent_"]
-            bottom = recent["objects_"][1].address
-            size = (int(recent["top_"]) - int(bottom)) // POINTER
-            capacity = recent["objects_"].type.sizeof // POINTER - 1
+            if any(field.name == "next_" for field in recent.type.fields()):  # DelayedObjects
+                bottom, end, capacity = recent["next_"], recent["end_"], recent["objects_"].type.sizeof // POINTER
+            else:
+                bottom, end = recent["objects_"][1].address, recent["top_"]
+                capacity = recent["objects_"].type.sizeof // POINTER - 1
+            size = (int(end) - int(bottom)) // POINTER
             if not 0 <= size <= capacity:
                 raise gdb.GdbError(f"{self.name}: recent_ is overwritten: {size} objects of {capacity}")
             self.recent_set = {int((bottom + rank).dereference()) for rank in range(size)}
@@ -270,6 +273,7 @@ def first_that_works(expressions):
 def find_static_variables():
     """(name, expression) of each that may hold a cache. Costs: a look at every static variable."""
     types = {}  # name -> the type, where it may hold a cache
+    candidates = []
     file = ""
     for line in gdb.execute("info variables -q -n", to_string=True).splitlines():
         file = line[5:-1] if line.startswith("File ") else file
@@ -283,13 +287,16 @@ def find_static_variables():
                 types[type_name] = type_ if may_hold(type_) else None
             except gdb.error:
                 types[type_name] = None
-        type_ = types[type_name]
-        if type_ is not None:
-            # Several files may have one of the name; a variable template is found by its address.
-            by_address = f"*('{type_}' *) &'{name}'"
-            expression = first_that_works([f"'{file}'::{name}", name, by_address])
-            if expression is not None:
-                yield name.replace("(anonymous namespace)::", ""), expression
+        if types[type_name] is not None:
+            candidates.append((file, name, types[type_name]))
+    names = [name for _, name, _ in candidates]
+    for file, name, type_ in candidates:
+        expressions = [f"'{file}'::{name}", name]  # several files may have one of the name
+        if names.count(name) == 1:
+            expressions.append(f"*('{type_}' *) &'{name}'")  # so a variable template is found
+        expression = first_that_works(expressions)
+        if expression is not None:
+            yield name.replace("(anonymous namespace)::", ""), expression
 
 
 static_found = None  # until the program's files are other ones

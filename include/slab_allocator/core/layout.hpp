@@ -133,6 +133,13 @@ constexpr std::size_t inverse_of_odd_part(std::size_t value) noexcept {
     return inverse;
 }
 
+/// `stride`, and what slot_at() needs of it.
+constexpr void set_stride(Layout& layout, std::size_t stride) noexcept {
+    layout.stride = stride;
+    layout.inverse = inverse_of_odd_part(stride);
+    layout.rotation = std::countr_zero(stride);
+}
+
 /// What stands before an object: nothing, or a zone as wide as 16 bytes or the alignment.
 constexpr std::size_t front_of(Checks checks, std::size_t alignment) noexcept {
     if (checks != Checks::debug) return 0;
@@ -248,9 +255,7 @@ constexpr ConfigError first_error(const CacheConfig& config) noexcept {
     given.object_size = size;
     given.front = detail::front_of(config.checks, alignment);
     given.behind = detail::behind_of(config.checks);
-    given.stride = align_up(given.front + size + given.behind, alignment);
-    given.inverse = detail::inverse_of_odd_part(given.stride);
-    given.rotation = std::countr_zero(given.stride);
+    detail::set_stride(given, align_up(given.front + size + given.behind, alignment));
     given.page_size = config.page_size;
     given.slab_size = config.slab_size;
     given.error = detail::first_error(config);

@@ -147,9 +147,10 @@ public:
     /// What is at rest becomes loaded, with room up to `rounds`.
     void take_up(std::size_t rounds) noexcept {
         if (loaded_ == nullptr) return;
-        start_ = address_of(loaded_->bottom());
-        end_ = address_of(loaded_->bottom() + rounds);
-        Atomics::store_relaxed(top_, address_of(loaded_->bottom() + loaded_->number));
+        const Address bottom = address_of(static_cast<const void*>(loaded_->bottom()));
+        start_ = bottom;
+        end_ = bottom + rounds * sizeof(Object*);
+        Atomics::store_relaxed(top_, bottom + loaded_->number * sizeof(Object*));
     }
 
     // ---- Requires: and put down -----------------------------------------------------------------

@@ -57,12 +57,13 @@ public:
 
 #if defined(__linux__) && defined(__x86_64__) && __has_include(<sys/rseq.h>)
 
+// NOLINTBEGIN(misc-const-correctness): what assembly writes is no constant.
 class RestartableSequences {
 public:
     [[nodiscard]] static bool registered() noexcept { return __rseq_size != 0; }
 
     [[nodiscard]] static std::size_t cpu() noexcept {
-        std::uint32_t cpu = 0;  // NOLINT(misc-const-correctness): assembly writes it
+        std::uint32_t cpu = 0;
         __asm__ volatile("movl %%fs:4(%[area]), %[cpu]"
                          : [cpu] "=r"(cpu)
                          : [area] "r"(__rseq_offset)
@@ -170,6 +171,7 @@ public:
                ::syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, 0, 0) == 0;
     }
 };
+// NOLINTEND(misc-const-correctness)
 
 #if defined(__SANITIZE_THREAD__)
 using Sequences = NoSequences;
