@@ -846,6 +846,13 @@ constexpr std::size_t inverse_of_odd_part(std::size_t value) noexcept {
     return inverse;
 }
 
+/// `stride`, and what slot_at() needs of it.
+constexpr void set_stride(Layout& layout, std::size_t stride) noexcept {
+    layout.stride = stride;
+    layout.inverse = inverse_of_odd_part(stride);
+    layout.rotation = std::countr_zero(stride);
+}
+
 /// What stands before an object: nothing, or a zone as wide as 16 bytes or the alignment.
 constexpr std::size_t front_of(Checks checks, std::size_t alignment) noexcept {
     if (checks != Checks::debug) return 0;
@@ -961,9 +968,7 @@ constexpr ConfigError first_error(const CacheConfig& config) noexcept {
     given.object_size = size;
     given.front = detail::front_of(config.checks, alignment);
     given.behind = detail::behind_of(config.checks);
-    given.stride = align_up(given.front + size + given.behind, alignment);
-    given.inverse = detail::inverse_of_odd_part(given.stride);
-    given.rotation = std::countr_zero(given.stride);
+    detail::set_stride(given, align_up(given.front + size + given.behind, alignment));
     given.page_size = config.page_size;
     given.slab_size = config.slab_size;
     given.error = detail::first_error(config);
@@ -1495,6 +1500,7 @@ public:
 
     /// Costs: O(size()).
     [[nodiscard]] bool contains(const std::byte* object) const noexcept {
+        // NOLINTNEXTLINE(readability-use-anyofallof): kernels have no <algorithm>
         for (const std::byte* const other : all()) {
             if (other == object) return true;
         }
@@ -4149,8 +4155,8 @@ public:
     /// Costs: O(slabs). The peak of objects is not known.
     [[nodiscard]] CacheStatistics statistics() noexcept {
         CacheStatistics result;
-        for (std::size_t number = 0; number < lists_number; ++number) {
-            for (const SlabInfo& slab_info : lists_[number])
+        for (auto& list : lists_) {
+            for (const SlabInfo& slab_info : list)
                 count(result, slab_info.free_number);
         }
         if (hand_slab_ != nullptr) count(result, hand_slab_->free_number + bits_number(hand_));
@@ -4203,7 +4209,9 @@ private:
         return layout_.slot_at(address_of(object) - address_of(slab_info.slab));
     }
     [[nodiscard]] PagesWanted wanted() const noexcept {
-        return {layout_.slab_size, layout_.slab_alignment, layout_.pages_per_slab()};
+        return {.bytes = layout_.slab_size,
+                .alignment = layout_.slab_alignment,
+                .known_pages = layout_.pages_per_slab()};
     }
 
     // ---- The hand -------------------------------------------------------------------------------
@@ -4500,7 +4508,7 @@ public:
 
 private:
     [[nodiscard]] static PagesWanted wanted(std::size_t pages, std::size_t alignment) noexcept {
-        return {pages * page_size, alignment, 1};
+        return {.bytes = pages * page_size, .alignment = alignment, .known_pages = 1};
     }
     [[nodiscard]] static std::size_t pages_of(const SlabInfo& run) noexcept {
         return static_cast<std::size_t>(run.map.word_at(0));
@@ -5433,7 +5441,7 @@ public:
             Atomics::store_relaxed(top_, top);
             return false;
         }
-        Atomics::touch(place(top) - 1);
+        touch(place(top) - 1);
         object = place(top)[-1];
         return true;
     }
@@ -5443,7 +5451,7 @@ public:
         const Address top = Atomics::load_relaxed(top_);
         if (top >= Atomics::load_acquire(limit_)) [[unlikely]]
             return false;
-        Atomics::touch(place(top));
+        touch(place(top));
         *place(top) = object;
         Atomics::store_release(top_, top + sizeof(Object*));
         return true;
@@ -5484,7 +5492,7 @@ public:
         const Address top = Atomics::load_acquire(top_);
         if (top <= start_) return {};
         for (Address each = start_; each < top; each += sizeof(Object*))
-            Atomics::touch(place(each));
+            touch(place(each));
         return {place(start_), static_cast<std::size_t>(place(top) - place(start_))};
     }
     /// What objects() returned is somewhere else now.
@@ -5510,9 +5518,10 @@ public:
     /// What is at rest becomes loaded, with room up to `rounds`.
     void take_up(std::size_t rounds) noexcept {
         if (loaded_ == nullptr) return;
-        start_ = address_of(loaded_->bottom());
-        end_ = address_of(loaded_->bottom() + rounds);
-        Atomics::store_relaxed(top_, address_of(loaded_->bottom() + loaded_->number));
+        const Address bottom = address_of(static_cast<const void*>(loaded_->bottom()));
+        start_ = bottom;
+        end_ = bottom + rounds * sizeof(Object*);
+        Atomics::store_relaxed(top_, bottom + loaded_->number * sizeof(Object*));
     }
 
     // ---- Requires: and put down -----------------------------------------------------------------
@@ -5547,6 +5556,7 @@ private:
     [[nodiscard]] static unsigned char number(Claim claim) noexcept {
         return static_cast<unsigned char>(claim);
     }
+    static void touch(Object** place) noexcept { Atomics::touch(static_cast<const void*>(place)); }
     [[nodiscard]] static Object** place(Address address) noexcept {
         return pointer_to<Object*>(address);
     }
@@ -5648,6 +5658,9 @@ public:
     }
 
 private:
+    friend Derived;
+    constexpr PinnedCpus() noexcept = default;
+
     [[nodiscard]] Derived& derived() noexcept { return static_cast<Derived&>(*this); }
 };
 
