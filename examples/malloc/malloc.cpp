@@ -175,7 +175,7 @@ EXPORTED int malloc_trim(std::size_t) noexcept {
 
 // libstdc++'s, where the program has it; a C program calls no operator new.
 namespace std {
-[[gnu::weak, noreturn]] void __throw_bad_alloc();
+[[gnu::weak]] void __throw_bad_alloc();
 [[gnu::weak]] new_handler get_new_handler() noexcept;
 }  // namespace std
 
