@@ -5652,6 +5652,7 @@ concept CpuPolicy = requires(Cpus& cpus, CpuSlot<std::byte>* slots, std::byte*& 
 /// The base class of a policy by whose enter() the caller is alone in a slot until leave(), at
 /// Pin::offset in the array of slots.
 template <typename Derived>
+// NOLINTNEXTLINE(bugprone-crtp-constructor-accessibility): policies are aggregates
 class PinnedCpus {
 public:
     template <typename Slot>
@@ -5686,9 +5687,6 @@ public:
     }
 
 private:
-    friend Derived;
-    constexpr PinnedCpus() noexcept = default;
-
     [[nodiscard]] Derived& derived() noexcept { return static_cast<Derived&>(*this); }
 };
 
