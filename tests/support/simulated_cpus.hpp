@@ -89,7 +89,7 @@ public:
     void unlock() noexcept { Simulation::write(this); }
 
 private:
-    char word_ = 0;
+    [[maybe_unused]] char word_ = 0;
 };
 
 template <std::size_t number>
