@@ -7,6 +7,7 @@
 
 #include <slab_allocator/backends/aligned_alloc_backend.hpp>
 #include <slab_allocator/core/cache.hpp>
+#include <slab_allocator/magazine/locked_backend.hpp>
 #include <slab_allocator/magazine/locked_cache.hpp>
 
 namespace {
@@ -38,7 +39,8 @@ struct Inode {
     std::uint32_t links = 1;
 };
 
-constinit LockedCache<Inode, AlignedAllocBackend, std::mutex> inodes;  // kmem_cache_create
+using Pages = LockedBackend<AlignedAllocBackend, std::mutex>;  // called by several threads
+constinit LockedCache<Inode, Pages, std::mutex> inodes;        // kmem_cache_create
 
 Inode* new_inode(std::uint64_t number) {
     return inodes.create(number);  // kmem_cache_alloc, and the constructor, each time

@@ -38,8 +38,10 @@ namespace {
 
 using Item = Stamped<64>;
 
+// Threads are in the backend at the same time, and AlignedAllocBackend cannot bear that.
 template <typename Lock = std::mutex>
-using ProgramsCache = MagazineCache<Item, AlignedAllocBackend, ThreadCpus<>, Lock>;
+using ProgramsCache =
+    MagazineCache<Item, LockedBackend<AlignedAllocBackend, Lock>, ThreadCpus<>, Lock>;
 
 /// Allocates up to `most`, looks at them, frees them. Returns: whether all was right.
 template <typename Cache>
