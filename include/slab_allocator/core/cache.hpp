@@ -407,10 +407,9 @@ private:
             const std::uint64_t covered = Place::covered(slab_info, word);
             const std::uint64_t bits = slab_info.map.word_at(word) & ~covered;
             const std::size_t room = most_filled - recent_.size();
-            const bool
-                all_fit =  // where a word fits at all, it does: above enough_filled nobody fills
-                room >= FreeMap::bits_per_word &&  // not reached: so this is one or the other
-                (places_for_slab || recent_.empty());
+            // A word fits always or never: above enough_filled nobody fills.
+            const bool all_fit = room >= FreeMap::bits_per_word &&  // not reached: the other way
+                                 (places_for_slab || recent_.empty());
             const std::uint64_t taken = all_fit ? bits : recent_.with_place(start, bits, room);
             recent_.push_slots(start, taken, &slab_info);
             take(slab_info, word, taken, covered);
