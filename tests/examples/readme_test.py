@@ -6,6 +6,7 @@ EXAMPLES is the directory of the built examples. A block of such a page has a co
 says where it comes from:
 
     <!-- from FILE: NAME -->               the lines of FILE between // [NAME] and // [/NAME]
+    <!-- from FILE -->                     all of FILE
     <!-- printed by PROGRAM ARGUMENTS -->  what the example prints, standard error included
     <!-- printed by PROGRAM ARGUMENTS, but for its numbers -->  the same, for addresses and times
     <!-- said by g++ of FILE -->           each line occurs in what g++ says of FILE
@@ -14,7 +15,7 @@ says where it comes from:
 In a file where # begins a comment, # stands for //. Two kinds of block need no comment: ```sh, which
 are commands for the reader to type, and ``` without a language, which are drawings.
 
---update writes the first three kinds anew.
+--update writes the first four kinds anew.
 """
 
 import json
@@ -76,6 +77,8 @@ def original(origin):
     """What a block must be; None where it is not given by its origin alone."""
     if match := re.fullmatch(r"from (\S+): (.+)", origin):
         return marked(*match.groups())
+    if match := re.fullmatch(r"from (\S+)", origin):
+        return (SOURCE / match[1]).read_text()
     if match := re.fullmatch(r"printed by (.+)", origin):
         return printed(*match[1].removesuffix(BUT_FOR_NUMBERS).split())
     if re.fullmatch(r"said by g\+\+ of \S+|not ours: .+", origin):
@@ -240,7 +243,7 @@ class Tables(unittest.TestCase):
         self.assertGreater(len(members), 5)
         self.assertEqual([row for row in rows if row[0] in dict(members)], members)
 
-    def test_every_function_of_a_backend_is_in_both_tables(self):
+    def test_every_function_of_a_backend_is_in_the_table_of_rows_and_in_that_of_functions(self):
         header = self.core("memory_backend.hpp")
         functions = re.search(r"namespace backend_has \{(.*?)\n\}  //", header, re.S)[1]
         names = re.findall(r"^concept (\w+) =", functions, re.M)
@@ -248,8 +251,7 @@ class Tables(unittest.TestCase):
         for name in names:
             rows = self.rows("docs/backend.md")
             self.assertTrue(any(row[0].startswith(f"`{name}(") for row in rows), name)
-            for page in ("docs/backend.md", "README.md"):
-                self.assertTrue(any(f"`{name}`" in row[-1] for row in self.rows(page)), name)
+            self.assertTrue(any(f"`{name}`" in row[-1] for row in self.rows("README.md")), name)
 
     def test_every_public_member_of_a_cache_is_in_its_table(self):
         public = self.core("cache.hpp").split("public:")[1].split("private:")[0]
@@ -261,11 +263,23 @@ class Tables(unittest.TestCase):
 
 
 class Figures(unittest.TestCase):
-    """The numbers of the README are those of files that the benchmarks and tests write."""
+    """The numbers of the pages are those of files that the benchmarks and tests write."""
 
-    def readme_row(self, name):
-        (row,) = re.findall(rf"^\| {re.escape(name)}[^|]* \| ([\d. |]+) \|$", README.read_text(), re.M)
-        return row.split(" | ")
+    bench = (SOURCE / "bench/README.md").read_text()
+    compare = (SOURCE / "bench/results/compare.md").read_text()
+
+    @staticmethod
+    def table(text, heading):
+        """{name: {column: figure}} of the first table after a heading, or that begins with it."""
+        rows = re.search(r"(?:^\|.*\|\n)+", text[text.index(heading) :], re.M)[0].splitlines()
+        rows = [row.strip("| ").replace("`", "").split(" | ") for row in rows]
+        return {row[0]: dict(zip(rows[0][1:], row[1:])) for row in rows[2:]}
+
+    def instructions(self, compiler):
+        """{probe: "pair / alloc / free"}"""
+        table = (SOURCE / f"tests/instructions/{compiler}.txt").read_text()
+        counts = re.findall(r"^(\S+) +(\d+) +(\d+) +(\d+) ", table, re.M)
+        return {name: " / ".join(numbers) for name, *numbers in counts}
 
     def test_the_picture_is_drawn_from_the_tables(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -276,36 +290,30 @@ class Figures(unittest.TestCase):
             self.assertEqual(drawn.read_text(), (SOURCE / "bench/results/compare-small.svg").read_text())
 
     def test_instructions_are_those_that_the_tests_compare(self):
-        table = (SOURCE / "tests/instructions/g++-12.txt").read_text()
-        for name, counted in {
-            "a bare free list": "limit",
-            "`Checks::none`": "none",
-            "`Checks::misuse`": "misuse",
-        }.items():
-            numbers = re.search(rf"^{counted} +(\d+) +(\d+) +(\d+) ", table, re.M).groups()
-            self.assertEqual(self.readme_row(name), list(numbers))
+        table = self.table(self.bench, "| pair / alloc / free of any object |")
+        for column, compiler in {"g++ 12": "g++-12", "clang 19": "clang-19"}.items():
+            counted = self.instructions(compiler)
+            for row, probe in {"limit": "limit", "none, every row": "none", "misuse, by mask": "misuse"}.items():
+                self.assertEqual(table[row][column], counted[probe], f"{row}, {column}")
 
-    def test_ratios_are_those_that_the_comparison_wrote(self):
-        text = (SOURCE / "bench/results/compare.md").read_text()
-        table = text[text.index("### Ratio to limit, geometric mean over 16, 64, 256, 1024 bytes") :]
-        rows = [row.strip("| ").split(" | ") for row in re.findall(r"^\|.*\|$", table, re.M)]
-        columns = "pair lifo bulk_1000 aged_10k churn_10k queue million".split()
-        places = [rows[0].index(column) for column in columns]
-        ratios = {row[0]: [row[place] for place in places] for row in rows[2:]}
-        named = {
-            "**`Checks::none`**": "none",
-            "**`Checks::misuse`**": "misuse",
-            "Boost.Pool": "boost",
-            "foonathan/memory": "foonathan",
-            "`std::pmr` pool": "pmr",
-            "glibc": "malloc",
-            "mimalloc 2": "mimalloc",
-            "jemalloc 5": "jemalloc",
-            "tcmalloc (gperftools)": "tcmalloc",
-        }
-        for name, allocator in named.items():
-            written = [f"{float(ratio):.0f}" if float(ratio) >= 10 else ratio for ratio in ratios[allocator]]
-            self.assertEqual(self.readme_row(name), written)
+    def test_figures_are_those_that_the_comparison_wrote(self):
+        for beginning, heading in {
+            "| ns, 64 bytes |": "### 64 bytes: nanoseconds an operation",
+            "| to `limit`, mean of sizes |": "### Ratio to limit, geometric mean over 16, 64, 256, 1024 bytes",
+        }.items():
+            written = self.table(self.compare, heading)
+            table = self.table(self.bench, beginning)
+            self.assertGreater(len(table), 8)
+            for name, figures in table.items():
+                for column, figure in figures.items():
+                    exact, near = written[name][column], 0.5 if "." not in figure else 0
+                    self.assertAlmostEqual(float(figure), float(exact), None, f"{name}, {column}", near)
+
+    def test_the_readme_says_what_was_counted_and_measured(self):
+        text = " ".join(README.read_text().split())
+        pair = re.search(r"An alloc and a free of one object are (\d+) instructions and take ([\d.]+) ns", text)
+        self.assertEqual(pair[1], self.instructions("g++-12")["misuse"].split()[0])
+        self.assertEqual(pair[2], self.table(self.bench, "| ns, 64 bytes |")["misuse"]["pair"])
 
 
 if __name__ == "__main__":
