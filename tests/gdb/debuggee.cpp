@@ -7,7 +7,11 @@
 #include <slab_allocator/backends/aligned_alloc_backend.hpp>
 #include <slab_allocator/core/cache.hpp>
 #include <slab_allocator/heap/heap.hpp>
+#include <slab_allocator/heap/magazine_heap.hpp>
+#include <slab_allocator/magazine/locked_backend.hpp>
 #include <slab_allocator/magazine/locked_cache.hpp>
+#include <slab_allocator/magazine/magazine_cache.hpp>
+#include <slab_allocator/magazine/thread_cpus.hpp>
 #include <slab_allocator/report/report.hpp>
 
 namespace app {
@@ -28,6 +32,11 @@ Cache<Object, Backend, CacheConfig{.checks = Checks::debug}> debugged;
 LockedCache<Object, Backend, std::mutex, pages> locked;
 Heap<Backend> heap;
 
+using SharedBackend = LockedBackend<Backend, std::mutex>;
+using Cpus = ThreadCpus<4>;
+MagazineCache<Object, SharedBackend, Cpus, std::mutex, pages> per_cpu;
+MagazineHeap<SharedBackend, Cpus, std::mutex> heap_per_cpu;
+
 Object* live = nullptr;       // of small
 Object* at_hand = nullptr;    // freed, and at the cache's hand
 Object* in_slab = nullptr;    // freed, and back in its slab
@@ -35,6 +44,9 @@ Object* guarded = nullptr;    // of debugged
 Object* of_locked = nullptr;  // of locked
 void* block = nullptr;        // of heap
 void* freed_block = nullptr;  // of heap, and in its hand
+Object* at_depot = nullptr;   // of per_cpu, freed, and in a magazine that went to the depot
+Object* in_slot = nullptr;    // of per_cpu, freed, and in a magazine of this thread's
+void* in_front = nullptr;     // of heap_per_cpu, freed, and in this thread's front
 Object local = {};            // of none
 
 struct Standard {
@@ -71,6 +83,17 @@ int main() {
     freed_block = heap.alloc(100);
     heap.free(freed_block);
     static_cast<void>(heap.alloc(2000));
+    fill(per_cpu, 40);
+    Object* many[200];
+    for (Object*& object : many)
+        object = per_cpu.alloc();
+    at_depot = many[0];
+    in_slot = many[199];
+    for (Object* const object : many)
+        per_cpu.free(object);
+    static_cast<void>(heap_per_cpu.alloc(100));
+    in_front = heap_per_cpu.alloc(100);
+    heap_per_cpu.free(in_front);
     Cache<Object, Backend, pages> of_main;
     Object* const owned = of_main.alloc();
     stop();

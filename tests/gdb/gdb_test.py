@@ -58,6 +58,12 @@ LOOK = [
     "slab-info app::small.lists_.lists_[0].sentinel_.next_",
     "slab-info app::large.lists_.lists_[0].sentinel_.next_",
     "slab-info app::live in app::large",
+    "slab-caches app::per_cpu",
+    "slab-info app::at_depot",
+    "slab-info app::in_slot",
+    "print app::per_cpu",
+    "slab-caches app::heap_per_cpu",
+    "slab-info app::in_front",
     "slab-map app::small",
     "slab-map app::large",
     "print app::small",
@@ -96,7 +102,7 @@ class Program(unittest.TestCase):
 
     def test_every_cache_is_found(self):
         names = [line.split()[0] for line in self.alive["slab-caches"].splitlines()]
-        for name in ["app::small", "app::large", "app::debugged", "app::locked", "of_main"]:
+        for name in ["app::small", "app::large", "app::debugged", "app::locked", "app::per_cpu", "of_main"]:
             self.assertIn(name, names)
         self.assertIn("app::large.backend_.infos_", names)
 
@@ -119,6 +125,18 @@ class Program(unittest.TestCase):
     def test_a_block_of_a_heap_leads_to_its_class(self):
         self.says("slab-info (char*)app::block + 3", r"of app::heap-112, ", "taken; 3 bytes into its")
         self.says("slab-info app::freed_block", r"of app::heap-112, ", "free, at the cache's hand; the")
+
+    def test_what_lies_in_magazines_is_free_and_said_to_be_there(self):
+        row = self.alive["slab-caches app::per_cpu"].splitlines()[1].split()
+        self.assertEqual(row[:2], ["app::per_cpu", "40"])
+        self.says("slab-info app::at_depot", "of app::per_cpu, ", "free, in a magazine at the depot; the start")
+        self.says("slab-info app::in_slot", "of app::per_cpu, ", "free, in a magazine of slot 0; the start")
+        in_magazines = int(row[2]) - 40  # the slabs of that many: all that is not live
+        said = re.search(r"63 to a Small slab of 4096: 40 live and (\d+) in magazines", self.alive["print app::per_cpu"])
+        self.assertTrue(0 < int(said[1]) <= in_magazines, said)
+        (row,) = [row.split() for row in self.alive["slab-caches app::heap_per_cpu"].splitlines()[1:]]
+        self.assertEqual(row[:2], ["app::heap_per_cpu-112", "1"])
+        self.says("slab-info app::in_front", "of app::heap_per_cpu-112, ", "free, in the front of slot 0; the start")
 
     def test_zones_around_an_object_are_told_apart(self):
         self.says("slab-info app::guarded", "of app::debugged", "taken; the start of its object$")

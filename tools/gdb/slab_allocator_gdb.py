@@ -10,12 +10,17 @@
     print CACHE, print SLAB_INFO    in words; print /r shows the members
 
 Nothing is called in the program, and nothing written: what is needed is read from its memory and its
-debug information (g++ or clang, -g). Objects at a cache's hand count as free, as in report(). What
-lies in a magazine of a MagazineCache counts as taken.
+debug information (g++ or clang, -g). Objects at a cache's hand count as free, as in report(), and so
+does what lies in the magazines of a MagazineCache, or in the fronts of a MagazineHeap. (A CPU that is stopped in the middle of a call may
+have one object more or less than is shown.)
 
     Cache --lists_--> SlabInfo --> SlabInfo ...     the numbers of the layout stand in the name of the
       |                  '--map: a bit a slot       type of guards_: Guards<Layout{0, 0, 64, ...}, ...>
       '--recent_--> objects at hand
+
+    MagazineCache --slabs_--> Cache
+      |---slots_[n]---> loaded_ from start_ to top_, previous_      n: a CPU, or a thread
+      '---depot_------> full_ --> Magazine --> Magazine ...
 """
 
 import re
@@ -99,39 +104,112 @@ class Slab:
     def state_of(self, slot):
         if self.is_covered(slot):
             return "the SlabInfo"
-        if self.object_at(slot) in self.cache.recent():
-            return "free, at the cache's hand"
+        if where := self.cache.aside().get(self.object_at(slot)):
+            return f"free, {where}"
         if not self.is_free(slot):
             return "taken"
         return "free" if slot < self.untouched else "free, never taken"
 
     def live_number(self):
-        slots = range(self.layout["slots_per_slab"])
-        at_hand = sum(self.object_at(slot) in self.cache.recent() for slot in slots)
-        return self.layout["objects_per_slab"] - self.free_number - at_hand
+        slots = range(self.layout["slots_per_slab"]) if self.cache.aside() else ()
+        aside = sum(self.object_at(slot) in self.cache.aside() for slot in slots)
+        return self.layout["objects_per_slab"] - self.free_number - aside
+
+
+AT_HAND = "at the cache's hand"
+
+
+def pointers(bottom, size, capacity, what):
+    """The addresses that stand in an array from `bottom` on."""
+    if not 0 <= size <= capacity:
+        raise gdb.GdbError(f"{what} is overwritten: {size} objects of {capacity}")
+    return [int((bottom + rank).dereference()) for rank in range(size)]
+
+
+class Magazines:
+    """What lies in the magazines of a MagazineCache: free to its user, taken out of its slab."""
+
+    def __init__(self, value):
+        self.value = value
+
+    @staticmethod
+    def capacity(magazine):
+        return magazine["objects_"].type.sizeof // POINTER
+
+    def of_magazine(self, magazine):
+        objects = magazine["objects_"]
+        return pointers(objects[0].address, int(magazine["number"]), self.capacity(magazine), "a magazine")
+
+    def of_slot(self, slot):
+        loaded, previous = slot["loaded_"], slot["previous_"]
+        found = []
+        if int(loaded) != 0:
+            start, top = int(slot["start_"]), int(slot["top_"])
+            bottom = loaded["objects_"][0].address
+            behind = (start - int(bottom)) // POINTER
+            found = pointers(bottom + behind, (top - start) // POINTER, self.capacity(loaded), "a slot")
+        return found + (self.of_magazine(previous) if int(previous) != 0 else [])
+
+    def objects(self):
+        """{address: where it lies}"""
+        found = {}
+        slots = self.value["slots_"]
+        for index in range(slots.type.range()[1] + 1):
+            found |= dict.fromkeys(self.of_slot(slots[index]), f"in a magazine of slot {index}")
+        full = self.value["depot_"]["full_"]
+        magazine = full["top_"]
+        for _ in range(int(full["number_"])):
+            found |= dict.fromkeys(self.of_magazine(magazine), "in a magazine at the depot")
+            magazine = magazine["next"]
+        return found
+
+
+class Fronts:
+    """What lies in the fronts of a MagazineHeap: a stack for each class, null below the lowest."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def objects(self):
+        found = {}
+        fronts = self.value["fronts_"]
+        for index in range(fronts.type.range()[1] + 1):
+            if int(fronts[index]) == 0:
+                continue
+            stacks = fronts[index]["stacks_"]
+            for number in range(stacks.type.range()[1] + 1):
+                top = stacks[number]["top"] - 1
+                while int(top.dereference()) != 0:
+                    found[int(top.dereference())] = f"in the front of slot {index}"
+                    top -= 1
+        return found
 
 
 class Cache:
-    def __init__(self, value, name):
+    def __init__(self, value, name, magazines=None):
         self.value, self.name = value, name
         self.layout = layout_of(value.type)
         self.lists = value["lists_"]
-        self.recent_set = None
+        self.magazines = magazines
+        self.found_aside = None
 
     def recent(self):
         """The addresses of the objects at the cache's hand."""
-        if self.recent_set is None:
-            recent = self.value["recent_"]
-            if any(field.name == "next_" for field in recent.type.fields()):  # DelayedObjects
-                bottom, end, capacity = recent["next_"], recent["end_"], recent["objects_"].type.sizeof // POINTER
-            else:
-                bottom, end = recent["objects_"][1].address, recent["top_"]
-                capacity = recent["objects_"].type.sizeof // POINTER - 1
-            size = (int(end) - int(bottom)) // POINTER
-            if not 0 <= size <= capacity:
-                raise gdb.GdbError(f"{self.name}: recent_ is overwritten: {size} objects of {capacity}")
-            self.recent_set = {int((bottom + rank).dereference()) for rank in range(size)}
-        return self.recent_set
+        recent = self.value["recent_"]
+        if any(field.name == "next_" for field in recent.type.fields()):  # DelayedObjects
+            bottom, end, capacity = recent["next_"], recent["end_"], recent["objects_"].type.sizeof // POINTER
+        else:
+            bottom, end = recent["objects_"][1].address, recent["top_"]
+            capacity = recent["objects_"].type.sizeof // POINTER - 1
+        return pointers(bottom, (int(end) - int(bottom)) // POINTER, capacity, f"{self.name}: recent_")
+
+    def aside(self):
+        """{address: where} of the objects that are out of their slabs, and not the user's."""
+        if self.found_aside is None:
+            self.found_aside = dict.fromkeys(self.recent(), AT_HAND)
+            if self.magazines is not None:
+                self.found_aside |= self.magazines.objects()
+        return self.found_aside
 
     def slabs_number(self):
         return int(self.lists["slabs_number_"])
@@ -155,9 +233,7 @@ class Cache:
         """As CacheStatistics has them, when what lies at the cache's hand has gone back."""
         slabs = self.slabs_number()
         objects = slabs * self.layout["objects_per_slab"]
-        live = [slab.live_number() for slab in self.slabs()] if self.recent() else None
-        if live is None:
-            live = [slab.layout["objects_per_slab"] - slab.free_number for slab in self.slabs()]
+        live = [slab.live_number() for slab in self.slabs()]
         row_large_by_map = 2
         info = gdb.lookup_type("slab_allocator::SlabInfo").sizeof
         held = slabs * (self.layout["slab_size"] + (info if self.layout["row"] == row_large_by_map else 0))
@@ -183,18 +259,17 @@ class Cache:
 class ClassOfHeap(Cache):
     """A size class of a Heap: its layout is a member, and its hand a word of one slab's slots."""
 
-    def __init__(self, value, name):
+    def __init__(self, value, name, magazines=None):
         self.value = self.lists = value
         layout = value["layout_"]
         self.layout = {f.name: int(layout[f.name]) for f in layout.type.fields() if hasattr(f, "bitpos")}
         self.name = re.sub(r"\.(slabs|blocks)_?(?=\.|\[|$)|\[\d+\]", "", name) + f"-{self.layout['object_size']}"
-        self.recent_set = None
+        self.magazines = magazines
+        self.found_aside = None
 
     def recent(self):
-        if self.recent_set is None:
-            hand, start, stride = int(self.value["hand_"]), int(self.value["hand_start_"]), self.layout["stride"]
-            self.recent_set = {start + bit * stride for bit in range(64) if hand >> bit & 1}
-        return self.recent_set
+        hand, start, stride = int(self.value["hand_"]), int(self.value["hand_start_"]), self.layout["stride"]
+        return [start + bit * stride for bit in range(64) if hand >> bit & 1]
 
     def slabs(self):
         if int(self.value["hand_slab_"]) != 0:  # it stands on no list
@@ -224,7 +299,7 @@ def may_hold(type_, depth=0):
     return holds_caches[key]
 
 
-def caches_in(value, name):
+def caches_in(value, name, magazines=None):
     """The caches of a value: itself, its members, the elements of its arrays."""
     if value.type.code in (gdb.TYPE_CODE_REF, gdb.TYPE_CODE_RVALUE_REF):
         value = value.referenced_value()
@@ -233,20 +308,25 @@ def caches_in(value, name):
         return
     if type_.code == gdb.TYPE_CODE_ARRAY:
         for index in range(type_.range()[1] + 1):
-            yield from caches_in(value[index], f"{name}[{index}]")
+            yield from caches_in(value[index], f"{name}[{index}]", magazines)
         return
     if is_cache(type_):
-        yield Cache(value, name)
+        yield Cache(value, name, magazines)
     elif is_class_of_heap(type_):
         if int(value["slabs_number_"]) > 0:
-            yield ClassOfHeap(value, name)
+            yield ClassOfHeap(value, name, magazines)
         return
     ours = name_of(type_).startswith("slab_allocator::")
+    if is_a("MagazineCache", type_):
+        magazines = Magazines(value)
+    elif is_a("MagazineHeap", type_):
+        magazines = Fronts(value)
     for field in type_.fields():
         if not hasattr(field, "bitpos") or not may_hold(field.type):
             continue
         same = field.is_base_class or ours and field.name in ("cache_", "slabs_")
-        yield from caches_in(value[field], name if same else f"{name}.{field.name}")
+        theirs = magazines if field.name not in ("magazines_", "backend_") else None  # of no objects
+        yield from caches_in(value[field], name if same else f"{name}.{field.name}", theirs)
 
 
 def split_declaration(text):
@@ -441,17 +521,24 @@ class SlabMap(gdb.Command):
 
 
 class CachePrinter:
+    """Of a Cache, and of the cache of slabs in a MagazineCache."""
+
     def __init__(self, value):
-        self.cache = Cache(value, "it")
+        self.cache = next(caches_in(value, "it"))
+        self.type = value.type
 
     def to_string(self):
         numbers = self.cache.numbers()
         layout = self.cache.layout
         kind = "Small" if layout["row"] < 2 else "Large"
+        aside = list(self.cache.aside().values())
+        at_hand = aside.count(AT_HAND)
+        where = "at hand" if self.cache.magazines is None else "in magazines"
         return (
-            f"cache of {self.cache.value.type.template_argument(0)}, {layout['object_size']} bytes, "
+            f"cache of {self.type.strip_typedefs().template_argument(0)}, {layout['object_size']} bytes, "
             f"{layout['objects_per_slab']} to a {kind} slab of {layout['slab_size']}: "
-            f"{numbers['active_objs']} live and {len(self.cache.recent())} at hand "
+            f"{numbers['active_objs']} live and "
+            f"{at_hand if self.cache.magazines is None else len(aside) - at_hand} {where} "
             f"in {numbers['num_slabs']} slabs"
         )
 
@@ -497,7 +584,7 @@ class ListPrinter:
 
 def printer_of(value):
     name = name_of(value.type)
-    if is_cache(value.type):
+    if is_cache(value.type) or is_a("MagazineCache", value.type):
         return CachePrinter(value)
     if name == "slab_allocator::SlabInfo":
         return SlabInfoPrinter(value)
