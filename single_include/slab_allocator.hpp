@@ -3028,7 +3028,9 @@ private:
     }
 
     /// Takes as many objects as a slab has, or as are wanted. Returns: how many.
-    [[nodiscard]] std::size_t take_from(SlabInfo& slab_info, std::span<T*> objects) noexcept {
+    /// Not inlined: g++ would warn of whole words that a small array of the caller's never sees.
+    [[nodiscard, gnu::noinline]] std::size_t take_from(SlabInfo& slab_info,
+                                                       std::span<T*> objects) noexcept {
         std::size_t done = 0;
         while (done < objects.size() && !slab_info.map.empty()) {
             const std::size_t word = slab_info.map.first_word();
