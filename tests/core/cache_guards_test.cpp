@@ -192,6 +192,38 @@ TEST_CASE("hardened costs an object 8 bytes, and the levels below nothing", "[ca
     STATIC_REQUIRE(std::is_empty_v<Guards<layout, Checks::misuse>>);
 }
 
+TEMPLATE_TEST_CASE_SIG("guards know what is wrong with an object, and with a sound one nothing",
+                       "[guards]", ((Checks checks), checks), Checks::hardened, Checks::debug) {
+    constexpr slab_allocator::Layout layout = slab_allocator::layout_for(40, 8, {.checks = checks});
+    alignas(64) std::byte slot[2 * layout.stride] = {};
+    std::byte* const object = slot + layout.front;
+    Guards<layout, checks> guards;
+    guards.secret().seed(1, &guards);
+    guards.make_free(object, nullptr);
+    REQUIRE(guards.is_free(object));
+    REQUIRE_FALSE(guards.is_live(object));
+    REQUIRE(guards.wrong_of_free(object).defect == Defect::None);
+    guards.make_live(object, nullptr);
+    REQUIRE(guards.is_live(object));
+    REQUIRE_FALSE(guards.is_free(object));
+    REQUIRE(guards.wrong_of_live(object).defect == Defect::None);
+    // One byte behind: the contents are those of a free object, its guards are not.
+    for (const bool live : {false, true}) {
+        live ? guards.make_live(object, nullptr) : guards.make_free(object, nullptr);
+        for (std::size_t offset = 40; offset < 48; ++offset) {
+            object[offset] ^= std::byte{1};
+            REQUIRE_FALSE((live ? guards.is_live(object) : guards.is_free(object)));
+            const slab_allocator::Wrong wrong =
+                live ? guards.wrong_of_live(object) : guards.wrong_of_free(object);
+            object[offset] ^= std::byte{1};
+            REQUIRE(wrong.defect == Defect::Overflow);
+            REQUIRE(wrong.offset == static_cast<std::ptrdiff_t>(offset));
+        }
+    }
+    volatile std::uint8_t late = 0x5a;
+    REQUIRE(slab_allocator::detail::eight_of(late) == 0x5a5a'5a5a'5a5a'5a5aU);
+}
+
 namespace {
 
 using Plain = Object<100, 8>;

@@ -19,4 +19,15 @@ TEST_CASE("statistics that differ in one number differ", "[cache_statistics]") {
     REQUIRE(zero == other);
     other.bytes_held = 4096;
     REQUIRE_FALSE(zero == other);
+    other = zero;
+    other.free_slabs_number = 1;
+    REQUIRE_FALSE(zero == other);
+}
+
+TEST_CASE("statistics of several caches add up, number by number", "[cache_statistics]") {
+    CacheStatistics sum{1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
+    const CacheStatistics other{100, 200, 300, 400, 500, 600, 700, 800, 900, 1000};
+    REQUIRE(&(sum += other) == &sum);
+    REQUIRE(sum == CacheStatistics{101, 202, 303, 404, 505, 606, 707, 808, 909, 1010});
+    REQUIRE(sum.slabs_number() == 606);
 }

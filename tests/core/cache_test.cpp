@@ -7,6 +7,7 @@
 
 #include <support/any_cache.hpp>
 #include <support/catch.hpp>
+#include <support/configurations.hpp>
 #include <support/defects.hpp>
 #include <support/model.hpp>
 #include <support/random.hpp>
@@ -270,4 +271,40 @@ TEST_CASE("allocation prefers the fullest slabs, so that the emptiest drain", "[
             for (auto& [slab, objects] : slabs)
                 cache.free_bulk(objects);
         });
+}
+
+TEST_CASE("slots that would share a place at the hand are not both taken there", "[cache]") {
+    using Cache = CacheOf<Object<3>, small_map<Checks::misuse>>;
+    TestMemory memory;
+    Cache::backend_type backend;
+    backend.memory = &memory;
+    Cache cache(backend);
+    std::vector<Object<3>*> all(Cache::objects_per_slab());
+    REQUIRE(cache.alloc_bulk(all));
+    REQUIRE(memory.live_slabs() == 1);
+    const std::byte* const slab = memory.slab_of(all.front());
+    // Few slots of the first word, and a whole one that stands where their places are, too.
+    std::set<Object<3>*> freed;
+    for (Object<3>* const object : all) {
+        const std::ptrdiff_t slot = (object->bytes - slab) / 3;
+        if ((slot >= 25 && slot < 41) || (slot >= 704 && slot < 768)) freed.insert(object);
+    }
+    REQUIRE(freed.size() >= 64);
+    for (Object<3>* const object : freed)
+        cache.free(object);
+    REQUIRE(cache.shrink_to_fit() == 0);
+
+    std::set<Object<3>*> again;
+    Object<3>* const first = cache.alloc();
+    REQUIRE(freed.count(first) == 1);
+    again.insert(first);
+    for (Object<3>* const object : freed) {
+        if (object == first) continue;
+        REQUIRE(defect_of([&] { cache.free(object); }) == Defect::DoubleFree);
+    }
+    while (again.size() < freed.size())
+        again.insert(cache.alloc());
+    REQUIRE(again == freed);
+    REQUIRE(memory.live_slabs() == 1);
+    cache.free_bulk(all);
 }

@@ -116,3 +116,8 @@ TEST_CASE("delayed objects: each order is as likely as another", "[delayed_objec
         REQUIRE(count < 1200);
     }
 }
+
+TEST_CASE("delayed objects: slots need no places of their own", "[delayed_objects]") {
+    REQUIRE(Delayed::has_places_for(1));
+    REQUIRE(Delayed::has_places_for(4096));
+}

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """report.py -- which lines, branches and conditions of include/ the tests reach.
 
-    report.py --root ROOT --profiles DIRECTORY PROGRAM...
+    report.py --root ROOT --profiles DIRECTORY [--floor core] PROGRAM...
 
 The programs are tests that clang 19 built with -fprofile-instr-generate -fcoverage-mapping
 -fcoverage-mcdc. Runs each, with fewer random operations than else, and prints one line a header, and
@@ -10,7 +10,8 @@ each thing that was missed. What ended in a child process counts, too.
 What counts is the source: a line, a branch or a condition of a template is reached where one of its
 instantiations reached it. A branch has two ways, each of which counts. A condition of a decision is
 reached (MC/DC) where, in one instantiation, it alone turned the decision. What is a constant in an
-instantiation is no branch there.
+instantiation is no branch there, and what the compiler wrote itself (= default) has none: clang
+does not count in it.
 
 A line with the comment "not reached: ..." is an exclusion: it is not counted, but printed. Where
 more is missed than --missed, or more than five lines are excluded, the program ends with 1.
@@ -99,7 +100,7 @@ def read(text, files):
         branches = set()
         for line, column, _, _, true, false, file_id, *_ in function["branches"]:
             file = files.get(names[file_id])
-            if file is not None:
+            if file is not None and not file.source[line - 1].rstrip().endswith("= default;"):
                 branches.add((names[file_id], line, column))
                 file.reach(file.branches, (line, column, "true"), true > 0)
                 file.reach(file.branches, (line, column, "false"), false > 0)
@@ -191,6 +192,7 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=pathlib.Path, required=True)
     parser.add_argument("--profiles", type=pathlib.Path, required=True)
+    parser.add_argument("--floor", default="", help="the headers of this floor alone")
     parser.add_argument("--llvm-cov", default="llvm-cov-19")
     parser.add_argument("--llvm-profdata", default="llvm-profdata-19")
     parser.add_argument("--no-run", action="store_true", help="what was run before is read again")
@@ -205,7 +207,8 @@ def main():
     subprocess.run([arguments.llvm_profdata, "merge", "-o", profile, *raw], check=True)
 
     include = arguments.root / "include"
-    files = {str(path): File(path) for path in sorted(include.rglob("*.hpp"))}
+    folder = include / "slab_allocator" / arguments.floor
+    files = {str(path): File(path) for path in sorted(folder.rglob("*.hpp"))}
     for program in arguments.programs:
         read(exported(arguments, profile, program), files)
 

@@ -29,20 +29,14 @@ inline constexpr std::size_t usual_length = 14;
 inline constexpr std::size_t usual_length = 14;
 #endif
 
-inline constexpr std::size_t guarded_length = 10;
 inline constexpr std::size_t deep_length = 10;
-
-/// Where a cache draws random numbers and writes to its objects, few states are equal.
-[[nodiscard]] constexpr std::size_t usual_length_of(Checks checks) noexcept {
-    return writes_objects(checks) && usual_length > guarded_length ? guarded_length : usual_length;
-}
 
 /// All sequences of the length leave each of the caches right, and every misuse is found at every
 /// state of the first ten operations.
 inline void walk_all(const std::vector<Subject>& subjects) {
     const char* const text = std::getenv("SLAB_ALLOCATOR_LENGTH");
     const std::size_t length =
-        text == nullptr ? usual_length_of(subjects.front().checks)
+        text == nullptr ? usual_length
                         : std::min<std::size_t>(std::strtoull(text, nullptr, 0), Tree::longest);
     std::array<std::uint64_t, kinds_number> refused{};
     for (const Subject& subject : subjects) {

@@ -8,8 +8,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
+#include <exception>
 
 extern "C" [[gnu::weak]] int __llvm_profile_write_file();  // where coverage is counted
 
@@ -26,6 +29,22 @@ template <typename Call>
     }
     int status = -1;
     return child > 0 && ::waitpid(child, &status, 0) == child && status == 0;
+}
+
+/// How a child process ends that makes `call`: 0, what it exits with, or the negative signal.
+template <typename Call>
+[[nodiscard]] int end_of(Call&& call) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+        for (const int number : {SIGILL, SIGTRAP, SIGABRT, SIGSEGV, SIGBUS})
+            std::signal(number, SIG_DFL);
+        std::set_terminate([] { std::abort(); });
+        call();
+        ::_exit(0);
+    }
+    int status = 0;
+    if (child < 0 || ::waitpid(child, &status, 0) != child) return 1;
+    return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
 }
 
 /// From now on the system refuses `call` with `error`, where its argument `argument` (from 0) is
