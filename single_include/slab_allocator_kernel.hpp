@@ -3247,6 +3247,12 @@ private:
                 const DefectReport wrong = wrong_in(slab_info);
                 if (wrong.defect != Defect::None) report(wrong);  // written to, never used again
             }
+            if (is_lost(slab_info)) {
+                report({.defect = Defect::BackendLostSlab,
+                        .pointer = slab,
+                        .cache = this,
+                        .slab = slab});
+            }
         }
         lists_.remove(slab_info);
         settle_limit();
@@ -3619,11 +3625,16 @@ private:
             slab_info.untouched >= slab_info.map.end_of_taken(layout.slots_per_slab) &&
             is_aligned(slab_info.slab, layout.slab_alignment);
         if (!sound) return Defect::CorruptedSlabInfo;
+        return is_lost(slab_info) ? Defect::BackendLostSlab : Defect::None;
+    }
+
+    /// Does a page of the slab not lead to its SlabInfo?
+    [[nodiscard]] bool is_lost(const SlabInfo& slab_info) noexcept {
         for (std::size_t page = 0; page < layout.pages_per_slab(); ++page) {
-            std::byte* const address = slab_info.slab + page * layout.page_size;
-            if (Place::find(backend_, address) != &slab_info) return Defect::BackendLostSlab;
+            const std::byte* const address = slab_info.slab + page * layout.page_size;
+            if (Place::find(backend_, address) != &slab_info) return true;
         }
-        return Defect::None;
+        return false;
     }
 
     struct NoTag {};
