@@ -17,7 +17,7 @@ using namespace slab_allocator;
 
 struct Message {
     std::size_t number;
-    char text[56] = {};
+    char text[56];
 };
 
 // [cache]

@@ -23,6 +23,7 @@
 #include <slab_allocator/core/cache_statistics.hpp>
 #include <slab_allocator/core/config.hpp>
 #include <slab_allocator/core/memory_backend.hpp>
+#include <slab_allocator/core/object_calls.hpp>
 #include <slab_allocator/heap/heap.hpp>
 
 namespace slab_allocator {
@@ -81,8 +82,7 @@ public:
         T* const memory = alloc<T>();
         if (memory == nullptr) return nullptr;
         FreeUnlessDone<T> guard{this, memory};
-        T* const object =
-            ::new (static_cast<void*>(memory)) T(std::forward<Arguments>(arguments)...);
+        T* const object = detail::construct<T>(memory, std::forward<Arguments>(arguments)...);
         guard.pool = nullptr;
         return object;
     }
