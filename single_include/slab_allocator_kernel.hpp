@@ -2133,6 +2133,21 @@ template <auto& cache, typename... Arguments>
 
 namespace slab_allocator {
 
+namespace detail {
+
+/// A T made in `memory`. Whoever gives an aggregate fewer values than it has members means it, and
+/// is not to be warned in a header that is not theirs.
+template <typename T, typename... Arguments>
+T* construct(void* memory,
+             Arguments&&... arguments) noexcept(std::is_nothrow_constructible_v<T, Arguments...>) {
+    _Pragma("GCC diagnostic push");
+    _Pragma("GCC diagnostic ignored \"-Wmissing-field-initializers\"");
+    return ::new (memory) T(std::forward<Arguments>(arguments)...);
+    _Pragma("GCC diagnostic pop");
+}
+
+}  // namespace detail
+
 /// A base class of Derived, which has alloc, free, and, where `checked`, owns.
 template <typename Derived, typename T, bool checked>
 class ObjectCalls {
@@ -2145,8 +2160,7 @@ public:
         T* const memory = derived().alloc();
         if (memory == nullptr) return nullptr;
         FreeUnlessDone guard{&derived(), memory};
-        T* const object =
-            ::new (static_cast<void*>(memory)) T(std::forward<Arguments>(arguments)...);
+        T* const object = detail::construct<T>(memory, std::forward<Arguments>(arguments)...);
         guard.cache = nullptr;
         return object;
     }
@@ -6959,8 +6973,7 @@ public:
         T* const memory = alloc<T>();
         if (memory == nullptr) return nullptr;
         FreeUnlessDone<T> guard{this, memory};
-        T* const object =
-            ::new (static_cast<void*>(memory)) T(std::forward<Arguments>(arguments)...);
+        T* const object = detail::construct<T>(memory, std::forward<Arguments>(arguments)...);
         guard.pool = nullptr;
         return object;
     }
