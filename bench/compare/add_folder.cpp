@@ -8,16 +8,16 @@ namespace {
 using namespace bench;
 
 [[maybe_unused]] const bool added = [] {
-#if __has_include(<plf_hive.h>)
+#ifdef BENCH_PLF_HIVE
     add_subject<PlfHive<BENCH_SIZE>>("plf-hive");
 #endif
-#if __has_include(<snmalloc/snmalloc.h>)
+#ifdef BENCH_SNMALLOC
     add_subject<Snmalloc<BENCH_SIZE>>("snmalloc");
 #endif
-#if __has_include(<rpmalloc.h>)
+#ifdef BENCH_RPMALLOC
     add_subject<Rpmalloc<BENCH_SIZE>>("rpmalloc");
 #endif
-#if __has_include(<mimalloc.h>)
+#ifdef BENCH_MIMALLOC
     add_subject<MimallocOfFolder<BENCH_SIZE>>("mimalloc-src");
 #endif
     return true;

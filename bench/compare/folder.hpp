@@ -5,22 +5,22 @@
 
 #include <cstddef>
 
-#if __has_include(<plf_hive.h>)
+#ifdef BENCH_PLF_HIVE
 #include <plf_hive.h>
 #endif
-#if __has_include(<snmalloc/snmalloc.h>)
+#ifdef BENCH_SNMALLOC
 #include <snmalloc/snmalloc.h>
 #endif
-#if __has_include(<rpmalloc.h>)
+#ifdef BENCH_RPMALLOC
 #include <rpmalloc.h>
 #endif
-#if __has_include(<mimalloc.h>)
+#ifdef BENCH_MIMALLOC
 #include <mimalloc.h>
 #endif
 
 namespace bench {
 
-#if __has_include(<plf_hive.h>)
+#ifdef BENCH_PLF_HIVE
 template <std::size_t Size>
 class PlfHive {
     struct Object {
@@ -39,7 +39,7 @@ private:
 };
 #endif
 
-#if __has_include(<snmalloc/snmalloc.h>)
+#ifdef BENCH_SNMALLOC
 template <std::size_t Size>
 struct Snmalloc {
     static constexpr std::size_t object_size = Size;
@@ -49,7 +49,7 @@ struct Snmalloc {
 };
 #endif
 
-#if __has_include(<rpmalloc.h>)
+#ifdef BENCH_RPMALLOC
 template <std::size_t Size>
 struct Rpmalloc {
     static constexpr std::size_t object_size = Size;
@@ -62,7 +62,7 @@ struct Rpmalloc {
 };
 #endif
 
-#if __has_include(<mimalloc.h>)
+#ifdef BENCH_MIMALLOC
 template <std::size_t Size>
 struct MimallocOfFolder {
     static constexpr std::size_t object_size = Size;

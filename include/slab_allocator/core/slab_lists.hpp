@@ -111,6 +111,10 @@ public:
         move(slab_info);
         return true;
     }
+    /// Would one more free slot move it?
+    [[nodiscard]] static bool would_move(const SlabInfo& slab_info) noexcept {
+        return slab_info.free_number >= slab_info.list_most;
+    }
     void gave_back_in_all(std::size_t number) noexcept { free_objects_number_ += number; }
 
     /// `number` slots of a slab were taken: moves it where it now belongs.
