@@ -2543,6 +2543,10 @@ public:
         move(slab_info);
         return true;
     }
+    /// Would one more free slot move it?
+    [[nodiscard]] static bool would_move(const SlabInfo& slab_info) noexcept {
+        return slab_info.free_number >= slab_info.list_most;
+    }
     void gave_back_in_all(std::size_t number) noexcept { free_objects_number_ += number; }
 
     /// `number` slots of a slab were taken: moves it where it now belongs.
@@ -2983,11 +2987,16 @@ private:
         SlabInfo* const slab_info = Place::find(backend_, memory);
         if (!is_taken(slab_info, memory)) [[unlikely]]
             return refuse(memory);
-        const bool drains = slab_info->list >= draining_from_;
-        if (recent_.full() || drains || recent_.occupied(memory)) {
-            return free_to_slab(memory, slab_info);
-        }
+        if (slab_info->list >= draining_from_) return drain(memory, *slab_info);
+        if (recent_.full() || recent_.occupied(memory)) return free_to_slab(memory, slab_info);
         recent_.push(memory, slab_info);
+    }
+
+    /// free of an object whose slab shall drain [C5].
+    [[gnu::noinline]] void drain(std::byte* memory, SlabInfo& slab_info) noexcept {
+        if (recent_.contains(memory)) return refuse(memory);
+        recent_.forget_popped();
+        give_back_slot(memory, slab_info);
     }
 
     [[nodiscard, gnu::noinline]] T* alloc_from_slabs() noexcept {
@@ -3097,11 +3106,25 @@ private:
             }
         }
         if (slab_info == nullptr) slab_info = Place::find(backend_, memory);
-        const std::size_t slot = Place::slot_of(*slab_info, memory);
-        slab_info->map.give_back(slot / FreeMap::bits_per_word,
-                                 std::uint64_t{1} << (slot % FreeMap::bits_per_word));
+        give_back_slot(memory, *slab_info);
+    }
+
+    /// Back to its slab, past the recent objects.
+    void give_back_slot(std::byte* memory, SlabInfo& slab_info) noexcept {
+        const std::size_t slot = Place::slot_of(slab_info, memory);
+        slab_info.map.give_back(slot / FreeMap::bits_per_word,
+                                std::uint64_t{1} << (slot % FreeMap::bits_per_word));
         lists_.gave_back_in_all(1);
-        if (gave_back(*slab_info, 1)) empty_recent(0);  // [C5]
+        // Else no slab becomes Free, and the limit stays the highest.
+        const bool stays =
+            !lists_.would_move(slab_info) && lists_.taken_objects_number() > Recent::capacity;
+        if (!stays) [[unlikely]]
+            return settle_slab(slab_info);
+        ++slab_info.free_number;
+    }
+
+    [[gnu::noinline]] void settle_slab(SlabInfo& slab_info) noexcept {
+        if (gave_back(slab_info, 1)) empty_recent(0);  // [C5]
         give_back_surplus();
     }
 
