@@ -42,6 +42,7 @@ using slab_allocator::print_and_trap;
 using slab_allocator::set_defect_handler;
 
 // What a backend is.
+using slab_allocator::bears_threads;
 using slab_allocator::MemoryBackend;
 using slab_allocator::SlabInfo;
 using slab_allocator::SlabInfoMap;

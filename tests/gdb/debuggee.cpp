@@ -29,10 +29,10 @@ constexpr CacheConfig elsewhere{.slab_size = 8192, .object_size_type = ObjectSiz
 Cache<Object, Backend, pages> small;
 Cache<Object, Backend, elsewhere> large;
 Cache<Object, Backend, CacheConfig{.checks = Checks::debug}> debugged;
-LockedCache<Object, Backend, std::mutex, pages> locked;
 Heap<Backend> heap;
 
 using SharedBackend = LockedBackend<Backend, std::mutex>;
+LockedCache<Object, SharedBackend, std::mutex, pages> locked;
 using Cpus = ThreadCpus<4>;
 MagazineCache<Object, SharedBackend, Cpus, std::mutex, pages> per_cpu;
 MagazineHeap<SharedBackend, Cpus, std::mutex> heap_per_cpu;

@@ -42,6 +42,8 @@ static_assert(!std::copyable<LockedOf<MaskRow<64>>> && !std::movable<LockedOf<Ma
 
 constinit LockedCache<int, SlabsBackend, std::mutex> in_static_memory;
 
+using LockedPages = slab_allocator::LockedBackend<slab_allocator::AlignedAllocBackend, std::mutex>;
+
 /// Random allocs and frees, single and many, until `steps` are done; then nothing is held.
 template <typename Cache>
 bool churn(Cache& cache, std::size_t thread, std::size_t steps) {
@@ -291,7 +293,7 @@ TEST_CASE("a locked cache finds wrong frees, and destroys nothing that is not it
         std::uint64_t number = 7;
         ~Counted() { ++destroyed_here; }
     };
-    LockedCache<Counted, slab_allocator::AlignedAllocBackend, std::mutex> cache;
+    LockedCache<Counted, LockedPages, std::mutex> cache;
     Counted* const object = cache.create();
     REQUIRE(object->number == 7);
     REQUIRE(cache.owns(object));
@@ -323,7 +325,7 @@ TEST_CASE("a constructor that throws under a locked cache loses nothing, and may
         }
         std::byte bytes[64];
     };
-    LockedCache<Thrower, slab_allocator::AlignedAllocBackend, KnownLock> cache;
+    LockedCache<Thrower, LockedPages, KnownLock> cache;
     bool called = false;
     REQUIRE_THROWS_AS(cache.create(&called), std::runtime_error);
     REQUIRE(called);
@@ -332,7 +334,7 @@ TEST_CASE("a constructor that throws under a locked cache loses nothing, and may
 }
 
 TEST_CASE("the walk of a locked cache visits every live object", "[locked_cache]") {
-    LockedCache<std::uint64_t, slab_allocator::AlignedAllocBackend, KnownLock> cache;
+    LockedCache<std::uint64_t, LockedPages, KnownLock> cache;
     std::vector<std::uint64_t*> objects(1000);
     REQUIRE(cache.alloc_bulk(objects));
     std::size_t visited = 0;

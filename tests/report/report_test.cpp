@@ -216,9 +216,9 @@ TEMPLATE_TEST_CASE("what is shown is what is live, and showing changes nothing",
 }
 
 TEST_CASE("the caches of several threads are reported, too", "[report]") {
-    using Locked = LockedCache<Object, AlignedAllocBackend, std::mutex, large>;
-    using Magazines = MagazineCache<Object, LockedBackend<AlignedAllocBackend, std::mutex>,
-                                    ThreadCpus<>, std::mutex, large>;
+    using Backend = LockedBackend<AlignedAllocBackend, std::mutex>;
+    using Locked = LockedCache<Object, Backend, std::mutex, large>;
+    using Magazines = MagazineCache<Object, Backend, ThreadCpus<>, std::mutex, large>;
     Locked locked;
     Magazines magazines;
     const auto some = take(locked, 128);

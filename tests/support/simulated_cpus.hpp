@@ -127,8 +127,9 @@ template <std::size_t cpus>
     struct Object {
         std::byte bytes[64];
     };
-    slab_allocator::MagazineCache<Object, slab_allocator::AlignedAllocBackend, SimulatedCpus<cpus>,
-                                  SimulatedLock, slab_allocator::CacheConfig{}, SimulatedAtomics>
+    struct Backend : slab_allocator::AlignedAllocBackend {};  // all of it is one thread, really
+    slab_allocator::MagazineCache<Object, Backend, SimulatedCpus<cpus>, SimulatedLock,
+                                  slab_allocator::CacheConfig{}, SimulatedAtomics>
         cache;
     Simulation::cache = slab_allocator::address_of(&cache);
     Simulation::cache_size = sizeof(cache);

@@ -25,6 +25,7 @@
 #include <slab_allocator/backends/slab_runs.hpp>
 #include <slab_allocator/core/align.hpp>
 #include <slab_allocator/core/backend_ref.hpp>
+#include <slab_allocator/core/memory_backend.hpp>
 #include <slab_allocator/core/slab_info.hpp>
 #include <slab_allocator/maps/hash_map.hpp>
 
@@ -97,5 +98,8 @@ private:
     SlabInfoCache<BackendRef<Runs>> infos_{BackendRef<Runs>(runs_)};
     HashMap<AlignedAllocPages> map_;
 };
+
+template <>
+inline constexpr bool bears_threads<AlignedAllocBackend> = false;
 
 }  // namespace slab_allocator

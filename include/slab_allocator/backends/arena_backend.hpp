@@ -26,6 +26,7 @@
 #include <slab_allocator/core/align.hpp>
 #include <slab_allocator/core/defect.hpp>
 #include <slab_allocator/core/free_map.hpp>
+#include <slab_allocator/core/memory_backend.hpp>
 
 namespace slab_allocator {
 
@@ -234,5 +235,10 @@ public:
         region().reset(static_cast<std::byte*>(memory) + lead, align_down(bytes - lead, page_size));
     }
 };
+
+template <std::size_t bytes, std::size_t alignment>
+inline constexpr bool bears_threads<ArenaBackend<bytes, alignment>> = false;
+template <>
+inline constexpr bool bears_threads<ArenaBackendOver> = false;
 
 }  // namespace slab_allocator

@@ -22,6 +22,7 @@
 #include <slab_allocator/backends/buddy_region.hpp>
 #include <slab_allocator/core/align.hpp>
 #include <slab_allocator/core/defect.hpp>
+#include <slab_allocator/core/memory_backend.hpp>
 #include <slab_allocator/core/slab_info.hpp>
 
 namespace slab_allocator {
@@ -221,5 +222,8 @@ private:
     std::size_t pages_number_ = 0;
     std::size_t free_pages_number_ = 0;
 };
+
+template <std::size_t info_grain>
+inline constexpr bool bears_threads<BuddyBackend<info_grain>> = false;
 
 }  // namespace slab_allocator

@@ -22,6 +22,7 @@
 #include <cstdint>
 #include <utility>
 
+#include <slab_allocator/core/memory_backend.hpp>
 #include <slab_allocator/core/slab_info.hpp>
 
 namespace slab_allocator {
@@ -112,5 +113,9 @@ private:
 
 template <typename Slabs, typename Infos, typename Map>
 ComposedBackend(Slabs, Infos, Map) -> ComposedBackend<Slabs, Infos, Map>;
+
+template <typename Slabs, typename Infos, typename Map>
+inline constexpr bool bears_threads<ComposedBackend<Slabs, Infos, Map>> =
+    bears_threads<Slabs> && bears_threads<Infos> && bears_threads<Map>;
 
 }  // namespace slab_allocator

@@ -24,6 +24,7 @@
 #include <slab_allocator/backends/process_secret.hpp>
 #include <slab_allocator/backends/slab_runs.hpp>
 #include <slab_allocator/core/align.hpp>
+#include <slab_allocator/core/memory_backend.hpp>
 
 namespace slab_allocator {
 
@@ -119,5 +120,8 @@ public:
     /// For the guards of levels hardened and debug.
     [[nodiscard]] static std::uint64_t secret() noexcept { return process_secret(); }
 };
+
+template <>
+inline constexpr bool bears_threads<MmapBackend> = false;
 
 }  // namespace slab_allocator

@@ -44,4 +44,7 @@ private:
         cache_;
 };
 
+template <SlabSource Pages, std::size_t page_size, bool never_destroyed>
+inline constexpr bool bears_threads<SlabInfoCache<Pages, page_size, never_destroyed>> = false;
+
 }  // namespace slab_allocator

@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <slab_allocator/core/memory_backend.hpp>
 #include <slab_allocator/core/slab_info.hpp>
 
 namespace slab_allocator {
@@ -91,5 +92,8 @@ public:
 private:
     Backend* backend_;  // [B1]
 };
+
+template <typename Backend>
+inline constexpr bool bears_threads<BackendRef<Backend>> = bears_threads<Backend>;
 
 }  // namespace slab_allocator

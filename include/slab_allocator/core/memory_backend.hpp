@@ -178,6 +178,12 @@ consteval bool check_functions() {
 template <typename Backend, CacheConfig Config = CacheConfig{}>
 concept MemoryBackend = detail::serves<Backend, detail::row_of(Config)>;
 
+/// May several threads call a Backend at once, as caches for several threads do? Of a backend of
+/// yours that cannot bear it, say so, and it is refused there:
+///     template <> inline constexpr bool slab_allocator::bears_threads<YourBackend> = false;
+template <typename Backend>
+inline constexpr bool bears_threads = true;
+
 /// Does not compile where Backend lacks a function that `row` needs, and says which and why.
 template <typename Backend, Row row>
 consteval bool check_memory_backend() {

@@ -17,6 +17,7 @@
 #include <concepts>
 #include <utility>
 
+#include <slab_allocator/core/memory_backend.hpp>
 #include <slab_allocator/magazine/forwarding_backend.hpp>
 #include <slab_allocator/magazine/lock.hpp>
 
@@ -25,6 +26,10 @@ namespace slab_allocator {
 /// Has the functions that Backend has. A move takes the backend along, not the lock.
 template <typename Backend, BasicLockable Lock>
 class UnlockingBackend : public ForwardingBackend<UnlockingBackend<Backend, Lock>, Backend> {
+    static_assert(bears_threads<Backend>,
+                  "several threads call this backend at once, with no lock of the cache or heap "
+                  "held, and it bears one: take LockedBackend<Backend, Lock>");
+
 public:
     constexpr UnlockingBackend() noexcept
         requires std::default_initializable<Backend>

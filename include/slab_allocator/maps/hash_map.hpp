@@ -194,4 +194,7 @@ private:
     [[no_unique_address]] Pages pages_{};
 };
 
+template <SlabSource Pages, std::size_t page_size, bool never_destroyed>
+inline constexpr bool bears_threads<HashMap<Pages, page_size, never_destroyed>> = false;
+
 }  // namespace slab_allocator
