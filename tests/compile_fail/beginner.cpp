@@ -6,6 +6,8 @@
 //      "a cache holds its backend by value" "BackendRef<Backend> holds one by reference"
 // CASE BACKEND=Unmovable
 //      "deleted" "Cache"
+// CASE TYPE=Incomplete
+//      "T must be complete here" "define it above"
 // CASE MISTAKE=static_cast<void>(Right(std::move(cache)))|static_cast<void>(Right(cache))
 //      "deleted" "Cache"
 // CASE MISTAKE=static_cast<void>(std::as_const(cache).alloc())
@@ -24,6 +26,9 @@
 #ifndef BACKEND
 #define BACKEND Backend
 #endif
+#ifndef TYPE
+#define TYPE Object
+#endif
 #ifndef MISTAKE
 #define MISTAKE cache.free(cache.alloc())
 #endif
@@ -34,7 +39,8 @@ struct Unmovable : Backend {
     Unmovable(Unmovable&&) = delete;
 };
 
-using Right = Cache<Object, BACKEND, CacheConfig{.object_size_type = ObjectSizeType::Small}>;
+struct Incomplete;
+using Right = Cache<TYPE, BACKEND, CacheConfig{.object_size_type = ObjectSizeType::Small}>;
 
 void use(BACKEND& backend) {
     Right cache(backend);

@@ -32,6 +32,11 @@ namespace slab_allocator {
 /// Source: PoolRef<Pool> or StaticPool<pool>. For several threads where the pool is.
 template <typename T, typename Source>
 class Allocator {
+    static_assert(
+        requires { typename Source::pool_type; },
+        "an Allocator is told how it finds its pool: StaticPool<pool> for a pool with a "
+        "name, PoolRef<Pool<...>> for one in an object");
+
 public:
     using value_type = T;
     using pool_type = typename Source::pool_type;

@@ -118,7 +118,7 @@ consteval bool check_config() {
     } else if constexpr (error == ConfigError::SlabAlignmentIsLessThanAPage) {
         return detail::slab_alignment_is_at_least_a_page<Config.slab_alignment, Config.page_size>();
     } else if constexpr (error == ConfigError::ObjectAlignmentIsTooLarge) {
-        return detail::object_alignment_fits<alignof(T), alignment>();
+        return detail::object_alignment_fits<detail::measure_of<T>().alignment, alignment>();
     } else if constexpr (error == ConfigError::PageFramesAreForLarge) {
         return detail::page_frames_are_for_large<Config.object_size_type !=
                                                  ObjectSizeType::Small>();

@@ -291,7 +291,31 @@ constexpr ConfigError first_error(const CacheConfig& config) noexcept {
     return best;
 }
 
+namespace detail {
+
+/// sizeof(T) and alignof(T), or, where the compiler has none, the reason in words.
+struct Measure {
+    std::size_t size;
+    std::size_t alignment;
+};
+template <typename T>
+consteval Measure measure_of() {
+    constexpr bool complete = requires { sizeof(T); };
+    static_assert(
+        complete,
+        "T must be complete here, because its size decides what a slab looks like: define "
+        "it above");
+    if constexpr (complete) {
+        return {sizeof(T), alignof(T)};
+    } else {
+        return {1, 1};
+    }
+}
+
+}  // namespace detail
+
 template <typename T, CacheConfig Config>
-inline constexpr Layout layout_of = layout_for(sizeof(T), alignof(T), Config);
+inline constexpr Layout layout_of =
+    layout_for(detail::measure_of<T>().size, detail::measure_of<T>().alignment, Config);
 
 }  // namespace slab_allocator
