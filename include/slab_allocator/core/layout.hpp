@@ -306,9 +306,9 @@ consteval Measure measure_of() {
         "T must be complete here, because its size decides what a slab looks like: define "
         "it above");
     if constexpr (complete) {
-        return {sizeof(T), alignof(T)};
+        return {.size = sizeof(T), .alignment = alignof(T)};
     } else {
-        return {1, 1};
+        return {.size = 1, .alignment = 1};
     }
 }
 
