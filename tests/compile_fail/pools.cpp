@@ -15,6 +15,4 @@ using namespace slab_allocator;
 using Nodes = Pool<AlignedAllocBackend>;
 constinit Nodes nodes;
 
-int* use() {
-    return Allocator<int, SOURCE>().allocate(1);
-}
+int* use() { return Allocator<int, SOURCE>().allocate(1); }
