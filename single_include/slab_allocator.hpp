@@ -1032,8 +1032,32 @@ constexpr ConfigError first_error(const CacheConfig& config) noexcept {
     return best;
 }
 
+namespace detail {
+
+/// sizeof(T) and alignof(T), or, where the compiler has none, the reason in words.
+struct Measure {
+    std::size_t size;
+    std::size_t alignment;
+};
+template <typename T>
+consteval Measure measure_of() {
+    constexpr bool complete = requires { sizeof(T); };
+    static_assert(
+        complete,
+        "T must be complete here, because its size decides what a slab looks like: define "
+        "it above");
+    if constexpr (complete) {
+        return {.size = sizeof(T), .alignment = alignof(T)};
+    } else {
+        return {.size = 1, .alignment = 1};
+    }
+}
+
+}  // namespace detail
+
 template <typename T, CacheConfig Config>
-inline constexpr Layout layout_of = layout_for(sizeof(T), alignof(T), Config);
+inline constexpr Layout layout_of =
+    layout_for(detail::measure_of<T>().size, detail::measure_of<T>().alignment, Config);
 
 }  // namespace slab_allocator
 
@@ -1149,7 +1173,7 @@ consteval bool check_config() {
     } else if constexpr (error == ConfigError::SlabAlignmentIsLessThanAPage) {
         return detail::slab_alignment_is_at_least_a_page<Config.slab_alignment, Config.page_size>();
     } else if constexpr (error == ConfigError::ObjectAlignmentIsTooLarge) {
-        return detail::object_alignment_fits<alignof(T), alignment>();
+        return detail::object_alignment_fits<detail::measure_of<T>().alignment, alignment>();
     } else if constexpr (error == ConfigError::PageFramesAreForLarge) {
         return detail::page_frames_are_for_large<Config.object_size_type !=
                                                  ObjectSizeType::Small>();
@@ -2066,6 +2090,12 @@ consteval bool check_functions() {
 /// Can Backend serve a cache under Config?
 template <typename Backend, CacheConfig Config = CacheConfig{}>
 concept MemoryBackend = detail::serves<Backend, detail::row_of(Config)>;
+
+/// May several threads call a Backend at once, as caches for several threads do? Of a backend of
+/// yours that cannot bear it, say so, and it is refused there:
+///     template <> inline constexpr bool slab_allocator::bears_threads<YourBackend> = false;
+template <typename Backend>
+inline constexpr bool bears_threads = true;
 
 /// Does not compile where Backend lacks a function that `row` needs, and says which and why.
 template <typename Backend, Row row>
@@ -3806,6 +3836,9 @@ private:
     Backend* backend_;  // [B1]
 };
 
+template <typename Backend>
+inline constexpr bool bears_threads<BackendRef<Backend>> = bears_threads<Backend>;
+
 }  // namespace slab_allocator
 
 // heap_pages.hpp -- how a heap's memory gets its SlabInfo, and how an address leads to it.
@@ -5128,6 +5161,10 @@ namespace slab_allocator {
 /// Has the functions that Backend has. A move takes the backend along, not the lock.
 template <typename Backend, BasicLockable Lock>
 class UnlockingBackend : public ForwardingBackend<UnlockingBackend<Backend, Lock>, Backend> {
+    static_assert(bears_threads<Backend>,
+                  "several threads call this backend at once, with no lock of the cache or heap "
+                  "held, and it bears one: take LockedBackend<Backend, Lock>");
+
 public:
     constexpr UnlockingBackend() noexcept
         requires std::default_initializable<Backend>
@@ -7333,6 +7370,11 @@ public:
     }
 };
 
+template <std::size_t bytes, std::size_t alignment>
+inline constexpr bool bears_threads<ArenaBackend<bytes, alignment>> = false;
+template <>
+inline constexpr bool bears_threads<ArenaBackendOver> = false;
+
 }  // namespace slab_allocator
 
 // buddy_region.hpp -- which pages of one run of memory are free: a binary buddy allocator.
@@ -7702,6 +7744,9 @@ private:
     std::size_t free_pages_number_ = 0;
 };
 
+template <std::size_t info_grain>
+inline constexpr bool bears_threads<BuddyBackend<info_grain>> = false;
+
 }  // namespace slab_allocator
 
 // composed_backend.hpp -- one backend made of three parts, each of which answers one question.
@@ -7810,6 +7855,10 @@ private:
 template <typename Slabs, typename Infos, typename Map>
 ComposedBackend(Slabs, Infos, Map) -> ComposedBackend<Slabs, Infos, Map>;
 
+template <typename Slabs, typename Infos, typename Map>
+inline constexpr bool bears_threads<ComposedBackend<Slabs, Infos, Map>> =
+    bears_threads<Slabs> && bears_threads<Infos> && bears_threads<Map>;
+
 }  // namespace slab_allocator
 
 // slab_info_cache.hpp -- SlabInfos for Large caches, served by a small cache of SlabInfos.
@@ -7846,6 +7895,9 @@ private:
                       .never_destroyed = never_destroyed}>
         cache_;
 };
+
+template <SlabSource Pages, std::size_t page_size, bool never_destroyed>
+inline constexpr bool bears_threads<SlabInfoCache<Pages, page_size, never_destroyed>> = false;
 
 }  // namespace slab_allocator
 
@@ -8032,6 +8084,9 @@ private:
     Entry no_entries_[2]{};
     [[no_unique_address]] Pages pages_{};
 };
+
+template <SlabSource Pages, std::size_t page_size, bool never_destroyed>
+inline constexpr bool bears_threads<HashMap<Pages, page_size, never_destroyed>> = false;
 
 }  // namespace slab_allocator
 
@@ -9847,6 +9902,11 @@ namespace slab_allocator {
 /// Source: PoolRef<Pool> or StaticPool<pool>. For several threads where the pool is.
 template <typename T, typename Source>
 class Allocator {
+    static_assert(
+        requires { typename Source::pool_type; },
+        "an Allocator is told how it finds its pool: StaticPool<pool> for a pool with a "
+        "name, PoolRef<Pool<...>> for one in an object");
+
 public:
     using value_type = T;
     using pool_type = typename Source::pool_type;
@@ -10222,6 +10282,9 @@ private:
     HashMap<AlignedAllocPages> map_;
 };
 
+template <>
+inline constexpr bool bears_threads<AlignedAllocBackend> = false;
+
 }  // namespace slab_allocator
 
 // mmap_backend.hpp -- slabs straight from the operating system, with huge pages and prefault.
@@ -10332,6 +10395,9 @@ public:
     /// For the guards of levels hardened and debug.
     [[nodiscard]] static std::uint64_t secret() noexcept { return process_secret(); }
 };
+
+template <>
+inline constexpr bool bears_threads<MmapBackend> = false;
 
 }  // namespace slab_allocator
 

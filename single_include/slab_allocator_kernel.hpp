@@ -1004,8 +1004,32 @@ constexpr ConfigError first_error(const CacheConfig& config) noexcept {
     return best;
 }
 
+namespace detail {
+
+/// sizeof(T) and alignof(T), or, where the compiler has none, the reason in words.
+struct Measure {
+    std::size_t size;
+    std::size_t alignment;
+};
+template <typename T>
+consteval Measure measure_of() {
+    constexpr bool complete = requires { sizeof(T); };
+    static_assert(
+        complete,
+        "T must be complete here, because its size decides what a slab looks like: define "
+        "it above");
+    if constexpr (complete) {
+        return {.size = sizeof(T), .alignment = alignof(T)};
+    } else {
+        return {.size = 1, .alignment = 1};
+    }
+}
+
+}  // namespace detail
+
 template <typename T, CacheConfig Config>
-inline constexpr Layout layout_of = layout_for(sizeof(T), alignof(T), Config);
+inline constexpr Layout layout_of =
+    layout_for(detail::measure_of<T>().size, detail::measure_of<T>().alignment, Config);
 
 }  // namespace slab_allocator
 
@@ -1121,7 +1145,7 @@ consteval bool check_config() {
     } else if constexpr (error == ConfigError::SlabAlignmentIsLessThanAPage) {
         return detail::slab_alignment_is_at_least_a_page<Config.slab_alignment, Config.page_size>();
     } else if constexpr (error == ConfigError::ObjectAlignmentIsTooLarge) {
-        return detail::object_alignment_fits<alignof(T), alignment>();
+        return detail::object_alignment_fits<detail::measure_of<T>().alignment, alignment>();
     } else if constexpr (error == ConfigError::PageFramesAreForLarge) {
         return detail::page_frames_are_for_large<Config.object_size_type !=
                                                  ObjectSizeType::Small>();
@@ -2038,6 +2062,12 @@ consteval bool check_functions() {
 /// Can Backend serve a cache under Config?
 template <typename Backend, CacheConfig Config = CacheConfig{}>
 concept MemoryBackend = detail::serves<Backend, detail::row_of(Config)>;
+
+/// May several threads call a Backend at once, as caches for several threads do? Of a backend of
+/// yours that cannot bear it, say so, and it is refused there:
+///     template <> inline constexpr bool slab_allocator::bears_threads<YourBackend> = false;
+template <typename Backend>
+inline constexpr bool bears_threads = true;
 
 /// Does not compile where Backend lacks a function that `row` needs, and says which and why.
 template <typename Backend, Row row>
@@ -3778,6 +3808,9 @@ private:
     Backend* backend_;  // [B1]
 };
 
+template <typename Backend>
+inline constexpr bool bears_threads<BackendRef<Backend>> = bears_threads<Backend>;
+
 }  // namespace slab_allocator
 
 // heap_pages.hpp -- how a heap's memory gets its SlabInfo, and how an address leads to it.
@@ -5100,6 +5133,10 @@ namespace slab_allocator {
 /// Has the functions that Backend has. A move takes the backend along, not the lock.
 template <typename Backend, BasicLockable Lock>
 class UnlockingBackend : public ForwardingBackend<UnlockingBackend<Backend, Lock>, Backend> {
+    static_assert(bears_threads<Backend>,
+                  "several threads call this backend at once, with no lock of the cache or heap "
+                  "held, and it bears one: take LockedBackend<Backend, Lock>");
+
 public:
     constexpr UnlockingBackend() noexcept
         requires std::default_initializable<Backend>
@@ -7305,6 +7342,11 @@ public:
     }
 };
 
+template <std::size_t bytes, std::size_t alignment>
+inline constexpr bool bears_threads<ArenaBackend<bytes, alignment>> = false;
+template <>
+inline constexpr bool bears_threads<ArenaBackendOver> = false;
+
 }  // namespace slab_allocator
 
 // buddy_region.hpp -- which pages of one run of memory are free: a binary buddy allocator.
@@ -7674,6 +7716,9 @@ private:
     std::size_t free_pages_number_ = 0;
 };
 
+template <std::size_t info_grain>
+inline constexpr bool bears_threads<BuddyBackend<info_grain>> = false;
+
 }  // namespace slab_allocator
 
 // composed_backend.hpp -- one backend made of three parts, each of which answers one question.
@@ -7782,6 +7827,10 @@ private:
 template <typename Slabs, typename Infos, typename Map>
 ComposedBackend(Slabs, Infos, Map) -> ComposedBackend<Slabs, Infos, Map>;
 
+template <typename Slabs, typename Infos, typename Map>
+inline constexpr bool bears_threads<ComposedBackend<Slabs, Infos, Map>> =
+    bears_threads<Slabs> && bears_threads<Infos> && bears_threads<Map>;
+
 }  // namespace slab_allocator
 
 // slab_info_cache.hpp -- SlabInfos for Large caches, served by a small cache of SlabInfos.
@@ -7818,6 +7867,9 @@ private:
                       .never_destroyed = never_destroyed}>
         cache_;
 };
+
+template <SlabSource Pages, std::size_t page_size, bool never_destroyed>
+inline constexpr bool bears_threads<SlabInfoCache<Pages, page_size, never_destroyed>> = false;
 
 }  // namespace slab_allocator
 
@@ -8004,6 +8056,9 @@ private:
     Entry no_entries_[2]{};
     [[no_unique_address]] Pages pages_{};
 };
+
+template <SlabSource Pages, std::size_t page_size, bool never_destroyed>
+inline constexpr bool bears_threads<HashMap<Pages, page_size, never_destroyed>> = false;
 
 }  // namespace slab_allocator
 
