@@ -36,6 +36,13 @@ if(MODE STREQUAL "passes")
     if(NOT text MATCHES "\nall tests passed on ${CPUS} CPUs\n")
         message(FATAL_ERROR "the kernel's tests do not pass")
     endif()
+    # Its own table says the same as its test.
+    string(CONCAT table "\n  ([0-9]+) blocks took their memory; then no memory\n"
+                  "name [^\n]*\nnames +0 [^\n]*\nblocks +([0-9]+) ")
+    if(NOT text MATCHES "${table}"
+       OR NOT CMAKE_MATCH_1 STREQUAL CMAKE_MATCH_2)
+        message(FATAL_ERROR "the table of what the caches hold is not there, or wrong")
+    endif()
 elseif(MODE MATCHES "^(image|uefi)$")
     if(NOT GRUB_MKRESCUE OR (MODE STREQUAL "uefi" AND NOT FIRMWARE))
         message("grub-mkrescue, or for UEFI OVMF or GRUB's part, is not installed: skipped")

@@ -47,6 +47,11 @@ void put(const char* text) noexcept {
         put_byte(*text);
 }
 
+void put(const char* text, std::size_t size) noexcept {
+    for (std::size_t i = 0; i < size; ++i)
+        put_byte(text[i]);
+}
+
 void put(std::uint64_t number) noexcept { put_number(number, 10, 0); }
 
 void put(Hex number) noexcept {

@@ -35,6 +35,7 @@ namespace serial {
 
 void start() noexcept;
 void put(const char* text) noexcept;
+void put(const char* text, std::size_t size) noexcept;
 void put(std::uint64_t number) noexcept;
 void put(Hex number) noexcept;
 void put(Column column) noexcept;
@@ -44,6 +45,13 @@ inline void put(const void* address) noexcept {
 }
 
 inline constinit SpinLock lock;
+
+// [sink]
+/// Where the library's reports go.
+struct Sink {
+    void write(const char* text, std::size_t size) const noexcept { put(text, size); }
+};
+// [/sink]
 
 }  // namespace serial
 

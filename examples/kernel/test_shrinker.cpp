@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <slab_allocator/report/report.hpp>
+
 #include "cpu.hpp"
 #include "magazines.hpp"
 #include "memory.hpp"
@@ -136,6 +138,10 @@ void test_shrinker() noexcept {
         if (number < kept / 2) panic("the names' memory did not come");
         if (remember()) panic("where is that memory from?");
         print("  ", number, " blocks took their memory; then no memory\n");
+        // [report]
+        slab_allocator::report({summary_of("names", names), summary_of("blocks", blocks)},
+                               serial::Sink{});
+        // [/report]
         give_back_all(taken, number);
 
         // Nobody needs what lies at the depot now, and an interval later it is known.
