@@ -31,6 +31,13 @@ must_be(first_line "MIT License")
 get_filename_component(port ${port_dir} NAME)
 must_be(port ${name}) # the folder has the name of the port
 
+# Members stand in the order that `vcpkg format-manifest` gives them.
+string(REGEX MATCHALL "\n  \"[a-z]+\":" members "${manifest}")
+string(REGEX REPLACE "[^a-z;]" "" members "${members}")
+must_be(members "name;version;description;license;supports;dependencies")
+string(JSON supports GET "${manifest}" supports)
+must_be(supports "!windows") # nobody has tried
+
 string(JSON dependencies_number LENGTH "${manifest}" dependencies)
 set(dependencies)
 math(EXPR last "${dependencies_number} - 1")
