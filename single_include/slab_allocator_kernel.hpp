@@ -410,7 +410,7 @@ private:
 
 namespace slab_allocator {
 
-/// What can be wrong; what each is found by, README.md tells.
+/// What can be wrong; what each is found by, docs/levels.md tells.
 enum class Defect : std::uint8_t {
     None,
     DoubleFree,          ///< free of a slot that is free already
