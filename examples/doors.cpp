@@ -1,7 +1,8 @@
-// doors.cpp -- the four ways in: one type, any size, containers, and a whole program's new.
+// doors.cpp -- the ways in: one type, pages of one's own, any size, containers.
 
 #include <cstddef>
 #include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <map>
 #include <memory_resource>
@@ -28,6 +29,23 @@ bool cache_door() {
     connections.destroy(connection);
     // [/cache]
     return connections.statistics().allocated_objects_number == 0;
+}
+
+// [backend]
+struct YourPages {
+    void* alloc_slab(std::size_t slab_size, std::size_t slab_alignment) {
+        return std::aligned_alloc(slab_alignment, slab_size);  // or wherever your pages are
+    }
+    void free_slab(void* slab, std::size_t, std::size_t) { std::free(slab); }
+};
+using YourCache = Cache<Connection, YourPages,
+                        CacheConfig{.slab_size = 4096, .object_size_type = ObjectSizeType::Small}>;
+// [/backend]
+
+bool backend_door() {
+    YourCache connections;
+    const auto connection = connections.make_unique(3, "192.0.2.1");
+    return connection != nullptr && connections.owns(connection.get());
 }
 
 bool heap_door() {
@@ -80,7 +98,8 @@ bool resource_door() {
 }  // namespace
 
 int main() {
-    const bool right = cache_door() && heap_door() && container_door() && resource_door();
+    const bool right =
+        cache_door() && backend_door() && heap_door() && container_door() && resource_door();
     std::printf("%s\n", right ? "every door leads in, and out again" : "a door is shut");
     return right ? 0 : 1;
 }
