@@ -2193,16 +2193,18 @@ namespace slab_allocator {
 
 namespace detail {
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+
 /// A T made in `memory`. Whoever gives an aggregate fewer values than it has members means it, and
 /// is not to be warned in a header that is not theirs.
 template <typename T, typename... Arguments>
 T* construct(void* memory,
              Arguments&&... arguments) noexcept(std::is_nothrow_constructible_v<T, Arguments...>) {
-    _Pragma("GCC diagnostic push");
-    _Pragma("GCC diagnostic ignored \"-Wmissing-field-initializers\"");
     return ::new (memory) T(std::forward<Arguments>(arguments)...);
-    _Pragma("GCC diagnostic pop");
 }
+
+#pragma GCC diagnostic pop
 
 }  // namespace detail
 
