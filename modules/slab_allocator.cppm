@@ -68,6 +68,7 @@ using slab_allocator::MmapPages;
 using slab_allocator::PageFrame;
 using slab_allocator::RadixMap;
 using slab_allocator::SlabInfoCache;
+using slab_allocator::FirstFitPages;
 using slab_allocator::SlabRuns;
 
 // Memory of any size.

@@ -9,6 +9,8 @@
 
 #include <valgrind/callgrind.h>
 
+#include <slab_allocator/heap/heap.hpp>
+#include <slab_allocator/heap/magazine_heap.hpp>
 #include <slab_allocator/magazine/magazine_cache.hpp>
 #include <slab_allocator/magazine/thread_cpus.hpp>
 
@@ -127,6 +129,33 @@ private:
         cache_;
 };
 
+/// A block of a size that the compiler does not see.
+template <typename Heap>
+class HeapSubject {
+public:
+    explicit HeapSubject(std::size_t) {}
+    [[nodiscard]] void* alloc() {
+        keep(size_);
+        return heap_.alloc(size_);
+    }
+    void free(void* block) { heap_.free(block); }
+
+private:
+    std::size_t size_ = object_size;
+    Heap heap_;
+};
+
+template <Checks checks>
+void probe_heaps(const std::string& level) {
+    using slab_allocator::HeapConfig;
+    using Backend = RowByMap<Radix>;
+    constexpr HeapConfig config{.checks = checks};
+    probe<HeapSubject<slab_allocator::Heap<Backend, config>>>(level + "-heap");
+    probe<HeapSubject<
+        slab_allocator::MagazineHeap<Backend, slab_allocator::ThreadCpus<>, NoLock, config>>>(
+        level + "-heap-magazines");
+}
+
 template <Checks checks>
 void probe_rows(const std::string& level) {
     constexpr auto small = ObjectSizeType::Small;
@@ -160,4 +189,6 @@ int main() {
     probe_rows<Checks::misuse>("misuse");
     probe<MagazineSubject<Checks::none>>("none-magazines");
     probe<MagazineSubject<Checks::misuse>>("misuse-magazines");
+    probe_heaps<Checks::none>("none");
+    probe_heaps<Checks::misuse>("misuse");
 }

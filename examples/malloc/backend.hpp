@@ -2,8 +2,8 @@
 
 // backend.hpp -- where the memory of a whole program comes from.
 //
-//      up to 1 MiB   SlabRuns: cut from mappings of 2 MiB, given back when they are empty
-//      above         a mapping of its own, so fresh ones are zero
+//      up to 16 MiB  FirstFitPages: cut from mappings of 32 MiB
+//      above         a mapping of its own
 //      SlabInfos     a cache of them          map   read without a lock
 //
 // All of it is constant-initialised and never destroyed: malloc is called before the first
@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <slab_allocator/backends/first_fit_pages.hpp>
 #include <slab_allocator/backends/mmap_backend.hpp>
 #include <slab_allocator/backends/slab_info_cache.hpp>
 #include <slab_allocator/core/backend_ref.hpp>
@@ -28,9 +29,9 @@ using slab_allocator::LockGuard;
 using slab_allocator::SlabInfo;
 
 class ProgramMemory {
-public:
-    static constexpr std::size_t largest_shared = std::size_t{1} << 20;
+    using Runs = slab_allocator::FirstFitPages<slab_allocator::MmapPages>;
 
+public:
     constexpr explicit ProgramMemory(PageMap& map) noexcept : map_(map) {}
 
     [[nodiscard]] void* alloc_slab(std::size_t size, std::size_t alignment) noexcept {
@@ -42,6 +43,12 @@ public:
         if (is_mapping(size, alignment)) return mappings_.free_slab(slab, size, alignment);
         const LockGuard<Lock> guard(lock_);
         runs_.free_slab(slab, size, alignment);
+    }
+
+    [[nodiscard]] bool resize_slab(void* slab, std::size_t before, std::size_t after,
+                                   std::size_t alignment) noexcept {
+        const LockGuard<Lock> guard(lock_);
+        return runs_.resize_slab(slab, before, after, alignment);
     }
 
     [[nodiscard]] SlabInfo* alloc_slab_info() noexcept {
@@ -75,14 +82,17 @@ public:
 
     [[nodiscard]] Lock& lock() noexcept { return lock_; }
 
-    /// Is such memory zero when it comes?
-    [[nodiscard]] static constexpr bool is_mapping(std::size_t size,
-                                                   std::size_t alignment) noexcept {
-        return size > largest_shared || alignment > largest_shared;
+    /// Is a run zero that came just now?
+    [[nodiscard]] bool is_zero(const void* run, std::size_t size) noexcept {
+        const LockGuard<Lock> guard(lock_);
+        return runs_.is_fresh(run, size);
     }
 
 private:
-    using Runs = slab_allocator::SlabRuns<slab_allocator::MmapPages>;
+    [[nodiscard]] static constexpr bool is_mapping(std::size_t size,
+                                                   std::size_t alignment) noexcept {
+        return size > Runs::largest_slab || alignment > Runs::largest_slab;
+    }
 
     PageMap& map_;  // a megabyte of zeros, which would not be in .bss here
     Lock lock_;

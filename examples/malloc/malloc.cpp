@@ -26,14 +26,15 @@
 #include "thread_slots.hpp"
 
 #define EXPORTED extern "C" __attribute__((visibility("default")))
+#define IN_ONE_PIECE __attribute__((flatten))  // no call where a front serves
 
 namespace {
 
 using namespace malloc_example;
 using slab_allocator::DefectReport;
 
-constexpr slab_allocator::HeapConfig config{.never_destroyed = true};
-using Heap = slab_allocator::MagazineHeap<BackendRef<ProgramMemory>, ThreadSlots, Lock, config>;
+constexpr slab_allocator::HeapConfig config{
+    .slabs_of_any_pages = true, .backend_resizes = true, .never_destroyed = true};
 
 constinit PageMap map;
 
@@ -44,7 +45,39 @@ union Memory {
     ProgramMemory memory;
 };
 constinit Memory program;
-constinit Heap heap{BackendRef<ProgramMemory>(program.memory)};
+
+/// Where everything is, the compiler knows: a look-up begins in the map, and not with a pointer.
+struct TheMemory {
+    [[nodiscard]] static void* alloc_slab(std::size_t size, std::size_t alignment) noexcept {
+        return program.memory.alloc_slab(size, alignment);
+    }
+    static void free_slab(void* slab, std::size_t size, std::size_t alignment) noexcept {
+        program.memory.free_slab(slab, size, alignment);
+    }
+    [[nodiscard]] static bool resize_slab(void* slab, std::size_t before, std::size_t after,
+                                          std::size_t alignment) noexcept {
+        return program.memory.resize_slab(slab, before, after, alignment);
+    }
+    [[nodiscard]] static SlabInfo* alloc_slab_info() noexcept {
+        return program.memory.alloc_slab_info();
+    }
+    static void free_slab_info(SlabInfo* slab_info) noexcept {
+        program.memory.free_slab_info(slab_info);
+    }
+    [[nodiscard]] static bool save_slab_info_ptr(std::uintptr_t page, SlabInfo* info) noexcept {
+        return program.memory.save_slab_info_ptr(page, info);
+    }
+    static void delete_slab_info_ptr(std::uintptr_t page) noexcept {
+        program.memory.delete_slab_info_ptr(page);
+    }
+    /// Without a lock: readers of the tree need none.
+    [[nodiscard]] static SlabInfo* get_slab_info_ptr(std::uintptr_t page) noexcept {
+        return map.get_slab_info_ptr(page);
+    }
+};
+
+using Heap = slab_allocator::MagazineHeap<TheMemory, ThreadSlots, Lock, config>;
+constinit Heap heap{TheMemory{}};
 
 [[nodiscard]] void* or_no_memory(void* block) noexcept {
     if (block == nullptr) [[unlikely]]
@@ -102,15 +135,19 @@ __attribute__((constructor(101))) void start() noexcept {
 
 // ---- C ------------------------------------------------------------------------------------------
 
-EXPORTED void* malloc(std::size_t size) noexcept { return or_no_memory(heap.alloc(size)); }
+EXPORTED IN_ONE_PIECE void* malloc(std::size_t size) noexcept {
+    return or_no_memory(heap.alloc(size));
+}
 
-EXPORTED void free(void* block) noexcept { heap.free(block); }
+EXPORTED IN_ONE_PIECE void free(void* block) noexcept { heap.free(block); }
 
 EXPORTED void* calloc(std::size_t number, std::size_t size) noexcept {
     std::size_t bytes = 0;
     if (__builtin_mul_overflow(number, size, &bytes)) return or_no_memory(nullptr);
     void* const block = malloc(bytes);
-    if (block != nullptr && !ProgramMemory::is_mapping(bytes, 1)) std::memset(block, 0, bytes);
+    const bool is_run = bytes > config.largest_object;
+    if (block != nullptr && !(is_run && program.memory.is_zero(block, bytes)))
+        std::memset(block, 0, bytes);
     return block;
 }
 
@@ -229,17 +266,17 @@ OPERATOR void* operator new[](std::size_t size, std::align_val_t alignment,
                               const std::nothrow_t&) noexcept {
     return new_block(size, number_of(alignment), false);
 }
-OPERATOR void operator delete(void* block) noexcept { heap.free(block); }
-OPERATOR void operator delete[](void* block) noexcept { heap.free(block); }
-OPERATOR void operator delete(void* block, const std::nothrow_t&) noexcept { heap.free(block); }
-OPERATOR void operator delete[](void* block, const std::nothrow_t&) noexcept { heap.free(block); }
-OPERATOR void operator delete(void* block, std::align_val_t) noexcept { heap.free(block); }
-OPERATOR void operator delete[](void* block, std::align_val_t) noexcept { heap.free(block); }
+OPERATOR void operator delete(void* block) noexcept { ::free(block); }
+OPERATOR void operator delete[](void* block) noexcept { ::free(block); }
+OPERATOR void operator delete(void* block, const std::nothrow_t&) noexcept { ::free(block); }
+OPERATOR void operator delete[](void* block, const std::nothrow_t&) noexcept { ::free(block); }
+OPERATOR void operator delete(void* block, std::align_val_t) noexcept { ::free(block); }
+OPERATOR void operator delete[](void* block, std::align_val_t) noexcept { ::free(block); }
 OPERATOR void operator delete(void* block, std::align_val_t, const std::nothrow_t&) noexcept {
-    heap.free(block);
+    ::free(block);
 }
 OPERATOR void operator delete[](void* block, std::align_val_t, const std::nothrow_t&) noexcept {
-    heap.free(block);
+    ::free(block);
 }
 OPERATOR void operator delete(void* block, std::size_t size) noexcept { heap.free(block, size); }
 OPERATOR void operator delete[](void* block, std::size_t size) noexcept { heap.free(block, size); }

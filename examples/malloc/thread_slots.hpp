@@ -28,12 +28,12 @@ public:
         std::size_t offset;
     };
 
-    [[nodiscard]] static Pin enter() noexcept { return {index_ * slab_allocator::cpu_slot_size}; }
+    [[nodiscard]] static Pin enter() noexcept { return {offset_}; }
     static void leave(const Pin&) noexcept {}
     static void join() noexcept {
-        if (index_ != slots_number || ended_) return;
-        index_ = numbers_.take();
-        if (key_made_) pthread_setspecific(key_, &index_);
+        if (offset_ != none || ended_) return;
+        offset_ = numbers_.take() * slab_allocator::cpu_slot_size;
+        if (key_made_) pthread_setspecific(key_, &offset_);
     }
     [[nodiscard]] static slab_allocator::Reach synchronise() noexcept {
         return slab_allocator::ThreadCpus<>::synchronise();
@@ -43,29 +43,32 @@ public:
     /// Before main; what the first thread has by then, it keeps.
     static void make_key() noexcept {
         key_made_ = pthread_key_create(&key_, &at_end) == 0;
-        if (key_made_ && index_ != slots_number) pthread_setspecific(key_, &index_);
+        if (key_made_ && offset_ != none) pthread_setspecific(key_, &offset_);
     }
 
     /// In the child of a fork the caller is alone, and keeps its number.
     static void forget_others() noexcept {
         numbers_ = {};
-        if (index_ == slots_number) return;
-        while (numbers_.take() != index_) {
+        if (offset_ == none) return;
+        const std::size_t number = offset_ / slab_allocator::cpu_slot_size;
+        while (numbers_.take() != number) {
         }
-        for (std::size_t lower = 0; lower < index_; ++lower)
+        for (std::size_t lower = 0; lower < number; ++lower)
             numbers_.give_back(lower);
     }
 
 private:
+    static constexpr std::size_t none = slots_number * slab_allocator::cpu_slot_size;
+
     static void at_end(void*) noexcept {
-        const std::size_t index = index_;
+        const std::size_t offset = offset_;
         ended_ = true;  // destructors that run later go under the lock
-        index_ = slots_number;
-        if (index != slots_number) numbers_.give_back(index);
+        offset_ = none;
+        if (offset != none) numbers_.give_back(offset / slab_allocator::cpu_slot_size);
     }
 
-    [[gnu::tls_model("initial-exec")]] static inline constinit thread_local std::size_t index_ =
-        slots_number;
+    [[gnu::tls_model("initial-exec")]] static inline constinit thread_local std::size_t offset_ =
+        none;
     [[gnu::tls_model("initial-exec")]] static inline constinit thread_local bool ended_ = false;
     static inline constinit slab_allocator::SlotNumbers<slots_number> numbers_;
     static inline pthread_key_t key_ = 0;

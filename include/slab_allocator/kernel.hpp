@@ -9,6 +9,7 @@
 #include <slab_allocator/backends/buddy_backend.hpp>
 #include <slab_allocator/backends/buddy_region.hpp>
 #include <slab_allocator/backends/composed_backend.hpp>
+#include <slab_allocator/backends/first_fit_pages.hpp>
 #include <slab_allocator/backends/slab_info_cache.hpp>
 #include <slab_allocator/backends/slab_runs.hpp>
 #include <slab_allocator/core/align.hpp>
@@ -34,6 +35,7 @@
 #include <slab_allocator/heap/class_slabs.hpp>
 #include <slab_allocator/heap/heap.hpp>
 #include <slab_allocator/heap/heap_blocks.hpp>
+#include <slab_allocator/heap/heap_calls.hpp>
 #include <slab_allocator/heap/heap_front.hpp>
 #include <slab_allocator/heap/heap_pages.hpp>
 #include <slab_allocator/heap/heap_statistics.hpp>
@@ -43,6 +45,7 @@
 #include <slab_allocator/heap/size_classes.hpp>
 #include <slab_allocator/magazine/atomics.hpp>
 #include <slab_allocator/magazine/cpu_slot.hpp>
+#include <slab_allocator/magazine/cpu_stack.hpp>
 #include <slab_allocator/magazine/cpus.hpp>
 #include <slab_allocator/magazine/depot.hpp>
 #include <slab_allocator/magazine/forwarding_backend.hpp>

@@ -154,7 +154,7 @@ TEST_CASE("statistics count what is allocated, by the sizes of the classes", "[h
     REQUIRE(statistics.allocated_bytes == 32 + 4'096 + 102'400);
     REQUIRE(statistics.slabs_number == 2);
     REQUIRE(statistics.free_slabs_number == 0);
-    REQUIRE(statistics.bytes_held == 8'192 + 65'536 + 102'400 + 3 * sizeof(SlabInfo));
+    REQUIRE(statistics.bytes_held == 8'192 + 16'384 + 102'400 + 3 * sizeof(SlabInfo));
     REQUIRE(heap->class_statistics(1).allocated_objects_number == 1);
     heap->free(small);
     heap->free(other);

@@ -47,11 +47,13 @@ Waste waste_of(const HeapConfig& config) {
 TEST_CASE("every size has a class, the smallest that it fits into", "[size_classes]") {
     REQUIRE(classes_number == 64);
     REQUIRE(class_of(0) == 0);
+    REQUIRE(ClassTable<HeapConfig{}>::class_of(0) == 0);
     std::size_t before = 0;
     for (std::size_t size = 1; size <= largest; ++size) {
         const std::size_t number = class_of(size);
-        if (size_of_class(number) < size || (number > 0 && size_of_class(number - 1) >= size) ||
-            number < before || number > before + 1) {
+        if (ClassTable<HeapConfig{}>::class_of(size) != number || size_of_class(number) < size ||
+            (number > 0 && size_of_class(number - 1) >= size) || number < before ||
+            number > before + 1) {
             FAIL("size " << size << ", class " << number);
         }
         before = number;
@@ -60,7 +62,7 @@ TEST_CASE("every size has a class, the smallest that it fits into", "[size_class
 
 TEST_CASE("rounding up to a class costs at most 12.5 % and on average 6 % of the block",
           "[size_classes]") {
-    const Waste waste = waste_of(HeapConfig{});
+    const Waste waste = waste_of(HeapConfig{.slabs_of_any_pages = GENERATE(false, true)});
     std::printf(
         "1..32768 bytes: rounding at most %.2f %%, on average %.2f %%; slabs at most %.2f %%, "
         "on average %.2f %%\n",
@@ -94,9 +96,12 @@ TEST_CASE("a class of an aligned size is aligned, and costs as much as the align
 }
 
 TEMPLATE_TEST_CASE_SIG("every class has a layout in which all of its alignments hold",
-                       "[size_classes]", ((std::size_t object, std::size_t slab), object, slab),
-                       (32768, 262144), (4096, 32768), (2048, 4096), (128, 4096)) {
-    constexpr HeapConfig config{.largest_object = object, .largest_slab = slab};
+                       "[size_classes]",
+                       ((std::size_t object, std::size_t slab, bool any), object, slab, any),
+                       (32768, 262144, false), (32768, 262144, true), (4096, 32768, false),
+                       (4096, 16384, true), (2048, 4096, false), (128, 4096, false)) {
+    constexpr HeapConfig config{
+        .largest_object = object, .largest_slab = slab, .slabs_of_any_pages = any};
     STATIC_REQUIRE(check<config>());
     for (std::size_t number = 0; number <= class_of(object); ++number) {
         CAPTURE(number);
@@ -104,9 +109,14 @@ TEMPLATE_TEST_CASE_SIG("every class has a layout in which all of its alignments 
         REQUIRE(layout.error == ConfigError::None);
         REQUIRE(layout.row == Row::LargeByMap);
         REQUIRE(layout.stride == size_of_class(number));
-        REQUIRE(layout.slab_alignment == layout.slab_size);
+        REQUIRE(layout.slab_alignment >= config.page_size);
+        REQUIRE(layout.slab_alignment % (layout.stride & (~layout.stride + 1)) == 0);
+        REQUIRE(layout.slab_size % config.page_size == 0);
         REQUIRE(layout.slab_size <= slab);
-        REQUIRE(std::bit_floor(layout.stride) <= layout.slab_size);
+        REQUIRE((any || is_power_of_two(layout.slab_size)));
+        REQUIRE(layout.objects_per_slab == layout.slots_per_slab);
         REQUIRE(layout.objects_per_slab >= 1);
+        REQUIRE(layout.objects_per_slab <= SlabInfo::max_slots);
+        REQUIRE(layout.objects_per_slab * layout.stride <= layout.slab_size);
     }
 }

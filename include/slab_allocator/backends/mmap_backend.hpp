@@ -66,6 +66,24 @@ public:
         ::munmap(slab, mapped_size(slab_size));
     }
 
+    /// The pages stay mapped, and are zero and not resident until they are touched again. Requires:
+    /// whole pages of the system, of one mapping.
+    static void discard(void* start, std::size_t bytes) noexcept {
+#ifdef MADV_DONTNEED
+        ::madvise(start, bytes, MADV_DONTNEED);
+#else
+        __builtin_memset(start, 0, bytes);
+#endif
+    }
+
+    /// The pages become resident, where the system can be asked for that (Linux 5.14).
+    static void populate([[maybe_unused]] void* start,
+                         [[maybe_unused]] std::size_t bytes) noexcept {
+#ifdef MADV_POPULATE_WRITE
+        ::madvise(start, bytes, MADV_POPULATE_WRITE);
+#endif
+    }
+
     [[nodiscard]] constexpr const MmapOptions& options() const noexcept { return options_; }
 
 private:

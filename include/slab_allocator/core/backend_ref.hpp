@@ -45,6 +45,27 @@ public:
         return backend_->free_slab(slab, slab_size, slab_alignment);
     }
 
+    [[nodiscard]] constexpr decltype(auto) resize_slab(void* slab, std::size_t before,
+                                                       std::size_t after,
+                                                       std::size_t slab_alignment) const noexcept
+        requires requires(Backend& backend) {
+            backend.resize_slab(slab, before, after, slab_alignment);
+        }
+    {
+        return backend_->resize_slab(slab, before, after, slab_alignment);
+    }
+
+    constexpr decltype(auto) discard(void* start, std::size_t bytes) const noexcept
+        requires requires(Backend& backend) { backend.discard(start, bytes); }
+    {
+        return backend_->discard(start, bytes);
+    }
+    constexpr decltype(auto) populate(void* start, std::size_t bytes) const noexcept
+        requires requires(Backend& backend) { backend.populate(start, bytes); }
+    {
+        return backend_->populate(start, bytes);
+    }
+
     [[nodiscard]] constexpr decltype(auto) alloc_slab_info() const noexcept
         requires requires(Backend& backend) { backend.alloc_slab_info(); }
     {

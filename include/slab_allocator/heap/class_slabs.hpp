@@ -91,10 +91,10 @@ public:
 
     /// Fills `objects` from the start. Returns: how many the backend allowed. Afterwards the hand
     /// is empty, so that what is not free in a map is the caller's.
-    [[nodiscard]] std::size_t alloc_bulk(std::span<void*> objects) noexcept {
+    [[nodiscard]] std::size_t alloc_bulk(std::span<std::byte*> objects) noexcept {
         std::size_t done = 0;
         while (done < objects.size()) {
-            objects[done] = alloc();
+            objects[done] = static_cast<std::byte*>(alloc());
             if (objects[done] == nullptr) break;
             ++done;
         }

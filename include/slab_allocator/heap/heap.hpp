@@ -32,6 +32,7 @@
 #include <slab_allocator/core/memory_backend.hpp>
 #include <slab_allocator/core/slab_info.hpp>
 #include <slab_allocator/heap/heap_blocks.hpp>
+#include <slab_allocator/heap/heap_calls.hpp>
 #include <slab_allocator/heap/heap_statistics.hpp>
 #include <slab_allocator/heap/size_classes.hpp>
 
@@ -39,7 +40,9 @@ namespace slab_allocator {
 
 template <typename Backend, HeapConfig Config = HeapConfig{}>
     requires(size_classes::check<Config>() && check_memory_backend<Backend, Row::LargeByMap>())
-class Heap {
+class Heap : public HeapCalls<Heap<Backend, Config>, Config> {
+    using Calls = HeapCalls<Heap, Config>;
+    friend Calls;
     static constexpr bool checked = Config.checks != Checks::none;
     using Blocks = HeapBlocks<BackendRef<Backend>, Config>;
     using Slabs = typename Blocks::Slabs;
@@ -47,6 +50,8 @@ class Heap {
 
 public:
     using backend_type = Backend;
+    using Calls::alloc;  // aligned
+    using Calls::free;   // of a known size
 
     static constexpr std::size_t classes_number = Blocks::classes_number;
 
@@ -77,18 +82,10 @@ public:
     [[nodiscard]] void* alloc(std::size_t size) noexcept {
         if (size > Config.largest_object) [[unlikely]]
             return alloc_run(size, 1);
-        const std::size_t number = size_classes::class_of(size);
+        const std::size_t number = size_classes::ClassTable<Config>::class_of(size);
         if (void* const block = blocks_.slabs[number].alloc(); block != nullptr) [[likely]]
             return block;
         return alloc_again(number);
-    }
-
-    /// The same, aligned. Returns: nullptr, too, where the alignment is no power of two.
-    [[nodiscard]] void* alloc(std::size_t size, std::size_t alignment) noexcept {
-        if (!is_power_of_two(alignment)) return nullptr;
-        if (Blocks::is_for_class(size, alignment)) [[likely]]
-            return alloc(size_classes::aligned_size(size, alignment));
-        return alloc_run(size, alignment);
     }
 
     /// Takes back what alloc gave; nullptr does nothing. Costs: O(1), one question to the map.
@@ -96,53 +93,14 @@ public:
         SlabInfo* const slab_info = look_up(block);
         if (slab_info == nullptr) [[unlikely]]
             return refuse(block);
-        Slabs* const slabs = blocks_.slabs_of(*slab_info);
-        if (slabs == nullptr) [[unlikely]]
+        if (!blocks_.is_of_class(*slab_info)) [[unlikely]]
             return free_run(block, *slab_info);
-        if (!slabs->free(block, *slab_info)) [[unlikely]]
+        Slabs& slabs = blocks_.class_of(*slab_info);
+        if (!slabs.free(block, *slab_info)) [[unlikely]]
             refuse(block);
-    }
-
-    /// The same for a caller who knows the size that was asked for: another size, that is not of
-    /// the same class or number of pages, is a Defect::WrongSize, and refused.
-    void free(void* block, std::size_t size) noexcept { free(block, size, 1); }
-    void free(void* block, std::size_t size, std::size_t alignment) noexcept {
-        if constexpr (checked) {
-            if (block != nullptr && !blocks_.has_size(look_up(block), size, alignment)) [[unlikely]]
-                return refuse_size(block);
-        }
-        free(block);
-    }
-
-    /// A block of another size with the same contents, as far as both go; where it is, if a block
-    /// of that size would be as large. Returns: nullptr where the backend, or a Defect, stood in
-    /// the way, and the old block is as before. An alignment of more than 16 is not kept.
-    [[nodiscard]] void* realloc(void* block, std::size_t size) noexcept {
-        if (block == nullptr) return alloc(size);
-        const Found found = find(block);
-        if (!found.live) [[unlikely]] {
-            refuse(block);
-            return nullptr;
-        }
-        if (blocks_.is_as_large(found, size)) return block;
-        void* const other = alloc(size);
-        if (other == nullptr) return nullptr;
-        const std::size_t before = Blocks::size_of(found);
-        __builtin_memcpy(other, block, before < size ? before : size);
-        free(block);
-        return other;
     }
 
     // ---- To look at -----------------------------------------------------------------------------
-
-    /// How many bytes of a live block may be used; 0 of anything else. Costs: O(1).
-    [[nodiscard]] std::size_t usable_size(const void* block) noexcept {
-        const Found found = find(block);
-        return found.live ? Blocks::size_of(found) : 0;
-    }
-
-    /// Is it the start of a live block of this heap? Costs: O(1).
-    [[nodiscard]] bool owns(const void* block) noexcept { return find(block).live; }
 
     /// Costs: O(slabs).
     [[nodiscard]] HeapStatistics statistics() noexcept {
@@ -206,6 +164,9 @@ private:
         return run;
     }
 
+    [[nodiscard]] bool resize_run(SlabInfo& run, std::size_t size) noexcept {
+        return blocks_.runs.resize(run, size);
+    }
     [[gnu::noinline]] void free_run(void* block, SlabInfo& slab_info) noexcept {
         if (slab_info.owner != &blocks_.runs || !blocks_.runs.is_live(block, slab_info))
             [[unlikely]]
@@ -225,15 +186,6 @@ private:
     /// Nothing has been written yet, and nothing is [H1]. nullptr is no defect.
     [[gnu::noinline, gnu::cold]] void refuse(void* block) noexcept {
         if (block != nullptr) report(blocks_.what_is_wrong(block, look_up(block), this));
-    }
-
-    [[gnu::noinline, gnu::cold]] void refuse_size(void* block) noexcept {
-        const Found found = find(block);
-        if (!found.live) return refuse(block);
-        report({.defect = Defect::WrongSize,
-                .pointer = block,
-                .cache = this,
-                .slab = found.slab_info->slab});
     }
 
     Backend backend_{};

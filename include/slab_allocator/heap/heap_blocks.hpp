@@ -40,6 +40,11 @@ public:
         SlabInfo* slab_info = nullptr;
         Slabs* slabs = nullptr;  ///< nullptr: a run, or no block of this heap
         bool live = false;
+
+        /// Requires: live.
+        [[nodiscard]] std::size_t size() const noexcept {
+            return slabs != nullptr ? slabs->object_size() : Runs::size_of(*slab_info);
+        }
     };
 
     /// Each class, and the runs, have a backend of their own, made of `reference`.
@@ -51,18 +56,18 @@ public:
 
     // ---- Which one ------------------------------------------------------------------------------
 
-    [[nodiscard]] static bool is_for_class(std::size_t size, std::size_t alignment) noexcept {
-        return size <= Config.largest_object && alignment <= Config.largest_object &&
-               size_classes::aligned_size(size, alignment) <= Config.largest_object;
+    /// Is its owner one of the classes [B1]?
+    [[nodiscard]] bool is_of_class(const SlabInfo& slab_info) const noexcept {
+        return offset_of_owner(slab_info) < sizeof(slabs);
     }
-
-    /// nullptr: its owner is none of the classes [B1].
+    /// Requires: is_of_class(slab_info).
+    [[nodiscard]] Slabs& class_of(const SlabInfo& slab_info) noexcept {
+        auto* const first = static_cast<std::byte*>(static_cast<void*>(slabs));
+        return *static_cast<Slabs*>(static_cast<void*>(first + offset_of_owner(slab_info)));
+    }
+    /// nullptr: its owner is none of the classes.
     [[nodiscard]] Slabs* slabs_of(const SlabInfo& slab_info) noexcept {
-        const std::size_t offset = address_of(slab_info.owner) - address_of(slabs);
-        if (offset >= sizeof(slabs)) [[unlikely]]
-            return nullptr;
-        return static_cast<Slabs*>(
-            static_cast<void*>(static_cast<std::byte*>(static_cast<void*>(slabs)) + offset));
+        return is_of_class(slab_info) ? &class_of(slab_info) : nullptr;
     }
 
     /// `slab_info` is what the map answered for the block; nullptr: nothing.
@@ -71,11 +76,6 @@ public:
         if (Slabs* const of = slabs_of(*slab_info))
             return {slab_info, of, of->is_live(block, *slab_info)};
         return {slab_info, nullptr, slab_info->owner == &runs && runs.is_live(block, *slab_info)};
-    }
-
-    [[nodiscard]] static std::size_t size_of(const Found& found) noexcept {
-        return found.slabs != nullptr ? found.slabs->object_size()
-                                      : Runs::size_of(*found.slab_info);
     }
 
     /// Would a request of `size` bytes be as large a block as this one?
@@ -90,7 +90,7 @@ public:
                                 std::size_t alignment) noexcept {
         if (slab_info == nullptr || !is_power_of_two(alignment)) return false;
         Slabs* const of = slabs_of(*slab_info);
-        if (is_for_class(size, alignment)) {
+        if (size_classes::is_for_class<Config>(size, alignment)) {
             const std::size_t rounded = size_classes::aligned_size(size, alignment);
             return of == &slabs[size_classes::class_of(rounded)];
         }
@@ -142,6 +142,10 @@ public:
     Runs runs;
 
 private:
+    [[nodiscard]] std::size_t offset_of_owner(const SlabInfo& slab_info) const noexcept {
+        return address_of(slab_info.owner) - address_of(slabs);
+    }
+
     template <typename Reference, std::size_t... numbers>
     constexpr HeapBlocks(Reference reference, const void* heap,
                          std::index_sequence<numbers...>) noexcept

@@ -2,30 +2,30 @@
 
 // heap_front.hpp -- what one CPU has at its hand: a short stack of free blocks for each class.
 //
-//      class 0   | null | . | . | . |     |        alloc pops, free pushes
-//                                   ^top  ^limit
-//      class 1   | null | . |   |                  all in one piece of memory, so that a CPU's own
-//      ...                                         pages are its own
+//      class 0   | . | . | . |     |         alloc pops, free pushes
+//                ^bottom     ^top  ^limit
+//      class 1   | . | . |   |               all in one piece of memory, so that a CPU's own pages
+//      ...                                   are its own
 //
 // A magazine for each class would be two lines of 128 bytes and two quarters of a page for each of
 // 64 classes and each CPU. A heap's classes are used unevenly, so all of them share one block of a
 // few pages, and a stack starts short: it doubles when it was empty or full, up to what 16 KiB or
-// 64 blocks hold.
+// 254 blocks hold.
 //
-// Who may touch a front: as a CpuSlot's; the CPU that entered it, between seize() and release(); or
-// the one who claimed it, between claim() with everybody's barrier and busy() == false, and
-// unclaim().
+// Each is a CpuStack: its CPU pops and pushes, and who is to do more claims it (cpu_stack.hpp).
 //
 // Invariants
-//   [F1] the entry below a stack is null: the pop of nothing finds null
-//   [F2] top <= limit <= bottom + capacity of the class, in each stack
+//   [F1] open, a stack is from bottom + gone_ to bottom + rounds_
+//   [F2] gone_ <= rounds_ <= capacity of the class
 
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include <slab_allocator/heap/size_classes.hpp>
 #include <slab_allocator/magazine/atomics.hpp>
+#include <slab_allocator/magazine/cpu_stack.hpp>
 #include <slab_allocator/magazine/cpus.hpp>
 
 namespace slab_allocator {
@@ -45,135 +45,121 @@ concept PinnedCpuPolicy = requires(Cpus& cpus, typename Cpus::Pin& pin) {
 /// How many blocks of a class one CPU keeps at most.
 [[nodiscard]] constexpr std::size_t front_capacity(std::size_t number) noexcept {
     constexpr std::size_t bytes = std::size_t{16} * 1024;
-    constexpr std::size_t most = 64;
+    constexpr std::size_t most = 254;
     const std::size_t fitting = bytes / size_classes::size_of_class(number);
     return fitting == 0 ? 1 : fitting < most ? fitting : most;
 }
 
+/// The blocks of one class. `memory` is where they lie, the same in each call.
+template <typename Atomics>
+class FrontStack : public CpuStack<std::byte, Atomics> {
+    using Stack = CpuStack<std::byte, Atomics>;
+
+public:
+    using Memory = std::span<std::byte*>;
+
+    /// Empty, and open. Before anybody knows of it, or claimed and no call is under way.
+    void open_first(Memory memory, std::size_t rounds) noexcept {
+        rounds_ = static_cast<std::uint8_t>(rounds);
+        gone_ = 0;
+        Stack::set_top(Stack::address(memory.data()));
+        open(memory);
+    }
+
+    /// Ends a claim.
+    void open(Memory memory) noexcept {
+        Stack::open(Stack::address(memory.data() + gone_), Stack::address(memory.data() + rounds_));
+    }
+
+    // ---- Requires: claimed, and a barrier on all CPUs since then --------------------------------
+
+    /// The blocks that lie here, the one that does so longest first, but one that a call under way
+    /// may have or bring.
+    [[nodiscard]] Memory blocks(Memory memory) const noexcept {
+        return Stack::objects_from(Stack::address(memory.data() + gone_));
+    }
+    /// The first ones of blocks() are somewhere else now.
+    void forget(std::size_t number) noexcept { gone_ = static_cast<std::uint8_t>(gone_ + number); }
+
+    // ---- Requires: claimed, and no call is under way --------------------------------------------
+
+    /// It was empty, or full. Returns: how many it may hold from now on.
+    std::size_t grow(Memory memory) noexcept {
+        const std::size_t larger = std::size_t{2} * rounds_;
+        rounds_ = static_cast<std::uint8_t>(larger < memory.size() ? larger : memory.size());
+        return rounds_;
+    }
+
+    /// Takes the blocks that lie here longest, as many as fit. Returns: how many.
+    std::size_t take_oldest(Memory memory, Memory to) noexcept {
+        const Memory all = blocks(memory);
+        const std::size_t taken = all.size() < to.size() ? all.size() : to.size();
+        for (std::size_t rank = 0; rank < taken; ++rank)
+            to[rank] = all[rank];
+        move_down(memory, all.subspan(taken));
+        return taken;
+    }
+
+    /// As many blocks as there is room for, the last ones. Returns: how many.
+    std::size_t put(Memory memory, Memory blocks) noexcept {
+        const Memory before = this->blocks(memory);
+        move_down(memory, before);
+        const std::size_t room = rounds_ - before.size();
+        const std::size_t put = room < blocks.size() ? room : blocks.size();
+        for (std::size_t rank = 0; rank < put; ++rank)
+            memory[before.size() + rank] = blocks[blocks.size() - put + rank];
+        Stack::set_top(Stack::address(memory.data() + before.size() + put));
+        return put;
+    }
+
+private:
+    void move_down(Memory memory, Memory blocks) noexcept {
+        for (std::size_t rank = 0; rank < blocks.size(); ++rank)
+            memory[rank] = blocks[rank];
+        gone_ = 0;
+        Stack::set_top(Stack::address(memory.data() + blocks.size()));
+    }
+
+    std::uint8_t rounds_ = 0;
+    std::uint8_t gone_ = 0;
+};
+
 template <std::size_t classes_number, typename Atomics = BuiltinAtomics>
 class alignas(128) HeapFront {
 public:
+    using Stack = FrontStack<Atomics>;
+
     HeapFront() noexcept {
-        std::size_t place = 0;
-        for (std::size_t number = 0; number < classes_number; ++number) {
-            blocks_[place] = nullptr;  // [F1]
-            stacks_[number] = {blocks_ + place + 1, blocks_ + place + 1 + first_limit(number)};
-            place += 1 + front_capacity(number);
-        }
+        for (std::size_t number = 0; number < classes_number; ++number)
+            stacks_[number].open_first(memory_of(number), first_rounds(number));
     }
     HeapFront(const HeapFront&) = delete;  // the stacks point into it
     HeapFront& operator=(const HeapFront&) = delete;
 
-    // ---- The hot path: by the CPU that entered it -----------------------------------------------
+    [[nodiscard]] Stack& operator[](std::size_t number) noexcept { return stacks_[number]; }
 
-    /// nullptr: there is none, or the front is claimed.
-    [[nodiscard]] void* pop(std::size_t number) noexcept {
-        if (!seize()) [[unlikely]]
-            return nullptr;
-        void* const block = take(number);
-        release();
-        return block;
+    /// Where the blocks of a class lie.
+    [[nodiscard]] std::span<std::byte*> memory_of(std::size_t number) noexcept {
+        return {blocks_ + places.of[number], front_capacity(number)};
     }
-    /// false: there is no room, or the front is claimed.
-    [[nodiscard]] bool push(std::size_t number, void* block) noexcept {
-        if (!seize()) [[unlikely]]
-            return false;
-        const bool done = put(number, block);
-        release();
-        return done;
-    }
-
-    [[nodiscard]] bool seize() noexcept {
-        Atomics::store_relaxed(busy_, true);
-        Atomics::compiler_fence();  // the claimer's barrier does the rest
-        if (!Atomics::load_acquire(claimed_)) [[likely]]
-            return true;
-        release();
-        return false;
-    }
-    void release() noexcept { Atomics::store_release(busy_, false); }
-
-    // ---- Requires: seized, or claimed -----------------------------------------------------------
-
-    [[nodiscard]] void* take(std::size_t number) noexcept {
-        Stack& stack = stacks_[number];
-        void* const block = stack.top[-1];
-        if (block != nullptr) [[likely]]  // [F1]
-            --stack.top;
-        return block;
-    }
-    [[nodiscard]] bool put(std::size_t number, void* block) noexcept {
-        Stack& stack = stacks_[number];
-        if (stack.top == stack.limit) [[unlikely]]
-            return false;
-        *stack.top++ = block;
-        return true;
-    }
-
-    /// It was empty, or full. Returns: how many it may hold from now on.
-    std::size_t grow(std::size_t number) noexcept {
-        Stack& stack = stacks_[number];
-        void** const bottom = bottom_of(number);
-        const auto limit = static_cast<std::size_t>(stack.limit - bottom);
-        const std::size_t most = front_capacity(number);
-        const std::size_t larger = 2 * limit < most ? 2 * limit : most;
-        stack.limit = bottom + larger;
-        return larger;
-    }
-
-    /// Takes the blocks that lie here longest, at most `most`. Returns: how many.
-    std::size_t take_oldest(std::size_t number, void** to, std::size_t most) noexcept {
-        Stack& stack = stacks_[number];
-        void** const bottom = bottom_of(number);
-        const auto size = static_cast<std::size_t>(stack.top - bottom);
-        const std::size_t taken = size < most ? size : most;
-        for (std::size_t rank = 0; rank < taken; ++rank)
-            to[rank] = bottom[rank];
-        for (std::size_t rank = taken; rank < size; ++rank)
-            bottom[rank - taken] = bottom[rank];
-        stack.top -= taken;
-        return taken;
-    }
-
-    // ---- From outside ---------------------------------------------------------------------------
-
-    /// From now on, and a barrier on all CPUs, nobody enters. Returns: false: another has claimed.
-    [[nodiscard]] bool claim() noexcept { return !Atomics::exchange(claimed_, true); }
-    [[nodiscard]] bool busy() const noexcept { return Atomics::load_acquire(busy_); }
-    void unclaim() noexcept { Atomics::store_release(claimed_, false); }
 
 private:
-    struct Stack {
-        void** top;
-        void** limit;
-    };
-
-    [[nodiscard]] static constexpr std::size_t first_limit(std::size_t number) noexcept {
-        return front_capacity(number) < 4 ? front_capacity(number) : 4;
-    }
-    [[nodiscard]] static constexpr std::size_t place_of(std::size_t number) noexcept {
-        std::size_t place = 0;
-        for (std::size_t before = 0; before < number; ++before)
-            place += 1 + front_capacity(before);
-        return place;
+    [[nodiscard]] static constexpr std::size_t first_rounds(std::size_t number) noexcept {
+        return front_capacity(number) < 2 ? front_capacity(number) : 2;
     }
     struct Places {
-        std::uint16_t of[classes_number];
+        std::uint16_t of[classes_number + 1];
     };
     static constexpr Places places = [] {
         Places result{};
         for (std::size_t number = 0; number < classes_number; ++number)
-            result.of[number] = static_cast<std::uint16_t>(place_of(number));
+            result.of[number + 1] =
+                static_cast<std::uint16_t>(result.of[number] + front_capacity(number));
         return result;
     }();
-    [[nodiscard]] void** bottom_of(std::size_t number) noexcept {
-        return blocks_ + places.of[number] + 1;
-    }
 
-    bool busy_ = false;
-    bool claimed_ = false;
     Stack stacks_[classes_number];
-    void* blocks_[place_of(classes_number)];
+    std::byte* blocks_[places.of[classes_number]];
 };
 
 }  // namespace slab_allocator

@@ -18,7 +18,7 @@
 //   - A class's lock is held for half a stack of blocks. No two locks are held at once, and with
 //     one, nothing of the user's is called but the map's look-up and the defect handler.
 //   - The backend is called with no lock held and no front entered, by several threads at once.
-//   - Cpus::enter ... leave encloses a few instructions.
+//   - Cpus::enter ... leave encloses a few instructions, or the copying of half a stack.
 //
 // Wrong frees, at level misuse, are found as MagazineCache finds them: a second free of a block
 // that lies in a front, by the token in its first 8 bytes, so at the call where they were left
@@ -31,6 +31,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <new>
 #include <span>
 #include <utility>
@@ -42,6 +43,7 @@
 #include <slab_allocator/core/memory_backend.hpp>
 #include <slab_allocator/core/slab_info.hpp>
 #include <slab_allocator/heap/heap_blocks.hpp>
+#include <slab_allocator/heap/heap_calls.hpp>
 #include <slab_allocator/heap/heap_front.hpp>
 #include <slab_allocator/heap/heap_statistics.hpp>
 #include <slab_allocator/heap/size_classes.hpp>
@@ -56,7 +58,9 @@ namespace slab_allocator {
 template <typename Backend, PinnedCpuPolicy Cpus, BasicLockable Lock,
           HeapConfig Config = HeapConfig{}>
     requires(size_classes::check<Config>() && check_memory_backend<Backend, Row::LargeByMap>())
-class MagazineHeap {
+class MagazineHeap : public HeapCalls<MagazineHeap<Backend, Cpus, Lock, Config>, Config> {
+    using Calls = HeapCalls<MagazineHeap, Config>;
+    friend Calls;
     static constexpr bool checked = Config.checks != Checks::none;
     using ClassBackend = UnlockingBackend<BackendRef<Backend>, Lock>;
     using Blocks = HeapBlocks<ClassBackend, Config>;
@@ -66,6 +70,8 @@ class MagazineHeap {
 
 public:
     using backend_type = Backend;
+    using Calls::alloc;  // aligned
+    using Calls::free;   // of a known size
     using cpus_type = Cpus;
     using lock_type = Lock;
 
@@ -99,12 +105,13 @@ public:
     [[nodiscard]] void* alloc(std::size_t size) noexcept {
         if (size > Config.largest_object) [[unlikely]]
             return alloc_run(size, 1);
-        const std::size_t number = size_classes::class_of(size);
+        const std::size_t number = size_classes::ClassTable<Config>::class_of(size);
         auto pin = cpus_.enter();
         Front* const front = front_at(index_of(pin));
-        void* const block = front == nullptr ? nullptr : front->pop(number);
+        std::byte* block = nullptr;
+        const bool done = front != nullptr && (*front)[number].pop(block);
         cpus_.leave(pin);
-        if (block == nullptr) [[unlikely]]
+        if (!done) [[unlikely]]
             return alloc_slowly(number);
         if constexpr (checked) {
             if (!token().take_off(block)) [[unlikely]]
@@ -113,68 +120,28 @@ public:
         return block;
     }
 
-    [[nodiscard]] void* alloc(std::size_t size, std::size_t alignment) noexcept {
-        if (!is_power_of_two(alignment)) return nullptr;
-        if (Blocks::is_for_class(size, alignment)) [[likely]]
-            return alloc(size_classes::aligned_size(size, alignment));
-        return alloc_run(size, alignment);
-    }
-
     void free(void* block) noexcept {
         SlabInfo* const slab_info = look_up(block);
         if (slab_info == nullptr) [[unlikely]]
             return refuse(block);
-        Slabs* const slabs = blocks_.slabs_of(*slab_info);
-        if (slabs == nullptr) [[unlikely]]
+        if (!blocks_.is_of_class(*slab_info)) [[unlikely]]
             return free_run(block, *slab_info);
+        Slabs& slabs = blocks_.class_of(*slab_info);
         if constexpr (checked) {
-            if (!slabs->is_out(block, *slab_info) || token().is_on(block)) [[unlikely]]
+            if (!slabs.is_out(block, *slab_info) || token().is_on(block)) [[unlikely]]
                 return refuse(block);
             token().put_on(block);
         }
-        const std::size_t number = slabs->number();
+        const std::size_t number = slabs.number();
         auto pin = cpus_.enter();
         Front* const front = front_at(index_of(pin));
-        const bool done = front != nullptr && front->push(number, block);
+        const bool done = front != nullptr && (*front)[number].push(static_cast<std::byte*>(block));
         cpus_.leave(pin);
         if (!done) [[unlikely]]
-            free_slowly(block, number);
-    }
-
-    void free(void* block, std::size_t size) noexcept { free(block, size, 1); }
-    void free(void* block, std::size_t size, std::size_t alignment) noexcept {
-        if constexpr (checked) {
-            if (block != nullptr && !blocks_.has_size(look_up(block), size, alignment)) [[unlikely]]
-                return refuse_size(block);
-        }
-        free(block);
-    }
-
-    [[nodiscard]] void* realloc(void* block, std::size_t size) noexcept {
-        if (block == nullptr) return alloc(size);
-        const Found found = find(block);
-        if (!found.live) [[unlikely]] {
-            refuse(block);
-            return nullptr;
-        }
-        if (blocks_.is_as_large(found, size)) return block;
-        void* const other = alloc(size);
-        if (other == nullptr) return nullptr;
-        const std::size_t before = Blocks::size_of(found);
-        __builtin_memcpy(other, block, before < size ? before : size);
-        free(block);
-        return other;
+            free_slowly(static_cast<std::byte*>(block), number);
     }
 
     // ---- To look at -----------------------------------------------------------------------------
-
-    [[nodiscard]] std::size_t usable_size(const void* block) noexcept {
-        const Found found = find(block);
-        return found.live ? Blocks::size_of(found) : 0;
-    }
-
-    /// Is it the start of a live block? At level none, one that lies in a front counts as live.
-    [[nodiscard]] bool owns(const void* block) noexcept { return find(block).live; }
 
     /// Empties the fronts first, so that the numbers are exact where no other thread is in a call.
     /// Costs: as shrink_to_fit, and O(slabs).
@@ -234,7 +201,7 @@ public:
 private:
     using Front = HeapFront<classes_number>;
     static constexpr std::size_t front_bytes = align_up(sizeof(Front), Config.page_size);
-    static constexpr std::size_t most_at_once = 32;
+    static constexpr std::size_t most_at_once = 127;
 
     // ---- Fronts ---------------------------------------------------------------------------------
 
@@ -263,28 +230,36 @@ private:
         }
     }
 
-    /// The caller's front, entered and seized, where it has one that is not claimed.
+    /// The caller's stack of a class, claimed, where it has one that nobody else has claimed.
     class Held {
     public:
-        explicit Held(MagazineHeap& heap) noexcept
-            : cpus_(heap.cpus_),
-              pin_(cpus_.enter()),
-              front_(heap.front_at(index_of(pin_))),
-              seized_(front_ != nullptr && front_->seize()) {}
+        Held(MagazineHeap& heap, std::size_t number) noexcept
+            : cpus_(heap.cpus_), pin_(cpus_.enter()) {
+            Front* const front = heap.front_at(index_of(pin_));
+            if (front == nullptr || !(*front)[number].claim(Claim::owners)) return;
+            stack_ = &(*front)[number];
+            memory_ = front->memory_of(number);
+        }
         Held(const Held&) = delete;
         Held& operator=(const Held&) = delete;
         ~Held() {
-            if (seized_) front_->release();
+            if (stack_ != nullptr) stack_->open(memory_);
             cpus_.leave(pin_);
         }
-        [[nodiscard]] bool seized() const noexcept { return seized_; }
-        [[nodiscard]] Front& front() const noexcept { return *front_; }
+        [[nodiscard]] bool claimed() const noexcept { return stack_ != nullptr; }
+        [[nodiscard]] std::size_t grow() const noexcept { return stack_->grow(memory_); }
+        [[nodiscard]] std::size_t put(std::span<std::byte*> blocks) const noexcept {
+            return stack_->put(memory_, blocks);
+        }
+        [[nodiscard]] std::size_t take_oldest(std::span<std::byte*> to) const noexcept {
+            return stack_->take_oldest(memory_, to);
+        }
 
     private:
         Cpus& cpus_;
         typename Cpus::Pin pin_;
-        Front* front_;
-        bool seized_;
+        typename Front::Stack* stack_ = nullptr;
+        std::span<std::byte*> memory_;
     };
 
     // ---- Slow paths of alloc --------------------------------------------------------------------
@@ -293,11 +268,10 @@ private:
         add_front();
         std::size_t wanted = 1;
         {
-            const Held held(*this);
-            if (held.seized()) wanted = divide_up(held.front().grow(number), 2);
+            const Held held(*this, number);
+            if (held.claimed()) wanted = divide_up(held.grow(), 2);
         }
-        if (wanted > most_at_once) wanted = most_at_once;
-        void* batch[most_at_once];
+        std::byte* batch[most_at_once];
         std::size_t got = take_from_slabs(number, std::span(batch).first(wanted));
         if (got == 0) {  // the backend refused
             collect();
@@ -308,7 +282,7 @@ private:
             BuiltinAtomics::fetch_add_relaxed(failures_number_, std::size_t{1});
             return nullptr;
         }
-        if (got > 1) stock(number, std::span(batch + 1, got - 1));
+        if (got > 1) stock(number, std::span(batch).subspan(1, got - 1));
         if constexpr (checked) Token<>::clear(batch[0]);
         return batch[0];
     }
@@ -319,46 +293,43 @@ private:
         return alloc_slowly(number);
     }
 
-    [[nodiscard]] std::size_t take_from_slabs(std::size_t number, std::span<void*> to) noexcept {
+    [[nodiscard]] std::size_t take_from_slabs(std::size_t number,
+                                              std::span<std::byte*> to) noexcept {
         Slabs& slabs = blocks_.slabs[number];
         const LockGuard<Lock> guard(lock_of(slabs));
         return slabs.alloc_bulk(to);
     }
 
-    /// Puts blocks into the caller's front, the last one first; what finds no room goes back.
-    void stock(std::size_t number, std::span<void*> blocks) noexcept {
+    /// Puts blocks into the caller's front; what finds no room goes back.
+    void stock(std::size_t number, std::span<std::byte*> blocks) noexcept {
         if constexpr (checked) {
-            for (void* const block : blocks)
+            for (std::byte* const block : blocks)
                 token().put_on(block);
         }
-        std::size_t left = blocks.size();
+        std::size_t put = 0;
         {
-            const Held held(*this);
-            if (held.seized()) {
-                while (left > 0 && held.front().put(number, blocks[left - 1]))
-                    --left;
-            }
+            const Held held(*this, number);
+            if (held.claimed()) put = held.put(blocks);
         }
-        give_to_slabs(number, blocks.first(left));
+        give_to_slabs(number, blocks.first(blocks.size() - put));
     }
 
     // ---- Slow paths of free ---------------------------------------------------------------------
 
     /// The older half of the front's blocks make room.
-    [[gnu::noinline]] void free_slowly(void* block, std::size_t number) noexcept {
+    [[gnu::noinline]] void free_slowly(std::byte* block, std::size_t number) noexcept {
         add_front();
-        void* batch[most_at_once + 1];
+        std::byte* batch[most_at_once + 1];
         std::size_t taken = 0;
         {
-            const Held held(*this);
-            if (held.seized()) {
-                Front& front = held.front();
-                if (front.put(number, block)) return;  // on another CPU by now
-                const std::size_t room = front.grow(number);
-                if (front.put(number, block)) return;
-                const std::size_t half = divide_up(room, 2);
-                taken = front.take_oldest(number, batch, half < most_at_once ? half : most_at_once);
-                if (front.put(number, block)) block = nullptr;
+            const Held held(*this, number);
+            if (held.claimed()) {
+                const std::span one(&block, 1);
+                if (held.put(one) == 1) return;  // on another CPU by now
+                const std::size_t room = held.grow();
+                if (held.put(one) == 1) return;
+                taken = held.take_oldest(std::span(batch).first(divide_up(room, 2)));
+                if (held.put(one) == 1) block = nullptr;
             }
         }
         if (block != nullptr) batch[taken++] = block;
@@ -366,11 +337,11 @@ private:
     }
 
     /// Blocks with their tokens go back to their slabs; one without is dropped.
-    void give_to_slabs(std::size_t number, std::span<void* const> blocks) noexcept {
+    void give_to_slabs(std::size_t number, std::span<std::byte* const> blocks) noexcept {
         if (blocks.empty()) return;
         Slabs& slabs = blocks_.slabs[number];
         const LockGuard<Lock> guard(lock_of(slabs));
-        for (void* const block : blocks) {
+        for (std::byte* const block : blocks) {
             if constexpr (checked) {
                 if (!token().take_off(block)) [[unlikely]] {
                     drop(block);
@@ -385,50 +356,66 @@ private:
 
     // ---- All CPUs -------------------------------------------------------------------------------
 
-    /// Everything that lies in a front goes to its slab.
+    /// Everything that lies in a front goes to its slab. Who needs a claimed stack meanwhile goes
+    /// to the slabs.
     void collect() noexcept {
-        bool claimed[slots_number];
+        ClassSet claimed[slots_number] = {};  // a front may be new when they are looked at again
+        for_each_stack([&](std::size_t index, std::size_t number, Front& front) {
+            if (front[number].claim(Claim::outsiders)) claimed[index].add(number);
+        });
+        const bool reached = cpus_.synchronise() != Reach::own;
+        for_each_stack([&](std::size_t index, std::size_t number, Front& front) {
+            if (!claimed[index].has(number)) return;  // somebody else empties it
+            if (reached) empty(front, number);
+            front[number].open(front.memory_of(number));
+        });
+        if (!reached) collect_own();
+    }
+
+    class ClassSet {
+    public:
+        void add(std::size_t number) noexcept { words_[number / 64] |= bit(number); }
+        [[nodiscard]] bool has(std::size_t number) const noexcept {
+            return (words_[number / 64] & bit(number)) != 0;
+        }
+
+    private:
+        [[nodiscard]] static constexpr std::uint64_t bit(std::size_t number) noexcept {
+            return std::uint64_t{1} << (number % 64);
+        }
+        std::uint64_t words_[divide_up(classes_number, 64)] = {};
+    };
+
+    template <typename F>
+    void for_each_stack(F f) noexcept {
         for (std::size_t index = 0; index < slots_number; ++index) {
             Front* const front = front_at(index);
-            claimed[index] = front != nullptr && front->claim();
+            if (front == nullptr) continue;
+            for (std::size_t number = 0; number < classes_number; ++number)
+                f(index, number, *front);
         }
-        const bool reached = cpus_.synchronise() != Reach::own;
-        for (std::size_t index = 0; index < slots_number; ++index) {
-            if (!claimed[index]) continue;  // none, or somebody else empties it
-            Front& front = *front_at(index);
-            if (reached) {
-                while (front.busy())
-                    cpus_.wait();
-                empty(front);
-            }
-            front.unclaim();
-        }
-        if (!reached) collect_own();
     }
 
     /// Where the others are out of reach.
     void collect_own() noexcept {
-        void* batch[most_at_once];
+        std::byte* batch[most_at_once];
         for (std::size_t number = 0; number < classes_number; ++number) {
             std::size_t taken = 0;
             do {
                 {
-                    const Held held(*this);
-                    taken =
-                        held.seized() ? held.front().take_oldest(number, batch, most_at_once) : 0;
+                    const Held held(*this, number);
+                    taken = held.claimed() ? held.take_oldest(batch) : 0;
                 }
                 give_to_slabs(number, std::span(batch).first(taken));
             } while (taken != 0);
         }
     }
 
-    /// Requires: claimed, and nobody is in it.
-    void empty(Front& front) noexcept {
-        void* batch[most_at_once];
-        for (std::size_t number = 0; number < classes_number; ++number) {
-            while (const std::size_t taken = front.take_oldest(number, batch, most_at_once))
-                give_to_slabs(number, std::span(batch).first(taken));
-        }
+    /// Requires: claimed from outside, and a barrier; or alone.
+    void empty(Front& front, std::size_t number) noexcept {
+        const std::span<std::byte*> blocks = front[number].blocks(front.memory_of(number));
+        give_to_slabs(number, blocks);
+        front[number].forget(blocks.size());
     }
 
     std::size_t shrink_slabs() noexcept {
@@ -441,9 +428,10 @@ private:
     }
 
     constexpr void give_back_everything() noexcept {
+        for_each_stack(
+            [&](std::size_t, std::size_t number, Front& front) { empty(front, number); });
         for (Front*& front : fronts_) {
             if (front == nullptr) continue;
-            empty(*front);
             backend_.free_slab(front, front_bytes, Config.page_size);
             front = nullptr;
         }
@@ -467,6 +455,10 @@ private:
     [[nodiscard]] void* try_run(std::size_t size, std::size_t alignment) noexcept {
         const LockGuard<Lock> guard(blocks_.runs.backend().lock());
         return blocks_.runs.alloc(size, alignment);
+    }
+    [[nodiscard]] bool resize_run(SlabInfo& run, std::size_t size) noexcept {
+        const LockGuard<Lock> guard(blocks_.runs.backend().lock());
+        return blocks_.runs.resize(run, size);
     }
     [[gnu::noinline]] void free_run(void* block, SlabInfo& slab_info) noexcept {
         if (slab_info.owner != &blocks_.runs || !blocks_.runs.is_live(block, slab_info))
@@ -506,14 +498,6 @@ private:
         if (slabs != nullptr && slabs->is_out(block, *slab_info)) return drop(block);
         const LockGuard<Lock> guard(blocks_.runs.backend().lock());
         report(blocks_.what_is_wrong(block, slab_info, this));
-    }
-    [[gnu::noinline, gnu::cold]] void refuse_size(void* block) noexcept {
-        const Found found = find(block);
-        if (!found.live) return refuse(block);
-        report({.defect = Defect::WrongSize,
-                .pointer = block,
-                .cache = this,
-                .slab = found.slab_info->slab});
     }
     /// The block is in a front already, or was.
     [[gnu::noinline, gnu::cold]] void drop(void* block) noexcept {

@@ -13,6 +13,7 @@
 //   [R2] before each call of the backend the list and the counters are in order.
 
 #include <bit>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -27,8 +28,18 @@
 
 namespace slab_allocator {
 
+/// Makes a slab larger or smaller where it is. false: it cannot, and nothing has changed.
+template <typename Backend>
+concept ResizingBackend = requires(Backend& backend, void* slab, std::size_t bytes) {
+    { backend.resize_slab(slab, bytes, bytes, bytes) } -> std::same_as<bool>;
+};
+
 template <typename Backend, HeapConfig Config>
 class PageRuns {
+    static_assert(!Config.backend_resizes || ResizingBackend<Backend>,
+                  "HeapConfig: backend_resizes needs a backend with "
+                  "bool resize_slab(slab, before, after, alignment)");
+
 public:
     static constexpr std::size_t page_size = Config.page_size;
     /// More than any address space has; below it, sizes and alignments can be added.
@@ -42,12 +53,11 @@ public:
     /// Returns: nullptr where the backend refuses. Requires: alignment is a power of two.
     [[nodiscard]] void* alloc(std::size_t size, std::size_t alignment) noexcept {
         if (size > largest || alignment > largest) return nullptr;
-        const std::size_t pages = divide_up(size == 0 ? 1 : size, page_size);
+        const std::size_t pages = pages_for(size);
         if (alignment < page_size) alignment = page_size;
         SlabInfo* const run = pages_.take(wanted(pages, alignment));
         if (run == nullptr) return nullptr;
-        run->map.fill(FreeMap::bits_per_word, 0, 0);
-        run->map.take(0, ~std::uint64_t{pages}, 0);
+        remember(*run, pages);
         run->list = static_cast<std::uint8_t>(std::countr_zero(alignment));
         run->owner = this;
         runs_.push_front(*run);
@@ -62,6 +72,22 @@ public:
         --number_;
         bytes_ -= size_of(run);
         pages_.give(run, wanted(pages_of(run), std::size_t{1} << run.list));
+    }
+
+    /// As many pages as a request of `size` bytes has, where it is. Returns: false: the backend
+    /// cannot, and nothing has changed. Requires: as free.
+    [[nodiscard]] bool resize(SlabInfo& run, std::size_t size) noexcept
+        requires(Config.backend_resizes)
+    {
+        if (size > largest) return false;
+        const std::size_t before = size_of(run);
+        const std::size_t pages = pages_for(size);
+        const std::size_t after = pages * page_size;
+        if (!pages_.backend().resize_slab(run.slab, before, after, std::size_t{1} << run.list))
+            return false;
+        remember(run, pages);
+        bytes_ += after - before;  // wraps where it is less
+        return true;
     }
 
     /// Gives all runs back. Returns: how many there were.
@@ -80,7 +106,7 @@ public:
     }
     /// Would a request of `size` bytes have as many pages?
     [[nodiscard]] static bool fits(std::size_t size, const SlabInfo& run) noexcept {
-        return size <= largest && divide_up(size == 0 ? 1 : size, page_size) == pages_of(run);
+        return size <= largest && pages_for(size) == pages_of(run);
     }
 
     /// The run that an address lies in; nullptr: none. Costs: O(runs).
@@ -111,6 +137,13 @@ public:
     }
 
 private:
+    [[nodiscard]] static std::size_t pages_for(std::size_t size) noexcept {
+        return divide_up(size == 0 ? 1 : size, page_size);
+    }
+    static void remember(SlabInfo& run, std::size_t pages) noexcept {
+        run.map.fill(FreeMap::bits_per_word, 0, 0);
+        run.map.take(0, ~std::uint64_t{pages}, 0);
+    }
     [[nodiscard]] static PagesWanted wanted(std::size_t pages, std::size_t alignment) noexcept {
         return {.bytes = pages * page_size, .alignment = alignment, .known_pages = 1};
     }

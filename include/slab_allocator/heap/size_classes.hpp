@@ -7,16 +7,16 @@
 //                '-- every 16 bytes                '-- seven for each power of two: eighths, and
 //                                                      the last two of them in one
 //
-// Eighths keep what rounding up costs below an eighth of the block, and the number of the class is
-// a bit scan and a shift, no table. And they make alignment free: of the multiples of a power of
-// two, each is the size of a class or rounds up to one that is a multiple of it, too. So a class
-// serves every alignment that its size is a multiple of, out of slabs that are naturally aligned.
+// Eighths keep what rounding up costs below an eighth of the block. And they make alignment free:
+// of the multiples of a power of two, each is the size of a class or rounds up to one that is a
+// multiple of it, too. So a class serves every alignment that its size is a multiple of.
 //
 // Invariants
 //   [Z1] size <= size_of_class(class_of(size)); what it is above align_up(size, 16) is at most an
 //        eighth of it
 //   [Z2] size a multiple of a power of two  =>  size_of_class(class_of(size)) is one, too
-//   [Z3] the layout of a class is Large and naturally aligned, and its stride is its size
+//   [Z3] the layout of a class is Large, its stride is its size, and its slabs are aligned to every
+//        power of two that this is a multiple of
 
 #include <bit>
 #include <cstddef>
@@ -38,6 +38,12 @@ struct HeapConfig {
     /// A power of two, at least largest_object and page_size: slabs are as large only where less
     /// would waste more than a thirty-second.
     std::size_t largest_slab = std::size_t{256} * 1024;
+    /// Slabs have any number of pages, not only a power of two of them: for a backend that does not
+    /// round up what it is asked for (FirstFitPages).
+    bool slabs_of_any_pages = false;
+    /// The backend has resize_slab(slab, before, after, alignment), which makes a run longer or
+    /// shorter where it is, or returns false: realloc asks it before it copies.
+    bool backend_resizes = false;
     /// Of each class, how many Free slabs are kept beside the one that is allocated from.
     std::size_t retained_free_slabs = 0;
     /// none or misuse: what a free is checked for.
@@ -56,8 +62,7 @@ inline constexpr std::size_t grain = 16;
 inline constexpr std::size_t largest_by_grains = 8 * grain;
 inline constexpr std::size_t per_doubling = 7;
 
-/// The class of a request. Requires: size at most that of the last class. Costs: no memory access,
-/// and no branch: a program's sizes are not to be foreseen.
+/// The class of a request. Requires: size at most that of the last class.
 [[nodiscard]] constexpr std::size_t class_of(std::size_t size) noexcept {
     const std::size_t last = size - (size == 0 ? 0U : 1U);  // the last byte
     const std::size_t shift =
@@ -81,26 +86,77 @@ inline constexpr std::size_t per_doubling = 7;
     return alignment <= grain ? size : align_up(size == 0 ? 1 : size, alignment);
 }
 
-/// How many objects a slab has at least, where it need not be larger than 64 KiB for that: what a
-/// slab's birth costs, it costs for all of them.
-inline constexpr std::size_t enough_objects = 64;
-inline constexpr std::size_t enough_slab = std::size_t{64} * 1024;
+/// class_of for each number of grains: an add, a shift and a load, where the bit scan is four times
+/// as much. No branch either: a program's sizes are not to be foreseen.
+template <HeapConfig Config>
+class ClassTable {
+public:
+    /// Requires: size <= Config.largest_object.
+    [[nodiscard]] static constexpr std::size_t class_of(std::size_t size) noexcept {
+        return numbers.of[(size + grain - 1) / grain];
+    }
+
+private:
+    struct Numbers {
+        std::uint8_t of[Config.largest_object / grain + 1];
+    };
+    static constexpr Numbers numbers = [] {
+        Numbers result{};
+        for (std::size_t grains = 0; grains <= Config.largest_object / grain; ++grains)
+            result.of[grains] = static_cast<std::uint8_t>(size_classes::class_of(grains * grain));
+        return result;
+    }();
+};
+
+/// Is such a request one for a class, or for whole pages?
+template <HeapConfig Config>
+[[nodiscard]] constexpr bool is_for_class(std::size_t size, std::size_t alignment) noexcept {
+    return size <= Config.largest_object && alignment <= Config.largest_object &&
+           aligned_size(size, alignment) <= Config.largest_object;
+}
+
+/// How many objects a slab has at least, where it need not be larger than enough_slab for that, and
+/// else two: what a slab's birth costs, it costs for all of them. No more, because what a class has
+/// and does not use, no other can: a program with a few blocks of each size pays a slab for each.
+inline constexpr std::size_t enough_objects = 8;
+inline constexpr std::size_t enough_slab = std::size_t{16} * 1024;
+
+namespace detail {
+
+/// The same in a slab of so many bytes.
+[[nodiscard]] constexpr Layout cut(Layout layout, std::size_t slab_size) noexcept {
+    const std::size_t fitting = slab_size / layout.stride;
+    layout.slab_size = slab_size;
+    layout.slots_per_slab = fitting < SlabInfo::max_slots ? fitting : SlabInfo::max_slots;
+    layout.objects_per_slab = layout.slots_per_slab;
+    const std::size_t alignment = layout.stride & (~layout.stride + 1);  // [Z3]
+    layout.slab_alignment = alignment < layout.page_size ? layout.page_size : alignment;
+    return layout;
+}
+
+}  // namespace detail
 
 /// The layout of a class: the smallest slab that has enough objects and loses at most a
 /// thirty-second, its SlabInfo and its entries in the map counted; else what loses least.
 [[nodiscard]] constexpr Layout layout_of_class(std::size_t number,
                                                const HeapConfig& config) noexcept {
-    Layout best;
-    best.error = ConfigError::NoRoomForAnObject;
-    for (std::size_t slab = config.page_size; slab <= config.largest_slab; slab *= 2) {
-        const Layout candidate = layout_for(size_of_class(number), grain,
-                                            {.slab_size = slab,
-                                             .page_size = config.page_size,
-                                             .object_size_type = ObjectSizeType::Large,
-                                             .checks = config.checks});
-        if (candidate.error != ConfigError::None) continue;
-        if (detail::loses_less(candidate, best)) best = candidate;
-        const bool many = candidate.objects_per_slab >= enough_objects || slab >= enough_slab;
+    const std::size_t size = size_of_class(number);
+    const std::size_t one_object = std::bit_ceil(size);
+    const std::size_t first = one_object < config.page_size ? config.page_size : one_object;
+    const Layout layout = layout_for(size, grain,
+                                     {.slab_size = first,
+                                      .page_size = config.page_size,
+                                      .object_size_type = ObjectSizeType::Large,
+                                      .checks = config.checks});
+    if (layout.error != ConfigError::None) return layout;
+    Layout best = detail::cut(layout, first);
+    for (std::size_t slab = config.page_size; slab <= config.largest_slab;
+         slab += config.slabs_of_any_pages ? config.page_size : slab) {
+        const Layout candidate = detail::cut(layout, slab);
+        if (candidate.objects_per_slab == 0) continue;
+        if (slab_allocator::detail::loses_less(candidate, best)) best = candidate;
+        const std::size_t enough = slab < enough_slab ? enough_objects : 2;
+        const bool many = candidate.objects_per_slab >= enough || slab == config.largest_slab;
         if (many && 32 * candidate.bytes_lost_per_slab() <= candidate.bytes_per_slab())
             return candidate;
     }
@@ -120,8 +176,10 @@ consteval bool check() {
             Config.largest_slab >= Config.largest_object,
         "HeapConfig: largest_slab must be a power of two, at least page_size and at least "
         "largest_object");
-    static_assert(Config.checks == Checks::none || Config.checks == Checks::misuse,
-                  "HeapConfig: a heap has the levels none and misuse");
+    static_assert(
+        Config.checks == Checks::none || Config.checks == Checks::misuse,
+        "HeapConfig: a heap has the levels none and misuse: what hardened and debug write "
+        "around an object and in a free one, a block has no room for");
     return true;
 }
 

@@ -42,6 +42,17 @@ public:
         });
     }
 
+    [[nodiscard]] decltype(auto) resize_slab(void* slab, std::size_t before, std::size_t after,
+                                             std::size_t slab_alignment) noexcept
+        requires requires(Backend& backend) {
+            backend.resize_slab(slab, before, after, slab_alignment);
+        }
+    {
+        return derived().around([&](Backend& backend) -> decltype(auto) {
+            return backend.resize_slab(slab, before, after, slab_alignment);
+        });
+    }
+
     [[nodiscard]] decltype(auto) alloc_slab_info() noexcept
         requires requires(Backend& backend) { backend.alloc_slab_info(); }
     {

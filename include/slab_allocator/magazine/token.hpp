@@ -18,6 +18,7 @@
 // Invariants
 //   [K1] an object is handed out without its token
 //   [K2] nothing follows from what is read here but whether a call is refused or an object dropped
+//   [K3] a token is neither 0 nor an address: its upper bits are those of a constant
 
 #include <cstddef>
 #include <cstdint>
@@ -53,7 +54,7 @@ public:
 
 private:
     [[nodiscard]] Word of(const void* object) const noexcept {
-        return ((Word{address_of(object)} << 8) ^ Word{cache_}) * 0x9e37'79b9'7f4a'7c15U | 1U;
+        return (Word{address_of(object)} ^ Word{cache_}) + 0x9e37'79b9'7f4a'7c15U;  // [K3]
     }
     static void write(void* object, Word word) noexcept {
         Atomics::change(object);

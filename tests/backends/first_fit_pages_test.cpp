@@ -1,0 +1,257 @@
+// first_fit_pages_test.cpp -- the promises of first_fit_pages.hpp.
+
+#include <cstddef>
+#include <cstring>
+#include <vector>
+
+#include <backends/slab_promises.hpp>
+#include <slab_allocator/backends/first_fit_pages.hpp>
+#include <slab_allocator/backends/mmap_backend.hpp>
+#include <slab_allocator/core/backend_ref.hpp>
+#include <slab_allocator/core/memory_backend.hpp>
+#include <support/catch.hpp>
+#include <support/random.hpp>
+
+using namespace slab_promises;
+
+namespace {
+
+/// Fresh memory is zero, and what is discarded becomes fresh.
+class ZeroPages : public CountingPages {
+public:
+    [[nodiscard]] void* alloc_slab(std::size_t slab_size, std::size_t slab_alignment) noexcept {
+        void* const slab = CountingPages::alloc_slab(slab_size, slab_alignment);
+        if (slab != nullptr) std::memset(slab, 0, slab_size);
+        return slab;
+    }
+    void discard(void* start, std::size_t size) noexcept {
+        std::memset(start, 0, size);
+        discarded_bytes += size;
+    }
+
+    void populate(void*, std::size_t size) noexcept { populated_bytes += size; }
+
+    std::size_t discarded_bytes = 0;
+    std::size_t populated_bytes = 0;
+};
+
+constexpr std::size_t chunk_size = 4 * mebibyte;
+using Pages = FirstFitPages<BackendRef<ZeroPages>, chunk_size>;
+
+struct Piece {
+    std::byte* start;
+    std::size_t pages;
+};
+
+bool all_are(const Piece& piece, std::byte value) {
+    const std::size_t bytes = piece.pages * page;
+    return piece.start[0] == value && std::memcmp(piece.start, piece.start + 1, bytes - 1) == 0;
+}
+
+}  // namespace
+
+TEST_CASE("first fit: a source of slabs that resizes, and nothing else", "[first_fit_pages]") {
+    STATIC_REQUIRE(SlabSource<Pages>);
+    STATIC_REQUIRE(DiscardingSource<MmapPages>);
+    STATIC_REQUIRE_FALSE(DiscardingSource<CountingPages>);
+    STATIC_REQUIRE_FALSE(backend_has::alloc_slab_info<Pages>);
+    STATIC_REQUIRE_FALSE(backend_has::get_slab_info_ptr<Pages>);
+}
+
+TEST_CASE("first fit: slabs of every size and alignment are aligned, disjoint and writable",
+          "[first_fit_pages]") {
+    ZeroPages source;
+    {
+        Pages pages{source};
+        serve_every_size_and_alignment(pages, 4 * mebibyte, 4 * mebibyte);
+    }
+    REQUIRE(source.live_number() == 0);
+    REQUIRE(source.mistakes_number == 0);
+}
+
+TEST_CASE("first fit: slabs of all sizes in random order are disjoint, and all chunks go back",
+          "[first_fit_pages]") {
+    const unsigned seed = GENERATE(1U, 2U, 3U);
+    ZeroPages source;
+    {
+        Pages pages{source};
+        serve_at_random(pages, seed, 11, 8, 120, false);
+        REQUIRE(pages.bytes_held() <= chunk_size);
+        pages.trim();
+        REQUIRE(pages.bytes_held() == 0);
+        REQUIRE(source.live_number() == 0);
+    }
+    REQUIRE(source.mistakes_number == 0);
+}
+
+TEST_CASE("first fit: any number of pages, and the lowest that are large enough",
+          "[first_fit_pages]") {
+    ZeroPages source;
+    Pages pages{source};
+    const auto take = [&](std::size_t number, std::size_t alignment = page) {
+        return static_cast<std::byte*>(pages.alloc_slab(number * page, alignment));
+    };
+    std::byte* const first = take(3);
+    REQUIRE(take(9) == first + 3 * page);
+    REQUIRE(take(1) == first + 12 * page);
+    REQUIRE(take(2, 4 * page) == first + 16 * page);  // three are left before it
+    REQUIRE(take(4) == first + 18 * page);
+    REQUIRE(take(3) == first + 13 * page);
+    pages.free_slab(first + 3 * page, 9 * page, page);
+    REQUIRE(take(10) == first + 22 * page);
+    REQUIRE(take(4, 4 * page) == first + 4 * page);
+    REQUIRE(take(1) == first + 3 * page);
+    REQUIRE(take(4) == first + 8 * page);
+    REQUIRE(take(500) == first + 32 * page);  // over the border of a group, and of words
+    REQUIRE(source.live_number(chunk_size) == 1);
+    REQUIRE(take(493) != nullptr);  // no room
+    REQUIRE(source.live_number(chunk_size) == 2);
+    REQUIRE(take(490) == first + 532 * page);
+    REQUIRE(take(2) == first + 1022 * page);  // to the last page
+}
+
+TEST_CASE("first fit: a slab grows into what is free behind it, and shrinks", "[first_fit_pages]") {
+    ZeroPages source;
+    Pages pages{source};
+    auto* const slab = static_cast<std::byte*>(pages.alloc_slab(10 * page, page));
+    auto* const next = static_cast<std::byte*>(pages.alloc_slab(page, page));
+    REQUIRE(next == slab + 10 * page);
+    REQUIRE_FALSE(pages.resize_slab(slab, 10 * page, 11 * page, page));
+    REQUIRE(pages.resize_slab(slab, 10 * page, 9 * page + 1, page));
+    REQUIRE(pages.resize_slab(slab, 10 * page, 4 * page, page));
+    auto* const between = static_cast<std::byte*>(pages.alloc_slab(2 * page, page));
+    REQUIRE(between == slab + 4 * page);
+    REQUIRE_FALSE(pages.resize_slab(slab, 4 * page, 5 * page, page));
+    pages.free_slab(between, 2 * page, page);
+    pages.free_slab(next, page, page);
+    REQUIRE(pages.resize_slab(slab, 4 * page, 500 * page, page));
+    REQUIRE(pages.alloc_slab(page, page) == slab + 500 * page);
+    REQUIRE_FALSE(pages.resize_slab(slab, 500 * page, 8 * chunk_size, page));
+    pages.free_slab(slab, 500 * page, page);
+    REQUIRE(defect_of([&] { pages.free_slab(slab, page, page); }) == Defect::DoubleFree);
+}
+
+TEST_CASE("first fit: what is fresh is zero, whatever was taken, resized and given back before",
+          "[first_fit_pages]") {
+    ZeroPages source;
+    Pages pages{source};
+    support::Random random(7);
+    std::vector<Piece> live;
+    std::size_t fresh = 0;
+    for (std::size_t round = 0; round < 6'000; ++round) {
+        const std::size_t wanted = 1 + random.below(random.one_in(20) ? 400 : 12);
+        if (live.size() < 90 && random.below(100) < 52) {
+            const Piece piece{static_cast<std::byte*>(pages.alloc_slab(wanted * page, page)),
+                              wanted};
+            REQUIRE(piece.start != nullptr);
+            if (pages.is_fresh(piece.start, wanted * page)) {
+                ++fresh;
+                REQUIRE(all_are(piece, std::byte{0}));
+            }
+            std::memset(piece.start, 1 + static_cast<int>(wanted % 255), wanted * page);
+            live.push_back(piece);
+        } else if (!live.empty()) {
+            const std::size_t rank = random.below(live.size());
+            Piece& piece = live[rank];
+            REQUIRE(all_are(piece, static_cast<std::byte>(1 + piece.pages % 255)));
+            if (random.one_in(3) &&
+                pages.resize_slab(piece.start, piece.pages * page, wanted * page, page)) {
+                piece.pages = wanted;
+                std::memset(piece.start, 1 + static_cast<int>(wanted % 255), wanted * page);
+            } else {
+                pages.free_slab(piece.start, piece.pages * page, page);
+                live[rank] = live.back();
+                live.pop_back();
+            }
+        }
+    }
+    REQUIRE(fresh > 50);
+    REQUIRE(source.discarded_bytes > 0);
+    for (const Piece& piece : live)
+        pages.free_slab(piece.start, piece.pages * page, page);
+    pages.trim();
+    REQUIRE(source.live_number() == 0);
+    REQUIRE(source.mistakes_number == 0);
+}
+
+TEST_CASE("first fit: idle pages are few, or a share of those that are taken",
+          "[first_fit_pages]") {
+    ZeroPages source;
+    Pages pages{source};
+    std::vector<void*> slabs;
+    for (std::size_t number = 0; number < 2'000; ++number)
+        slabs.push_back(pages.alloc_slab(page, page));
+    std::size_t live = slabs.size();
+    for (std::size_t number = 0; number < slabs.size(); number += 2) {
+        pages.free_slab(slabs[number], page, page);
+        --live;
+        const std::size_t idle = pages.idle_bytes() / page;
+        REQUIRE((idle <= Pages::least_idle_pages || idle <= live / Pages::idle_share));
+    }
+    REQUIRE(source.discarded_bytes > 500 * page);
+    const std::size_t idle = pages.idle_bytes();
+    REQUIRE(idle > 0);
+    REQUIRE(pages.trim() == idle);
+    REQUIRE(pages.idle_bytes() == 0);
+    for (std::size_t number = 1; number < slabs.size(); number += 2)
+        pages.free_slab(slabs[number], page, page);
+}
+
+TEST_CASE("first fit: small slabs of fresh pages become resident by one call for many",
+          "[first_fit_pages]") {
+    ZeroPages source;
+    Pages pages{source};
+    void* const large = pages.alloc_slab(100 * page, page);
+    REQUIRE(source.populated_bytes == 0);
+    void* const small = pages.alloc_slab(2 * page, page);  // pages 100 and 101: up to page 112
+    REQUIRE(source.populated_bytes == 12 * page);
+    REQUIRE(pages.idle_bytes() == 10 * page);
+    REQUIRE(pages.is_fresh(small, 2 * page));
+    for (std::size_t number = 0; number < 5; ++number)
+        static_cast<void>(pages.alloc_slab(2 * page, page));
+    REQUIRE(source.populated_bytes == 12 * page);
+    REQUIRE(pages.idle_bytes() == 0);
+    pages.free_slab(large, 100 * page, page);
+}
+
+TEST_CASE("first fit: what is none of its slabs is refused", "[first_fit_pages]") {
+    ZeroPages source;
+    Pages pages{source};
+    static std::byte foreign[16];
+    auto* const slab = static_cast<std::byte*>(pages.alloc_slab(8 * page, page));
+    const auto of_free = [&](std::byte* start, std::size_t bytes) {
+        return defect_of([&] { pages.free_slab(start, bytes, page); });
+    };
+    REQUIRE(of_free(foreign, page) == Defect::ForeignPointer);
+    REQUIRE(of_free(slab + 16, page) == Defect::ForeignPointer);
+    REQUIRE(of_free(slab + 9 * page, page) == Defect::DoubleFree);
+    REQUIRE(of_free(slab, 9 * page) == Defect::DoubleFree);
+    REQUIRE(of_free(slab, 8 * page) == Defect::None);
+    REQUIRE(of_free(slab, 8 * page) == Defect::DoubleFree);
+}
+
+TEST_CASE("first fit: whatever call the source refuses, nothing is lost", "[first_fit_pages]") {
+    const std::size_t size = GENERATE(as<std::size_t>{}, 4096, 65536, 4 * mebibyte);
+    std::size_t refusals = 0;
+    for (std::size_t refused = 0;; ++refused) {
+        CAPTURE(size, refused);
+        ZeroPages source;
+        Pages pages{source};
+        source.refused_request = refused;
+        void* slab = pages.alloc_slab(size, page);
+        if (source.requests_number <= refused) {
+            REQUIRE(slab != nullptr);
+            pages.free_slab(slab, size, page);
+            break;
+        }
+        ++refusals;
+        REQUIRE(slab == nullptr);
+        REQUIRE(source.live_number() == 0);
+        slab = pages.alloc_slab(size, page);
+        REQUIRE(slab != nullptr);
+        pages.free_slab(slab, size, page);
+        pages.trim();
+        REQUIRE(source.live_number() == 0);
+    }
+    REQUIRE(refusals > 0);
+}
