@@ -59,6 +59,7 @@ using slab_allocator::BackendRef;
 using slab_allocator::BuddyBackend;
 using slab_allocator::BuddyRegion;
 using slab_allocator::ComposedBackend;
+using slab_allocator::FirstFitPages;
 using slab_allocator::FlatMap;
 using slab_allocator::FlatMapOf;
 using slab_allocator::HashMap;
@@ -68,7 +69,6 @@ using slab_allocator::MmapPages;
 using slab_allocator::PageFrame;
 using slab_allocator::RadixMap;
 using slab_allocator::SlabInfoCache;
-using slab_allocator::FirstFitPages;
 using slab_allocator::SlabRuns;
 
 // Memory of any size.

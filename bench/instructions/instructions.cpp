@@ -11,6 +11,7 @@
 
 #include <slab_allocator/heap/heap.hpp>
 #include <slab_allocator/heap/magazine_heap.hpp>
+#include <slab_allocator/magazine/locked_backend.hpp>
 #include <slab_allocator/magazine/magazine_cache.hpp>
 #include <slab_allocator/magazine/thread_cpus.hpp>
 
@@ -145,14 +146,21 @@ private:
     Heap heap_;
 };
 
+/// A map for one heap alone: a look-up that others call, too, the compiler may leave a function.
+template <Checks checks, bool magazines>
+struct SlabsOfHeap : RegionSlabs {};
+
 template <Checks checks>
 void probe_heaps(const std::string& level) {
     using slab_allocator::HeapConfig;
-    using Backend = RowByMap<Radix>;
+    using slab_allocator::RadixMap;
+    using Backend = RowByMap<RadixMap<SlabsOfHeap<checks, false>>>;
+    using SharedBackend =
+        slab_allocator::LockedBackend<RowByMap<RadixMap<SlabsOfHeap<checks, true>>>, NoLock>;
     constexpr HeapConfig config{.checks = checks};
     probe<HeapSubject<slab_allocator::Heap<Backend, config>>>(level + "-heap");
     probe<HeapSubject<
-        slab_allocator::MagazineHeap<Backend, slab_allocator::ThreadCpus<>, NoLock, config>>>(
+        slab_allocator::MagazineHeap<SharedBackend, slab_allocator::ThreadCpus<>, NoLock, config>>>(
         level + "-heap-magazines");
 }
 

@@ -48,7 +48,8 @@ public:
 
 constexpr HeapConfig config{.slabs_of_any_pages = true, .backend_resizes = true};
 using EveryHeap =
-    std::tuple<Heap<Backend, config>, LockedHeap<Backend, std::mutex, config>,
+    std::tuple<Heap<Backend, config>,
+               LockedHeap<LockedBackend<Backend, std::mutex>, std::mutex, config>,
                MagazineHeap<LockedBackend<Backend, std::mutex>, ThreadCpus<>, std::mutex, config>>;
 
 }  // namespace

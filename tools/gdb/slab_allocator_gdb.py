@@ -165,7 +165,8 @@ class Magazines:
 
 
 class Fronts:
-    """What lies in the fronts of a MagazineHeap: a stack for each class, null below the lowest."""
+    """What lies in the fronts of a MagazineHeap: a stack for each class. Of one that somebody empties
+    at this moment, floor_ is beyond all addresses: nothing."""
 
     def __init__(self, value):
         self.value = value
@@ -176,12 +177,14 @@ class Fronts:
         for index in range(fronts.type.range()[1] + 1):
             if int(fronts[index]) == 0:
                 continue
-            stacks = fronts[index]["stacks_"]
+            stacks, blocks = fronts[index]["stacks_"], fronts[index]["blocks_"]
+            first, places = blocks[0].address, blocks.type.range()[1] + 1
             for number in range(stacks.type.range()[1] + 1):
-                top = stacks[number]["top"] - 1
-                while int(top.dereference()) != 0:
-                    found[int(top.dereference())] = f"in the front of slot {index}"
-                    top -= 1
+                floor, top = int(stacks[number]["floor_"]), int(stacks[number]["top_"])
+                if floor < top:
+                    start = first + (floor - int(first)) // POINTER
+                    inside = pointers(start, (top - floor) // POINTER, places, "a front")
+                    found |= dict.fromkeys(inside, f"in the front of slot {index}")
         return found
 
 

@@ -399,4 +399,7 @@ private:
     std::size_t idle_pages_number_ = 0;  // [G4]
 };
 
+template <DiscardingSource Pages, std::size_t chunk_size>
+inline constexpr bool bears_threads<FirstFitPages<Pages, chunk_size>> = false;
+
 }  // namespace slab_allocator
