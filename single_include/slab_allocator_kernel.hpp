@@ -3762,6 +3762,27 @@ public:
         return backend_->free_slab(slab, slab_size, slab_alignment);
     }
 
+    [[nodiscard]] constexpr decltype(auto) resize_slab(void* slab, std::size_t before,
+                                                       std::size_t after,
+                                                       std::size_t slab_alignment) const noexcept
+        requires requires(Backend& backend) {
+            backend.resize_slab(slab, before, after, slab_alignment);
+        }
+    {
+        return backend_->resize_slab(slab, before, after, slab_alignment);
+    }
+
+    constexpr decltype(auto) discard(void* start, std::size_t bytes) const noexcept
+        requires requires(Backend& backend) { backend.discard(start, bytes); }
+    {
+        return backend_->discard(start, bytes);
+    }
+    constexpr decltype(auto) populate(void* start, std::size_t bytes) const noexcept
+        requires requires(Backend& backend) { backend.populate(start, bytes); }
+    {
+        return backend_->populate(start, bytes);
+    }
+
     [[nodiscard]] constexpr decltype(auto) alloc_slab_info() const noexcept
         requires requires(Backend& backend) { backend.alloc_slab_info(); }
     {
@@ -3969,16 +3990,16 @@ private:
 //                '-- every 16 bytes                '-- seven for each power of two: eighths, and
 //                                                      the last two of them in one
 //
-// Eighths keep what rounding up costs below an eighth of the block, and the number of the class is
-// a bit scan and a shift, no table. And they make alignment free: of the multiples of a power of
-// two, each is the size of a class or rounds up to one that is a multiple of it, too. So a class
-// serves every alignment that its size is a multiple of, out of slabs that are naturally aligned.
+// Eighths keep what rounding up costs below an eighth of the block. And they make alignment free:
+// of the multiples of a power of two, each is the size of a class or rounds up to one that is a
+// multiple of it, too. So a class serves every alignment that its size is a multiple of.
 //
 // Invariants
 //   [Z1] size <= size_of_class(class_of(size)); what it is above align_up(size, 16) is at most an
 //        eighth of it
 //   [Z2] size a multiple of a power of two  =>  size_of_class(class_of(size)) is one, too
-//   [Z3] the layout of a class is Large and naturally aligned, and its stride is its size
+//   [Z3] the layout of a class is Large, its stride is its size, and its slabs are aligned to every
+//        power of two that this is a multiple of
 
 namespace slab_allocator {
 
@@ -3992,6 +4013,12 @@ struct HeapConfig {
     /// A power of two, at least largest_object and page_size: slabs are as large only where less
     /// would waste more than a thirty-second.
     std::size_t largest_slab = std::size_t{256} * 1024;
+    /// Slabs have any number of pages, not only a power of two of them: for a backend that does not
+    /// round up what it is asked for (FirstFitPages).
+    bool slabs_of_any_pages = false;
+    /// The backend has resize_slab(slab, before, after, alignment), which makes a run longer or
+    /// shorter where it is, or returns false: realloc asks it before it copies.
+    bool backend_resizes = false;
     /// Of each class, how many Free slabs are kept beside the one that is allocated from.
     std::size_t retained_free_slabs = 0;
     /// none or misuse: what a free is checked for.
@@ -4010,8 +4037,7 @@ inline constexpr std::size_t grain = 16;
 inline constexpr std::size_t largest_by_grains = 8 * grain;
 inline constexpr std::size_t per_doubling = 7;
 
-/// The class of a request. Requires: size at most that of the last class. Costs: no memory access,
-/// and no branch: a program's sizes are not to be foreseen.
+/// The class of a request. Requires: size at most that of the last class.
 [[nodiscard]] constexpr std::size_t class_of(std::size_t size) noexcept {
     const std::size_t last = size - (size == 0 ? 0U : 1U);  // the last byte
     const std::size_t shift =
@@ -4035,26 +4061,77 @@ inline constexpr std::size_t per_doubling = 7;
     return alignment <= grain ? size : align_up(size == 0 ? 1 : size, alignment);
 }
 
-/// How many objects a slab has at least, where it need not be larger than 64 KiB for that: what a
-/// slab's birth costs, it costs for all of them.
-inline constexpr std::size_t enough_objects = 64;
-inline constexpr std::size_t enough_slab = std::size_t{64} * 1024;
+/// class_of for each number of grains: an add, a shift and a load, where the bit scan is four times
+/// as much. No branch either: a program's sizes are not to be foreseen.
+template <HeapConfig Config>
+class ClassTable {
+public:
+    /// Requires: size <= Config.largest_object.
+    [[nodiscard]] static constexpr std::size_t class_of(std::size_t size) noexcept {
+        return numbers.of[(size + grain - 1) / grain];
+    }
+
+private:
+    struct Numbers {
+        std::uint8_t of[Config.largest_object / grain + 1];
+    };
+    static constexpr Numbers numbers = [] {
+        Numbers result{};
+        for (std::size_t grains = 0; grains <= Config.largest_object / grain; ++grains)
+            result.of[grains] = static_cast<std::uint8_t>(size_classes::class_of(grains * grain));
+        return result;
+    }();
+};
+
+/// Is such a request one for a class, or for whole pages?
+template <HeapConfig Config>
+[[nodiscard]] constexpr bool is_for_class(std::size_t size, std::size_t alignment) noexcept {
+    return size <= Config.largest_object && alignment <= Config.largest_object &&
+           aligned_size(size, alignment) <= Config.largest_object;
+}
+
+/// How many objects a slab has at least, where it need not be larger than enough_slab for that, and
+/// else two: what a slab's birth costs, it costs for all of them. No more, because what a class has
+/// and does not use, no other can: a program with a few blocks of each size pays a slab for each.
+inline constexpr std::size_t enough_objects = 8;
+inline constexpr std::size_t enough_slab = std::size_t{16} * 1024;
+
+namespace detail {
+
+/// The same in a slab of so many bytes.
+[[nodiscard]] constexpr Layout cut(Layout layout, std::size_t slab_size) noexcept {
+    const std::size_t fitting = slab_size / layout.stride;
+    layout.slab_size = slab_size;
+    layout.slots_per_slab = fitting < SlabInfo::max_slots ? fitting : SlabInfo::max_slots;
+    layout.objects_per_slab = layout.slots_per_slab;
+    const std::size_t alignment = layout.stride & (~layout.stride + 1);  // [Z3]
+    layout.slab_alignment = alignment < layout.page_size ? layout.page_size : alignment;
+    return layout;
+}
+
+}  // namespace detail
 
 /// The layout of a class: the smallest slab that has enough objects and loses at most a
 /// thirty-second, its SlabInfo and its entries in the map counted; else what loses least.
 [[nodiscard]] constexpr Layout layout_of_class(std::size_t number,
                                                const HeapConfig& config) noexcept {
-    Layout best;
-    best.error = ConfigError::NoRoomForAnObject;
-    for (std::size_t slab = config.page_size; slab <= config.largest_slab; slab *= 2) {
-        const Layout candidate = layout_for(size_of_class(number), grain,
-                                            {.slab_size = slab,
-                                             .page_size = config.page_size,
-                                             .object_size_type = ObjectSizeType::Large,
-                                             .checks = config.checks});
-        if (candidate.error != ConfigError::None) continue;
-        if (detail::loses_less(candidate, best)) best = candidate;
-        const bool many = candidate.objects_per_slab >= enough_objects || slab >= enough_slab;
+    const std::size_t size = size_of_class(number);
+    const std::size_t one_object = std::bit_ceil(size);
+    const std::size_t first = one_object < config.page_size ? config.page_size : one_object;
+    const Layout layout = layout_for(size, grain,
+                                     {.slab_size = first,
+                                      .page_size = config.page_size,
+                                      .object_size_type = ObjectSizeType::Large,
+                                      .checks = config.checks});
+    if (layout.error != ConfigError::None) return layout;
+    Layout best = detail::cut(layout, first);
+    for (std::size_t slab = config.page_size; slab <= config.largest_slab;
+         slab += config.slabs_of_any_pages ? config.page_size : slab) {
+        const Layout candidate = detail::cut(layout, slab);
+        if (candidate.objects_per_slab == 0) continue;
+        if (slab_allocator::detail::loses_less(candidate, best)) best = candidate;
+        const std::size_t enough = slab < enough_slab ? enough_objects : 2;
+        const bool many = candidate.objects_per_slab >= enough || slab == config.largest_slab;
         if (many && 32 * candidate.bytes_lost_per_slab() <= candidate.bytes_per_slab())
             return candidate;
     }
@@ -4074,8 +4151,10 @@ consteval bool check() {
             Config.largest_slab >= Config.largest_object,
         "HeapConfig: largest_slab must be a power of two, at least page_size and at least "
         "largest_object");
-    static_assert(Config.checks == Checks::none || Config.checks == Checks::misuse,
-                  "HeapConfig: a heap has the levels none and misuse");
+    static_assert(
+        Config.checks == Checks::none || Config.checks == Checks::misuse,
+        "HeapConfig: a heap has the levels none and misuse: what hardened and debug write "
+        "around an object and in a free one, a block has no room for");
     return true;
 }
 
@@ -4159,10 +4238,10 @@ public:
 
     /// Fills `objects` from the start. Returns: how many the backend allowed. Afterwards the hand
     /// is empty, so that what is not free in a map is the caller's.
-    [[nodiscard]] std::size_t alloc_bulk(std::span<void*> objects) noexcept {
+    [[nodiscard]] std::size_t alloc_bulk(std::span<std::byte*> objects) noexcept {
         std::size_t done = 0;
         while (done < objects.size()) {
-            objects[done] = alloc();
+            objects[done] = static_cast<std::byte*>(alloc());
             if (objects[done] == nullptr) break;
             ++done;
         }
@@ -4507,8 +4586,18 @@ struct HeapStatistics {
 
 namespace slab_allocator {
 
+/// Makes a slab larger or smaller where it is. false: it cannot, and nothing has changed.
+template <typename Backend>
+concept ResizingBackend = requires(Backend& backend, void* slab, std::size_t bytes) {
+    { backend.resize_slab(slab, bytes, bytes, bytes) } -> std::same_as<bool>;
+};
+
 template <typename Backend, HeapConfig Config>
 class PageRuns {
+    static_assert(!Config.backend_resizes || ResizingBackend<Backend>,
+                  "HeapConfig: backend_resizes needs a backend with "
+                  "bool resize_slab(slab, before, after, alignment)");
+
 public:
     static constexpr std::size_t page_size = Config.page_size;
     /// More than any address space has; below it, sizes and alignments can be added.
@@ -4522,12 +4611,11 @@ public:
     /// Returns: nullptr where the backend refuses. Requires: alignment is a power of two.
     [[nodiscard]] void* alloc(std::size_t size, std::size_t alignment) noexcept {
         if (size > largest || alignment > largest) return nullptr;
-        const std::size_t pages = divide_up(size == 0 ? 1 : size, page_size);
+        const std::size_t pages = pages_for(size);
         if (alignment < page_size) alignment = page_size;
         SlabInfo* const run = pages_.take(wanted(pages, alignment));
         if (run == nullptr) return nullptr;
-        run->map.fill(FreeMap::bits_per_word, 0, 0);
-        run->map.take(0, ~std::uint64_t{pages}, 0);
+        remember(*run, pages);
         run->list = static_cast<std::uint8_t>(std::countr_zero(alignment));
         run->owner = this;
         runs_.push_front(*run);
@@ -4542,6 +4630,22 @@ public:
         --number_;
         bytes_ -= size_of(run);
         pages_.give(run, wanted(pages_of(run), std::size_t{1} << run.list));
+    }
+
+    /// As many pages as a request of `size` bytes has, where it is. Returns: false: the backend
+    /// cannot, and nothing has changed. Requires: as free.
+    [[nodiscard]] bool resize(SlabInfo& run, std::size_t size) noexcept
+        requires(Config.backend_resizes)
+    {
+        if (size > largest) return false;
+        const std::size_t before = size_of(run);
+        const std::size_t pages = pages_for(size);
+        const std::size_t after = pages * page_size;
+        if (!pages_.backend().resize_slab(run.slab, before, after, std::size_t{1} << run.list))
+            return false;
+        remember(run, pages);
+        bytes_ += after - before;  // wraps where it is less
+        return true;
     }
 
     /// Gives all runs back. Returns: how many there were.
@@ -4560,7 +4664,7 @@ public:
     }
     /// Would a request of `size` bytes have as many pages?
     [[nodiscard]] static bool fits(std::size_t size, const SlabInfo& run) noexcept {
-        return size <= largest && divide_up(size == 0 ? 1 : size, page_size) == pages_of(run);
+        return size <= largest && pages_for(size) == pages_of(run);
     }
 
     /// The run that an address lies in; nullptr: none. Costs: O(runs).
@@ -4591,6 +4695,13 @@ public:
     }
 
 private:
+    [[nodiscard]] static std::size_t pages_for(std::size_t size) noexcept {
+        return divide_up(size == 0 ? 1 : size, page_size);
+    }
+    static void remember(SlabInfo& run, std::size_t pages) noexcept {
+        run.map.fill(FreeMap::bits_per_word, 0, 0);
+        run.map.take(0, ~std::uint64_t{pages}, 0);
+    }
     [[nodiscard]] static PagesWanted wanted(std::size_t pages, std::size_t alignment) noexcept {
         return {.bytes = pages * page_size, .alignment = alignment, .known_pages = 1};
     }
@@ -4635,6 +4746,11 @@ public:
         SlabInfo* slab_info = nullptr;
         Slabs* slabs = nullptr;  ///< nullptr: a run, or no block of this heap
         bool live = false;
+
+        /// Requires: live.
+        [[nodiscard]] std::size_t size() const noexcept {
+            return slabs != nullptr ? slabs->object_size() : Runs::size_of(*slab_info);
+        }
     };
 
     /// Each class, and the runs, have a backend of their own, made of `reference`.
@@ -4646,18 +4762,18 @@ public:
 
     // ---- Which one ------------------------------------------------------------------------------
 
-    [[nodiscard]] static bool is_for_class(std::size_t size, std::size_t alignment) noexcept {
-        return size <= Config.largest_object && alignment <= Config.largest_object &&
-               size_classes::aligned_size(size, alignment) <= Config.largest_object;
+    /// Is its owner one of the classes [B1]?
+    [[nodiscard]] bool is_of_class(const SlabInfo& slab_info) const noexcept {
+        return offset_of_owner(slab_info) < sizeof(slabs);
     }
-
-    /// nullptr: its owner is none of the classes [B1].
+    /// Requires: is_of_class(slab_info).
+    [[nodiscard]] Slabs& class_of(const SlabInfo& slab_info) noexcept {
+        auto* const first = static_cast<std::byte*>(static_cast<void*>(slabs));
+        return *static_cast<Slabs*>(static_cast<void*>(first + offset_of_owner(slab_info)));
+    }
+    /// nullptr: its owner is none of the classes.
     [[nodiscard]] Slabs* slabs_of(const SlabInfo& slab_info) noexcept {
-        const std::size_t offset = address_of(slab_info.owner) - address_of(slabs);
-        if (offset >= sizeof(slabs)) [[unlikely]]
-            return nullptr;
-        return static_cast<Slabs*>(
-            static_cast<void*>(static_cast<std::byte*>(static_cast<void*>(slabs)) + offset));
+        return is_of_class(slab_info) ? &class_of(slab_info) : nullptr;
     }
 
     /// `slab_info` is what the map answered for the block; nullptr: nothing.
@@ -4666,11 +4782,6 @@ public:
         if (Slabs* const of = slabs_of(*slab_info))
             return {slab_info, of, of->is_live(block, *slab_info)};
         return {slab_info, nullptr, slab_info->owner == &runs && runs.is_live(block, *slab_info)};
-    }
-
-    [[nodiscard]] static std::size_t size_of(const Found& found) noexcept {
-        return found.slabs != nullptr ? found.slabs->object_size()
-                                      : Runs::size_of(*found.slab_info);
     }
 
     /// Would a request of `size` bytes be as large a block as this one?
@@ -4685,7 +4796,7 @@ public:
                                 std::size_t alignment) noexcept {
         if (slab_info == nullptr || !is_power_of_two(alignment)) return false;
         Slabs* const of = slabs_of(*slab_info);
-        if (is_for_class(size, alignment)) {
+        if (size_classes::is_for_class<Config>(size, alignment)) {
             const std::size_t rounded = size_classes::aligned_size(size, alignment);
             return of == &slabs[size_classes::class_of(rounded)];
         }
@@ -4737,11 +4848,101 @@ public:
     Runs runs;
 
 private:
+    [[nodiscard]] std::size_t offset_of_owner(const SlabInfo& slab_info) const noexcept {
+        return address_of(slab_info.owner) - address_of(slabs);
+    }
+
     template <typename Reference, std::size_t... numbers>
     constexpr HeapBlocks(Reference reference, const void* heap,
                          std::index_sequence<numbers...>) noexcept
         : slabs{Slabs(numbers, Pages(ClassBackend(reference), heap))...},
           runs(Pages(ClassBackend(reference), heap)) {}
+};
+
+}  // namespace slab_allocator
+
+// heap_calls.hpp -- what every heap has that can alloc, free, and find a block: sizes, realloc.
+//
+//      free(p, size)     has it that size?  no: WrongSize, refused   yes: free(p)
+//      realloc           find --> is as large, or can be? it stays : alloc, copy, free
+//      usable_size       find --> of its class, or its pages
+//
+// No lock is held while contents are copied.
+
+namespace slab_allocator {
+
+/// A base class of Derived, which has alloc(size), free(block), alloc_run, resize_run, look_up,
+/// find, refuse, and its blocks_.
+template <typename Derived, HeapConfig Config>
+class HeapCalls {
+public:
+    /// Aligned. Returns: nullptr, too, where the alignment is no power of two.
+    [[nodiscard]] void* alloc(std::size_t size, std::size_t alignment) noexcept {
+        if (!is_power_of_two(alignment)) return nullptr;
+        if (size_classes::is_for_class<Config>(size, alignment)) [[likely]]
+            return derived().alloc(size_classes::aligned_size(size, alignment));
+        return derived().alloc_run(size, alignment);
+    }
+
+    /// The same for a caller who knows the size that was asked for: another size, that is not of
+    /// the same class or number of pages, is a Defect::WrongSize, and refused.
+    void free(void* block, std::size_t size) noexcept { free(block, size, 1); }
+    void free(void* block, std::size_t size, std::size_t alignment) noexcept {
+        if constexpr (Config.checks != Checks::none) {
+            SlabInfo* const slab_info = derived().look_up(block);
+            if (block != nullptr && !derived().blocks_.has_size(slab_info, size, alignment))
+                [[unlikely]]
+                return refuse_size(block);
+        }
+        derived().free(block);
+    }
+
+    /// A block of another size with the same contents, as far as both go; where it is, if a block
+    /// of that size would be as large. Returns: nullptr where the backend, or a Defect, stood in
+    /// the way, and the old block is as before. An alignment of more than 16 is not kept.
+    [[nodiscard]] void* realloc(void* block, std::size_t size) noexcept {
+        if (block == nullptr) return derived().alloc(size);
+        const auto found = derived().find(block);
+        if (!found.live) [[unlikely]] {
+            derived().refuse(block);
+            return nullptr;
+        }
+        if (derived().blocks_.is_as_large(found, size)) return block;
+        if constexpr (Config.backend_resizes) {
+            const bool both_runs = found.slabs == nullptr && size > Config.largest_object;
+            if (both_runs && derived().resize_run(*found.slab_info, size)) return block;
+        }
+        void* const other = derived().alloc(size);
+        if (other == nullptr) return nullptr;
+        const std::size_t before = found.size();
+        __builtin_memcpy(other, block, before < size ? before : size);
+        derived().free(block);
+        return other;
+    }
+
+    /// How many bytes of a live block may be used; 0 of anything else. Costs: O(1).
+    [[nodiscard]] std::size_t usable_size(const void* block) noexcept {
+        const auto found = derived().find(block);
+        return found.live ? found.size() : 0;
+    }
+
+    /// Is it the start of a live block of this heap? Costs: O(1).
+    [[nodiscard]] bool owns(const void* block) noexcept { return derived().find(block).live; }
+
+private:
+    friend Derived;
+    constexpr HeapCalls() noexcept = default;
+
+    [[gnu::noinline, gnu::cold]] void refuse_size(void* block) noexcept {
+        const auto found = derived().find(block);
+        if (!found.live) return derived().refuse(block);
+        report({.defect = Defect::WrongSize,
+                .pointer = block,
+                .cache = &derived(),
+                .slab = found.slab_info->slab});
+    }
+
+    [[nodiscard]] Derived& derived() noexcept { return static_cast<Derived&>(*this); }
 };
 
 }  // namespace slab_allocator
@@ -4769,7 +4970,9 @@ namespace slab_allocator {
 
 template <typename Backend, HeapConfig Config = HeapConfig{}>
     requires(size_classes::check<Config>() && check_memory_backend<Backend, Row::LargeByMap>())
-class Heap {
+class Heap : public HeapCalls<Heap<Backend, Config>, Config> {
+    using Calls = HeapCalls<Heap, Config>;
+    friend Calls;
     static constexpr bool checked = Config.checks != Checks::none;
     using Blocks = HeapBlocks<BackendRef<Backend>, Config>;
     using Slabs = typename Blocks::Slabs;
@@ -4777,6 +4980,8 @@ class Heap {
 
 public:
     using backend_type = Backend;
+    using Calls::alloc;  // aligned
+    using Calls::free;   // of a known size
 
     static constexpr std::size_t classes_number = Blocks::classes_number;
 
@@ -4807,18 +5012,10 @@ public:
     [[nodiscard]] void* alloc(std::size_t size) noexcept {
         if (size > Config.largest_object) [[unlikely]]
             return alloc_run(size, 1);
-        const std::size_t number = size_classes::class_of(size);
+        const std::size_t number = size_classes::ClassTable<Config>::class_of(size);
         if (void* const block = blocks_.slabs[number].alloc(); block != nullptr) [[likely]]
             return block;
         return alloc_again(number);
-    }
-
-    /// The same, aligned. Returns: nullptr, too, where the alignment is no power of two.
-    [[nodiscard]] void* alloc(std::size_t size, std::size_t alignment) noexcept {
-        if (!is_power_of_two(alignment)) return nullptr;
-        if (Blocks::is_for_class(size, alignment)) [[likely]]
-            return alloc(size_classes::aligned_size(size, alignment));
-        return alloc_run(size, alignment);
     }
 
     /// Takes back what alloc gave; nullptr does nothing. Costs: O(1), one question to the map.
@@ -4826,53 +5023,14 @@ public:
         SlabInfo* const slab_info = look_up(block);
         if (slab_info == nullptr) [[unlikely]]
             return refuse(block);
-        Slabs* const slabs = blocks_.slabs_of(*slab_info);
-        if (slabs == nullptr) [[unlikely]]
+        if (!blocks_.is_of_class(*slab_info)) [[unlikely]]
             return free_run(block, *slab_info);
-        if (!slabs->free(block, *slab_info)) [[unlikely]]
+        Slabs& slabs = blocks_.class_of(*slab_info);
+        if (!slabs.free(block, *slab_info)) [[unlikely]]
             refuse(block);
-    }
-
-    /// The same for a caller who knows the size that was asked for: another size, that is not of
-    /// the same class or number of pages, is a Defect::WrongSize, and refused.
-    void free(void* block, std::size_t size) noexcept { free(block, size, 1); }
-    void free(void* block, std::size_t size, std::size_t alignment) noexcept {
-        if constexpr (checked) {
-            if (block != nullptr && !blocks_.has_size(look_up(block), size, alignment)) [[unlikely]]
-                return refuse_size(block);
-        }
-        free(block);
-    }
-
-    /// A block of another size with the same contents, as far as both go; where it is, if a block
-    /// of that size would be as large. Returns: nullptr where the backend, or a Defect, stood in
-    /// the way, and the old block is as before. An alignment of more than 16 is not kept.
-    [[nodiscard]] void* realloc(void* block, std::size_t size) noexcept {
-        if (block == nullptr) return alloc(size);
-        const Found found = find(block);
-        if (!found.live) [[unlikely]] {
-            refuse(block);
-            return nullptr;
-        }
-        if (blocks_.is_as_large(found, size)) return block;
-        void* const other = alloc(size);
-        if (other == nullptr) return nullptr;
-        const std::size_t before = Blocks::size_of(found);
-        __builtin_memcpy(other, block, before < size ? before : size);
-        free(block);
-        return other;
     }
 
     // ---- To look at -----------------------------------------------------------------------------
-
-    /// How many bytes of a live block may be used; 0 of anything else. Costs: O(1).
-    [[nodiscard]] std::size_t usable_size(const void* block) noexcept {
-        const Found found = find(block);
-        return found.live ? Blocks::size_of(found) : 0;
-    }
-
-    /// Is it the start of a live block of this heap? Costs: O(1).
-    [[nodiscard]] bool owns(const void* block) noexcept { return find(block).live; }
 
     /// Costs: O(slabs).
     [[nodiscard]] HeapStatistics statistics() noexcept {
@@ -4936,6 +5094,9 @@ private:
         return run;
     }
 
+    [[nodiscard]] bool resize_run(SlabInfo& run, std::size_t size) noexcept {
+        return blocks_.runs.resize(run, size);
+    }
     [[gnu::noinline]] void free_run(void* block, SlabInfo& slab_info) noexcept {
         if (slab_info.owner != &blocks_.runs || !blocks_.runs.is_live(block, slab_info))
             [[unlikely]]
@@ -4955,15 +5116,6 @@ private:
     /// Nothing has been written yet, and nothing is [H1]. nullptr is no defect.
     [[gnu::noinline, gnu::cold]] void refuse(void* block) noexcept {
         if (block != nullptr) report(blocks_.what_is_wrong(block, look_up(block), this));
-    }
-
-    [[gnu::noinline, gnu::cold]] void refuse_size(void* block) noexcept {
-        const Found found = find(block);
-        if (!found.live) return refuse(block);
-        report({.defect = Defect::WrongSize,
-                .pointer = block,
-                .cache = this,
-                .slab = found.slab_info->slab});
     }
 
     Backend backend_{};
@@ -5050,6 +5202,17 @@ public:
     {
         return derived().around([&](Backend& backend) -> decltype(auto) {
             return backend.free_slab(slab, slab_size, slab_alignment);
+        });
+    }
+
+    [[nodiscard]] decltype(auto) resize_slab(void* slab, std::size_t before, std::size_t after,
+                                             std::size_t slab_alignment) noexcept
+        requires requires(Backend& backend) {
+            backend.resize_slab(slab, before, after, slab_alignment);
+        }
+    {
+        return derived().around([&](Backend& backend) -> decltype(auto) {
+            return backend.resize_slab(slab, before, after, slab_alignment);
         });
     }
 
@@ -5355,6 +5518,143 @@ struct BuiltinAtomics {
 
 }  // namespace slab_allocator
 
+// cpu_stack.hpp -- a stack of objects that is one CPU's alone, until another claims it.
+//
+//      | gone | . | . | . |       |      alloc pops, free pushes
+//             ^floor       ^top   ^limit
+//
+//      pop        top = t - 1 ; t > floor?   yes: the object at t - 1 is mine   no: top = t
+//      push       t < limit?                 yes: object to t ; top = t + 1     no: go elsewhere
+//      claimer    claim ; floor = highest, limit = 0 ; barrier on all CPUs ; what is there is mine
+//
+// A pop that saw the old floor stored its top before the barrier, so the claimer sees it; one that
+// stores its top later sees the new floor. That is how the owner of a stack and its thieves agree
+// in Cilk-5 (Frigo, Leiserson and Randall 1998), with the fence on the thief's side only: a CPU
+// pays for no atomic read-modify-write, for no fence, and for no store but those of any stack.
+//
+// Where it starts and ends while it is open, whoever opens it says: the slot of a cache
+// (cpu_slot.hpp), or the front of a heap (heap_front.hpp).
+//
+// Invariants
+//   [V1] claimed, or nobody's: floor_ is the highest address and limit_ the lowest
+//   [V2] else they are two places of the stack's memory, or limit_ is the lowest
+//   [V3] top_ is the CPU's: to a claimer from outside it may look one lower than it is, when a pop
+//        is about to fail
+
+namespace slab_allocator {
+
+/// Who has claimed a stack.
+enum class Claim : unsigned char {
+    nobodys,
+    owners,    ///< its CPU's, for a few instructions and a visit to what lies behind it
+    outsiders  ///< of one who empties it
+};
+
+template <typename Object, typename Atomics = BuiltinAtomics>
+class CpuStack {
+public:
+    using Pointer = Object*;
+
+    constexpr CpuStack() noexcept = default;
+    CpuStack(const CpuStack&) = delete;
+    CpuStack& operator=(const CpuStack&) = delete;
+
+    // ---- The hot path: by the CPU whose stack it is ---------------------------------------------
+
+    /// false: there is none, or the stack is closed.
+    [[nodiscard]] bool pop(Object*& object) noexcept {
+        const Address top = Atomics::load_relaxed(top_);
+        Atomics::store_relaxed(top_, top - sizeof(Object*));
+        Atomics::compiler_fence();  // the claimer's barrier does the rest
+        if (top <= Atomics::load_acquire(floor_)) [[unlikely]] {
+            Atomics::store_relaxed(top_, top);
+            return false;
+        }
+        touch(place(top) - 1);
+        object = place(top)[-1];
+        return true;
+    }
+
+    /// false: there is no room, or the stack is closed.
+    [[nodiscard]] bool push(Object* object) noexcept {
+        const Address top = Atomics::load_relaxed(top_);
+        if (top >= Atomics::load_acquire(limit_)) [[unlikely]]
+            return false;
+        touch(place(top));
+        *place(top) = object;
+        Atomics::store_release(top_, top + sizeof(Object*));
+        return true;
+    }
+
+    // ---- Claiming -------------------------------------------------------------------------------
+
+    /// From now on nobody pops or pushes who was not about to. Returns: false: it is claimed.
+    [[nodiscard]] bool claim(Claim by) noexcept {
+        auto expected = number(Claim::nobodys);
+        if (!Atomics::compare_exchange_acquire(claim_, expected, number(by))) return false;
+        Atomics::store_relaxed(floor_, highest);  // [V1]
+        Atomics::store_relaxed(limit_, lowest);
+        return true;
+    }
+    [[nodiscard]] Claim claimed() const noexcept {
+        return static_cast<Claim>(Atomics::load_relaxed(claim_));
+    }
+
+    /// Before anybody knows of it: it is nobody's, and closed for ever.
+    constexpr void close() noexcept {  // [V1]
+        floor_ = highest;
+        limit_ = lowest;
+    }
+
+protected:
+    // Compared as numbers: the places of a stack, and what is above and below them all.
+    using Address = std::uintptr_t;
+    static constexpr Address lowest = 0;
+    static constexpr Address highest = ~lowest;
+    // Where a stack without memory has its top: a pop that is about to fail can be one lower.
+    static constexpr Address nowhere = sizeof(Object*);
+
+    [[nodiscard]] static Address address(Object** place) noexcept {
+        return address_of(static_cast<const void*>(place));
+    }
+    [[nodiscard]] static Object** place(Address address) noexcept {
+        return pointer_to<Object*>(address);
+    }
+
+    /// Ends a claim.
+    void open(Address start, Address end) noexcept {
+        Atomics::store_release(floor_, start);  // [V2]
+        Atomics::store_release(limit_, end);
+        Atomics::store_release(claim_, number(Claim::nobodys));
+    }
+
+    /// From `start` on, but one that a call under way may have or bring. Requires: claimed, and a
+    /// barrier on all CPUs since then.
+    [[nodiscard]] std::span<Object*> objects_from(Address start) const noexcept {
+        const Address top = Atomics::load_acquire(top_);
+        if (top <= start) return {};
+        for (Address each = start; each < top; each += sizeof(Object*))
+            touch(place(each));
+        return {place(start), static_cast<std::size_t>(place(top) - place(start))};
+    }
+
+    /// Requires: claimed, and no call is under way.
+    void set_top(Address top) noexcept { Atomics::store_relaxed(top_, top); }
+
+private:
+    [[nodiscard]] static unsigned char number(Claim claim) noexcept {
+        return static_cast<unsigned char>(claim);
+    }
+    static void touch(Object** place) noexcept { Atomics::touch(static_cast<const void*>(place)); }
+
+    Address top_ = nowhere;  // these three first, in this order: assembly reads them (rseq.hpp)
+    Address floor_ = nowhere;
+    Address limit_ = lowest;
+    unsigned char claim_ = 0;  // a Claim
+};
+
+}  // namespace slab_allocator
+
 // magazine.hpp -- a stack of free objects that travels as one, and a stack of such magazines.
 //
 //      objects   | . | . | . |          |      the lowest `number`
@@ -5469,119 +5769,44 @@ private:
 
 // cpu_slot.hpp -- one CPU's two magazines: the hot path's whole world.
 //
-//      loaded     | gone | . | . | . |       |      alloc pops, free pushes
+//      loaded     | gone | . | . | . |       |      a CpuStack: alloc pops, free pushes
 //                        ^start       ^top    ^limit      open: floor == start
 //      previous   | . | . |                   empty or full, for the moment when loaded is
 //
 // Two magazines, so that a CPU at the border of one does not visit the depot in each call: after a
 // visit both a whole magazine of allocs and one of frees are served (Bonwick and Adams 2001).
 //
-//      pop        top = t - 1 ; t > floor?   yes: the object at t - 1 is mine   no: top = t
-//      push       t < limit?                 yes: object to t ; top = t + 1     no: go elsewhere
-//      claimer    claim ; floor = highest, limit = 0 ; barrier on all CPUs ; [start, top) is mine
-//
-// A pop that saw the old floor stored its top before the barrier, so the claimer sees it; one that
-// stores its top later sees the new floor. That is how the owner of a stack and its thieves agree
-// in Cilk-5 (Frigo, Leiserson and Randall 1998), with the fence on the thief's side only: a CPU
-// pays for no atomic read-modify-write, for no fence, and for no store but those of any stack.
-//
 // Invariants
-//   [V1] claimed, or nobody's: floor_ is the highest address and limit_ the lowest
-//   [V2] else they are start_ and end_, two places of loaded_, or end_ is the lowest
-//   [V3] all but the first three are the claimer's. top_ is the CPU's: to a claimer from outside it
-//        may look one lower than it is, when a pop is about to fail
+//   [V4] open, the stack is from start_ to end_: two places of loaded_, or end_ is the lowest
+//   [V5] what is here and not in the stack is the claimer's
 
 namespace slab_allocator {
-
-/// Who has claimed a slot.
-enum class Claim : unsigned char {
-    nobodys,
-    owners,    ///< its CPU's, for a few instructions and a visit to the depot
-    outsiders  ///< of one who empties it
-};
 
 /// A policy that remembers where a slot is in the array of slots, in bytes, spares the hot path the
 /// multiplication. Alone in its cache lines, and in their neighbours that are prefetched with them.
 constexpr std::size_t cpu_slot_size = 128;
 
 template <typename Object, typename Atomics = BuiltinAtomics>
-class alignas(cpu_slot_size) CpuSlot {
-public:
-    using Pointer = Object*;
+class alignas(cpu_slot_size) CpuSlot : public CpuStack<Object, Atomics> {
+    using Stack = CpuStack<Object, Atomics>;
 
+public:
     constexpr CpuSlot() noexcept = default;
-    CpuSlot(const CpuSlot&) = delete;
-    CpuSlot& operator=(const CpuSlot&) = delete;
 
     [[nodiscard]] static CpuSlot& at(CpuSlot* slots, std::size_t offset) noexcept {
         auto* const first = static_cast<std::byte*>(static_cast<void*>(slots));
         return *static_cast<CpuSlot*>(static_cast<void*>(first + offset));
     }
 
-    // ---- The hot path: by the CPU whose slot it is ----------------------------------------------
-
-    /// false: there is none, or the slot is closed.
-    [[nodiscard]] bool pop(Object*& object) noexcept {
-        const Address top = Atomics::load_relaxed(top_);
-        Atomics::store_relaxed(top_, top - sizeof(Object*));
-        Atomics::compiler_fence();  // the claimer's barrier does the rest
-        if (top <= Atomics::load_acquire(floor_)) [[unlikely]] {
-            Atomics::store_relaxed(top_, top);
-            return false;
-        }
-        touch(place(top) - 1);
-        object = place(top)[-1];
-        return true;
-    }
-
-    /// false: there is no room, or the slot is closed.
-    [[nodiscard]] bool push(Object* object) noexcept {
-        const Address top = Atomics::load_relaxed(top_);
-        if (top >= Atomics::load_acquire(limit_)) [[unlikely]]
-            return false;
-        touch(place(top));
-        *place(top) = object;
-        Atomics::store_release(top_, top + sizeof(Object*));
-        return true;
-    }
-
-    // ---- Claiming -------------------------------------------------------------------------------
-
-    /// From now on nobody pops or pushes who was not about to. Returns: false: it is claimed.
-    [[nodiscard]] bool claim(Claim by) noexcept {
-        auto expected = number(Claim::nobodys);
-        if (!Atomics::compare_exchange_acquire(claim_, expected, number(by))) return false;
-        Atomics::store_relaxed(floor_, highest);  // [V1]
-        Atomics::store_relaxed(limit_, lowest);
-        return true;
-    }
-    [[nodiscard]] Claim claimed() const noexcept {
-        return static_cast<Claim>(Atomics::load_relaxed(claim_));
-    }
-
     /// Ends a claim.
-    void open() noexcept {
-        Atomics::store_release(floor_, start_);  // [V2]
-        Atomics::store_release(limit_, end_);
-        Atomics::store_release(claim_, number(Claim::nobodys));
-    }
-
-    /// Before anybody knows of it: it is nobody's, and closed for ever.
-    constexpr void close() noexcept {  // [V1]
-        floor_ = highest;
-        limit_ = lowest;
-    }
+    void open() noexcept { Stack::open(start_, end_); }  // [V4]
 
     // ---- Requires: claimed, and a barrier on all CPUs since then --------------------------------
 
     /// The objects that are loaded, but one that a call under way may have or bring.
     [[nodiscard]] std::span<Object*> objects() const noexcept {
         Atomics::touch(&start_);
-        const Address top = Atomics::load_acquire(top_);
-        if (top <= start_) return {};
-        for (Address each = start_; each < top; each += sizeof(Object*))
-            touch(place(each));
-        return {place(start_), static_cast<std::size_t>(place(top) - place(start_))};
+        return Stack::objects_from(start_);
     }
     /// What objects() returned is somewhere else now.
     void forget(std::span<Object*> objects) noexcept { start_ += objects.size_bytes(); }
@@ -5606,10 +5831,10 @@ public:
     /// What is at rest becomes loaded, with room up to `rounds`.
     void take_up(std::size_t rounds) noexcept {
         if (loaded_ == nullptr) return;
-        const Address bottom = address_of(static_cast<const void*>(loaded_->bottom()));
-        start_ = bottom;
-        end_ = bottom + rounds * sizeof(Object*);
-        Atomics::store_relaxed(top_, bottom + loaded_->number * sizeof(Object*));
+        Object** const bottom = loaded_->bottom();
+        start_ = Stack::address(bottom);
+        end_ = Stack::address(bottom + rounds);
+        Stack::set_top(Stack::address(bottom + loaded_->number));
     }
 
     // ---- Requires: and put down -----------------------------------------------------------------
@@ -5629,32 +5854,15 @@ public:
     void take_all(MagazineStack<Object, Atomics>& to) noexcept {
         if (loaded_ != nullptr) to.push(*loaded_);
         loaded_ = nullptr;
-        end_ = lowest;
+        end_ = Stack::lowest;
         if (Magazine<Object>* const magazine = take_previous()) to.push(*magazine);
     }
 
 private:
-    // Compared as numbers: the places of a magazine, and what is above and below them all.
-    using Address = std::uintptr_t;
-    static constexpr Address lowest = 0;
-    static constexpr Address highest = ~lowest;
-    // Where a slot without a magazine has its top: a pop that is about to fail can be one lower.
-    static constexpr Address nowhere = sizeof(Object*);
+    using Address = typename Stack::Address;
 
-    [[nodiscard]] static unsigned char number(Claim claim) noexcept {
-        return static_cast<unsigned char>(claim);
-    }
-    static void touch(Object** place) noexcept { Atomics::touch(static_cast<const void*>(place)); }
-    [[nodiscard]] static Object** place(Address address) noexcept {
-        return pointer_to<Object*>(address);
-    }
-
-    Address top_ = nowhere;  // these three first, in this order: assembly reads them (rseq.hpp)
-    Address floor_ = nowhere;
-    Address limit_ = lowest;
-    unsigned char claim_ = 0;  // a Claim
-    Address start_ = nowhere;
-    Address end_ = lowest;
+    Address start_ = Stack::nowhere;
+    Address end_ = Stack::lowest;
     Magazine<Object>* loaded_ = nullptr;
     Magazine<Object>* previous_ = nullptr;
 };
@@ -6126,6 +6334,7 @@ private:
 // Invariants
 //   [K1] an object is handed out without its token
 //   [K2] nothing follows from what is read here but whether a call is refused or an object dropped
+//   [K3] a token is neither 0 nor an address: its upper bits are those of a constant
 
 namespace slab_allocator {
 
@@ -6155,7 +6364,7 @@ public:
 
 private:
     [[nodiscard]] Word of(const void* object) const noexcept {
-        return ((Word{address_of(object)} << 8) ^ Word{cache_}) * 0x9e37'79b9'7f4a'7c15U | 1U;
+        return (Word{address_of(object)} ^ Word{cache_}) + 0x9e37'79b9'7f4a'7c15U;  // [K3]
     }
     static void write(void* object, Word word) noexcept {
         Atomics::change(object);
@@ -7835,6 +8044,399 @@ inline constexpr bool bears_threads<ComposedBackend<Slabs, Infos, Map>> =
 
 }  // namespace slab_allocator
 
+// first_fit_pages.hpp -- slabs and runs of any number of pages, cut from chunks that all sizes
+// share.
+//
+//      chunk    | A A A A | B | . . . | C C C C C C C C C | . . . . . |     A: 4 pages, C: 9
+//      groups   '------- 0 -------' '------- 1 -------' '------- 2 -----'    the longest hole there
+//
+// SlabRuns keeps sizes apart: no search, but a page that was one size's is not another's, and 9
+// pages take 16. Here the lowest pages that are large enough are taken, so what was touched before
+// is used again before fresh memory is touched. That is what a heap wants, which asks for all
+// sizes: what the system counts as resident is little more than what is live.
+//
+// Pages that were given back stay resident, as long as they are no more than a share of those that
+// are taken; then all of them are discarded at once. And fresh pages become resident sixteen at a
+// time where small slabs begin, because those behind them are the next to be taken.
+//
+// Invariants
+//   [G1] a chunk is aligned to its size; bit p of `taken` is set  <=>  its page p is taken
+//   [G2] bit p of `touched` is set where somebody may have written to page p since it was fresh;
+//        while it is taken, that is: before that
+//   [G3] longest[g] is at least the length of every hole that starts in group g
+//   [G4] idle_pages_number_ == |pages that are free and touched|
+//   [G5] kept_ is the only chunk without taken pages, or null: the second one is given back
+
+namespace slab_allocator {
+
+/// A SlabSource whose fresh memory is zero, that can make pages fresh again, and resident at once:
+/// what a first touch of each would cost, one call does for many.
+template <typename Pages>
+concept DiscardingSource = SlabSource<Pages> && requires(Pages& pages, void* start) {
+    { pages.discard(start, std::size_t{}) } -> std::same_as<void>;
+    { pages.populate(start, std::size_t{}) } -> std::same_as<void>;
+};
+
+namespace detail {
+
+/// One bit for each page of a chunk.
+template <std::size_t pages_number>
+class PageBits {
+public:
+    /// The first page from `page` on whose bit is as wanted; pages_number where there is none.
+    [[nodiscard]] std::size_t first_from(std::size_t page, bool wanted) const noexcept {
+        const std::uint64_t flip = wanted ? 0 : ~std::uint64_t{0};
+        for (std::size_t word = page / 64; word < words_number; ++word) {
+            std::uint64_t bits = words_[word] ^ flip;
+            if (word == page / 64) bits &= ~std::uint64_t{0} << (page % 64);
+            if (bits != 0) return word * 64 + lowest_bit(bits);
+        }
+        return pages_number;
+    }
+    /// Behind the last page before `page` whose bit is set.
+    [[nodiscard]] std::size_t end_before(std::size_t page) const noexcept {
+        while (page > 0) {
+            const std::size_t start = (page - 1) / 64 * 64;
+            const std::uint64_t bits = words_[start / 64] & below(page - start);
+            if (bits != 0) return start + highest_bit(bits) + 1;
+            page = start;
+        }
+        return 0;
+    }
+    [[nodiscard]] std::size_t number(std::size_t page, std::size_t pages) const noexcept {
+        std::size_t sum = 0;
+        for_each_word(page, pages, [&](std::size_t word, std::uint64_t bits) {
+            sum += bits_number(words_[word] & bits);
+        });
+        return sum;
+    }
+    void set(std::size_t page, std::size_t pages) noexcept {
+        for_each_word(page, pages,
+                      [&](std::size_t word, std::uint64_t bits) { words_[word] |= bits; });
+    }
+    void clear(std::size_t page, std::size_t pages) noexcept {
+        for_each_word(page, pages,
+                      [&](std::size_t word, std::uint64_t bits) { words_[word] &= ~bits; });
+    }
+
+private:
+    static constexpr std::size_t words_number = pages_number / 64;
+
+    [[nodiscard]] static constexpr std::uint64_t below(std::size_t bit) noexcept {
+        return bit >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << bit) - 1;
+    }
+    template <typename F>
+    static void for_each_word(std::size_t page, std::size_t pages, F f) noexcept {
+        for (const std::size_t end = page + pages; page < end;) {
+            const std::size_t word = page / 64;
+            const std::size_t last = end - word * 64;
+            f(word, below(last) & ~below(page % 64));
+            page = (word + 1) * 64;
+        }
+    }
+
+    std::uint64_t words_[words_number] = {};
+};
+
+}  // namespace detail
+
+/// A SlabSource over a SlabSource. Chunks, and a page for the record of each, come from Pages and
+/// go back there; a slab above largest_slab is Pages' own. Not synchronised.
+template <DiscardingSource Pages, std::size_t chunk_size = std::size_t{32} * 1024 * 1024>
+class FirstFitPages {
+public:
+    static constexpr std::size_t page_size = 4096;
+    static constexpr std::size_t largest_slab = chunk_size / 2;
+    /// Of the pages that are taken, this share may lie idle, and this many in any case.
+    static constexpr std::size_t idle_share = 2;
+    static constexpr std::size_t least_idle_pages = 512;
+    static_assert(is_power_of_two(chunk_size) && chunk_size >= 64 * page_size,
+                  "FirstFitPages: chunk_size must be a power of two, at least 64 pages");
+
+    constexpr FirstFitPages() noexcept
+        requires std::default_initializable<Pages>
+    = default;
+    constexpr explicit FirstFitPages(Pages pages) noexcept : pages_(std::move(pages)) {}
+    FirstFitPages(const FirstFitPages&) = delete;  // chunks know its address
+    FirstFitPages& operator=(const FirstFitPages&) = delete;
+
+    /// Gives every chunk back, pages that are still taken included.
+    ~FirstFitPages() {
+        while (first_ != nullptr)
+            give_back(*first_);
+    }
+
+    /// Whole pages. Costs: O(groups), and O(holes) of one group; once in vain for each change of a
+    /// group.
+    [[nodiscard]] void* alloc_slab(std::size_t slab_size, std::size_t slab_alignment) noexcept {
+        if (is_for_source(slab_size, slab_alignment))
+            return pages_.alloc_slab(slab_size, slab_alignment);
+        const Wanted wanted = wanted_for(slab_size, slab_alignment);
+        for (Chunk* chunk = first_; chunk != nullptr; chunk = chunk->next) {
+            if (void* const slab = take_from(*chunk, wanted)) return slab;
+        }
+        Chunk* const chunk = new_chunk();
+        return chunk == nullptr ? nullptr : take_from(*chunk, wanted);
+    }
+
+    /// What is in no chunk is a Defect::ForeignPointer, free pages a DoubleFree. Requires: what
+    /// alloc_slab gave for the same size and alignment (not checked further).
+    void free_slab(void* slab, std::size_t slab_size, std::size_t slab_alignment) noexcept {
+        if (is_for_source(slab_size, slab_alignment))
+            return pages_.free_slab(slab, slab_size, slab_alignment);
+        Chunk* const chunk = chunk_of(slab);
+        const std::size_t pages = wanted_for(slab_size, slab_alignment).pages;
+        const std::size_t page = page_of(slab);
+        if (chunk == nullptr || !is_aligned(slab, page_size) || page + pages > pages_per_chunk) {
+            return report({.defect = Defect::ForeignPointer, .pointer = slab});
+        }
+        if (chunk->taken.number(page, pages) != pages) {
+            return report({.defect = Defect::DoubleFree, .pointer = slab, .slab = slab});
+        }
+        give_to(*chunk, page, pages);
+        settle();
+    }
+
+    /// Makes a slab longer or shorter where it is. Returns: false, and nothing has changed, where
+    /// what lies behind it is taken. Requires: a slab of `before` bytes (as free_slab's).
+    [[nodiscard]] bool resize_slab(void* slab, std::size_t before, std::size_t after,
+                                   std::size_t slab_alignment) noexcept {
+        if (is_for_source(before, slab_alignment) || is_for_source(after, slab_alignment))
+            return false;
+        Chunk* const chunk = chunk_of(slab);
+        if (chunk == nullptr) return false;
+        const std::size_t has = wanted_for(before, slab_alignment).pages;
+        const std::size_t wants = wanted_for(after, slab_alignment).pages;
+        const std::size_t page = page_of(slab);
+        if (wants > has) {
+            const std::size_t end_of_hole = chunk->taken.first_from(page + has, true);
+            if (page + wants > end_of_hole) return false;
+            take(*chunk, page + has, wants - has);
+            note_hole(*chunk, page + wants, end_of_hole);
+        } else if (wants < has) {
+            give_to(*chunk, page + wants, has - wants);
+            settle();
+        }
+        return true;
+    }
+
+    /// Is all of a slab as the source gave it, and so zero, but for what its owner wrote? Requires:
+    /// what alloc_slab gave.
+    [[nodiscard]] bool is_fresh(const void* slab, std::size_t slab_size) noexcept {
+        const Chunk* const chunk = chunk_of(slab);
+        return chunk == nullptr ||
+               chunk->touched.number(page_of(slab), divide_up(slab_size, page_size)) == 0;
+    }
+
+    /// Gives back what is kept for later. Returns: how many bytes.
+    std::size_t trim() noexcept {
+        const std::size_t before = bytes_held_ + idle_pages_number_ * page_size;
+        if (kept_ != nullptr) give_back(*kept_);
+        discard_idle_pages();
+        return before - bytes_held_;
+    }
+
+    /// The bytes of all chunks, taken pages or not.
+    [[nodiscard]] constexpr std::size_t bytes_held() const noexcept { return bytes_held_; }
+    [[nodiscard]] constexpr std::size_t idle_bytes() const noexcept {
+        return idle_pages_number_ * page_size;
+    }
+    [[nodiscard]] constexpr Pages& pages() noexcept { return pages_; }
+
+private:
+    static constexpr std::size_t pages_per_chunk = chunk_size / page_size;
+    static constexpr std::size_t pages_per_group = pages_per_chunk < 512 ? pages_per_chunk : 512;
+    static constexpr std::size_t groups_number = pages_per_chunk / pages_per_group;
+
+    static constexpr std::size_t populated_pages = 16;
+
+    struct Wanted {
+        std::size_t pages;
+        std::size_t grain;  // in pages: where it may start
+    };
+
+    struct Chunk {
+        Chunk* next = nullptr;
+        std::byte* start = nullptr;
+        std::size_t taken_number = 0;
+        std::uint32_t longest[groups_number] = {};  // [G3]
+        detail::PageBits<pages_per_chunk> taken;    // [G1]
+        detail::PageBits<pages_per_chunk> touched;  // [G2]
+    };
+    static constexpr std::size_t record_size = align_up(sizeof(Chunk), page_size);
+
+    [[nodiscard]] static constexpr bool is_for_source(std::size_t slab_size,
+                                                      std::size_t slab_alignment) noexcept {
+        return slab_size > largest_slab || slab_alignment > largest_slab;
+    }
+    [[nodiscard]] static constexpr Wanted wanted_for(std::size_t slab_size,
+                                                     std::size_t slab_alignment) noexcept {
+        return {divide_up(slab_size == 0 ? 1 : slab_size, page_size),
+                divide_up(slab_alignment == 0 ? 1 : slab_alignment, page_size)};
+    }
+    [[nodiscard]] static std::size_t page_of(const void* slab) noexcept {
+        return address_of(slab) % chunk_size / page_size;
+    }
+    [[nodiscard]] Chunk* chunk_of(const void* slab) noexcept {
+        Chunk* chunk = first_;
+        while (chunk != nullptr && address_of(slab) - address_of(chunk->start) >= chunk_size)
+            chunk = chunk->next;
+        return chunk;
+    }
+
+    // ---- Pages of a chunk -----------------------------------------------------------------------
+
+    [[nodiscard]] void* take_from(Chunk& chunk, const Wanted& wanted) noexcept {
+        for (std::size_t group = 0; group < groups_number; ++group) {
+            if (chunk.longest[group] < wanted.pages) continue;
+            if (void* const slab = take_from(chunk, group, wanted)) return slab;
+        }
+        return nullptr;
+    }
+
+    /// Out of the first hole that starts in the group and is large enough.
+    [[nodiscard]] void* take_from(Chunk& chunk, std::size_t group, const Wanted& wanted) noexcept {
+        std::size_t longest = 0;
+        const std::size_t end_of_group = (group + 1) * pages_per_group;
+        std::size_t page = start_in(chunk, group);
+        while (page < end_of_group) {
+            const std::size_t end = chunk.taken.first_from(page, true);
+            const std::size_t start = align_up(page, wanted.grain);
+            if (start + wanted.pages <= end) {
+                take(chunk, start, wanted.pages);
+                note_hole(chunk, start + wanted.pages, end);
+                if (wanted.pages <= populated_pages) populate(chunk, start, wanted.pages, end);
+                return chunk.start + start * page_size;
+            }
+            if (end - page > longest) longest = end - page;
+            page = end == pages_per_chunk ? end : chunk.taken.first_from(end, false);
+        }
+        chunk.longest[group] = static_cast<std::uint32_t>(longest);  // [G3]
+        return nullptr;
+    }
+
+    /// The first page of the first hole that starts in the group.
+    [[nodiscard]] static std::size_t start_in(const Chunk& chunk, std::size_t group) noexcept {
+        const std::size_t first = group * pages_per_group;
+        const std::size_t page = chunk.taken.first_from(first, false);
+        if (page != first || chunk.taken.end_before(first) == first) return page;
+        const std::size_t end = chunk.taken.first_from(first, true);  // it starts before the group
+        return end == pages_per_chunk ? end : chunk.taken.first_from(end, false);
+    }
+
+    void take(Chunk& chunk, std::size_t page, std::size_t pages) noexcept {
+        chunk.taken.set(page, pages);
+        idle_pages_number_ -= chunk.touched.number(page, pages);  // [G4]
+        chunk.taken_number += pages;
+        taken_pages_number_ += pages;
+        if (&chunk == kept_) kept_ = nullptr;  // [G5]
+    }
+
+    void give_to(Chunk& chunk, std::size_t page, std::size_t pages) noexcept {
+        chunk.taken.clear(page, pages);
+        chunk.touched.set(page, pages);
+        idle_pages_number_ += pages;
+        chunk.taken_number -= pages;
+        taken_pages_number_ -= pages;
+        note_hole(chunk, chunk.taken.end_before(page), chunk.taken.first_from(page, true));
+        if (chunk.taken_number != 0) return;
+        if (kept_ != nullptr) give_back(*kept_);
+        kept_ = &chunk;
+    }
+
+    /// A small slab with a fresh page: it becomes resident with what lies behind it in the hole, up
+    /// to the next border. Those pages are the next to be taken.
+    void populate(Chunk& chunk, std::size_t page, std::size_t pages, std::size_t end) noexcept {
+        if (chunk.touched.number(page, pages) == pages) return;
+        const std::size_t behind = page + pages;
+        const std::size_t border = align_up(behind, populated_pages);
+        const std::size_t stop = border < end ? border : end;
+        pages_.populate(chunk.start + page * page_size, (stop - page) * page_size);
+        idle_pages_number_ += stop - behind - chunk.touched.number(behind, stop - behind);  // [G4]
+        chunk.touched.set(behind, stop - behind);
+    }
+
+    void note_hole(Chunk& chunk, std::size_t page, std::size_t end) noexcept {  // [G3]
+        if (page == end) return;
+        std::uint32_t& longest = chunk.longest[page / pages_per_group];
+        if (end - page > longest) longest = static_cast<std::uint32_t>(end - page);
+    }
+
+    void settle() noexcept {
+        const std::size_t share = taken_pages_number_ / idle_share;
+        if (idle_pages_number_ > (share < least_idle_pages ? least_idle_pages : share))
+            discard_idle_pages();
+    }
+
+    [[gnu::noinline]] void discard_idle_pages() noexcept {
+        for (Chunk* chunk = first_; chunk != nullptr; chunk = chunk->next) {
+            for (std::size_t page = 0; page < pages_per_chunk;) {
+                const std::size_t start = chunk->taken.first_from(page, false);
+                page = chunk->taken.first_from(start, true);
+                discard(*chunk, start, page);
+            }
+        }
+        idle_pages_number_ = 0;  // [G4]
+    }
+    /// What is touched of the hole from `page` to `end`.
+    void discard(Chunk& chunk, std::size_t page, std::size_t end) noexcept {
+        while ((page = chunk.touched.first_from(page, true)) < end) {
+            const std::size_t fresh = chunk.touched.first_from(page, false);
+            const std::size_t pages = (fresh < end ? fresh : end) - page;
+            pages_.discard(chunk.start + page * page_size, pages * page_size);
+            chunk.touched.clear(page, pages);
+            page += pages;
+        }
+    }
+
+    // ---- Chunks ---------------------------------------------------------------------------------
+
+    /// Born whole or not at all.
+    [[nodiscard, gnu::noinline]] Chunk* new_chunk() noexcept {
+        void* const memory = pages_.alloc_slab(chunk_size, chunk_size);
+        if (memory == nullptr) return nullptr;
+        void* const record = pages_.alloc_slab(record_size, page_size);
+        if (record == nullptr) {
+            pages_.free_slab(memory, chunk_size, chunk_size);
+            return nullptr;
+        }
+        Chunk& chunk = *::new (record) Chunk;
+        chunk.start = static_cast<std::byte*>(memory);
+        note_hole(chunk, 0, pages_per_chunk);
+        Chunk** last = &first_;  // the older ones are filled first
+        while (*last != nullptr)
+            last = &(*last)->next;
+        *last = &chunk;
+        bytes_held_ += chunk_size;
+        return &chunk;
+    }
+
+    void give_back(Chunk& chunk) noexcept {
+        if (&chunk == kept_) kept_ = nullptr;
+        void* const memory = chunk.start;
+        idle_pages_number_ -= chunk.touched.number(0, pages_per_chunk);  // all of them are free
+        Chunk** place = &first_;
+        while (*place != &chunk)
+            place = &(*place)->next;
+        *place = chunk.next;
+        pages_.free_slab(&chunk, record_size, page_size);
+        bytes_held_ -= chunk_size;
+        pages_.free_slab(memory, chunk_size, chunk_size);
+    }
+
+    [[no_unique_address]] Pages pages_{};
+    Chunk* first_ = nullptr;
+    Chunk* kept_ = nullptr;  // [G5]
+    std::size_t bytes_held_ = 0;
+    std::size_t taken_pages_number_ = 0;
+    std::size_t idle_pages_number_ = 0;  // [G4]
+};
+
+template <DiscardingSource Pages, std::size_t chunk_size>
+inline constexpr bool bears_threads<FirstFitPages<Pages, chunk_size>> = false;
+
+}  // namespace slab_allocator
+
 // slab_info_cache.hpp -- SlabInfos for Large caches, served by a small cache of SlabInfos.
 //
 //      Cache<T, ComposedBackend<Pages, SlabInfoCache<Pages>, HashMap<Pages>>, Large>
@@ -8284,23 +8886,21 @@ private:
 
 // heap_front.hpp -- what one CPU has at its hand: a short stack of free blocks for each class.
 //
-//      class 0   | null | . | . | . |     |        alloc pops, free pushes
-//                                   ^top  ^limit
-//      class 1   | null | . |   |                  all in one piece of memory, so that a CPU's own
-//      ...                                         pages are its own
+//      class 0   | . | . | . |     |         alloc pops, free pushes
+//                ^bottom     ^top  ^limit
+//      class 1   | . | . |   |               all in one piece of memory, so that a CPU's own pages
+//      ...                                   are its own
 //
 // A magazine for each class would be two lines of 128 bytes and two quarters of a page for each of
 // 64 classes and each CPU. A heap's classes are used unevenly, so all of them share one block of a
 // few pages, and a stack starts short: it doubles when it was empty or full, up to what 16 KiB or
-// 64 blocks hold.
+// 254 blocks hold.
 //
-// Who may touch a front: as a CpuSlot's; the CPU that entered it, between seize() and release(); or
-// the one who claimed it, between claim() with everybody's barrier and busy() == false, and
-// unclaim().
+// Each is a CpuStack: its CPU pops and pushes, and who is to do more claims it (cpu_stack.hpp).
 //
 // Invariants
-//   [F1] the entry below a stack is null: the pop of nothing finds null
-//   [F2] top <= limit <= bottom + capacity of the class, in each stack
+//   [F1] open, a stack is from bottom + gone_ to bottom + rounds_
+//   [F2] gone_ <= rounds_ <= capacity of the class
 
 namespace slab_allocator {
 
@@ -8319,135 +8919,121 @@ concept PinnedCpuPolicy = requires(Cpus& cpus, typename Cpus::Pin& pin) {
 /// How many blocks of a class one CPU keeps at most.
 [[nodiscard]] constexpr std::size_t front_capacity(std::size_t number) noexcept {
     constexpr std::size_t bytes = std::size_t{16} * 1024;
-    constexpr std::size_t most = 64;
+    constexpr std::size_t most = 254;
     const std::size_t fitting = bytes / size_classes::size_of_class(number);
     return fitting == 0 ? 1 : fitting < most ? fitting : most;
 }
 
+/// The blocks of one class. `memory` is where they lie, the same in each call.
+template <typename Atomics>
+class FrontStack : public CpuStack<std::byte, Atomics> {
+    using Stack = CpuStack<std::byte, Atomics>;
+
+public:
+    using Memory = std::span<std::byte*>;
+
+    /// Empty, and open. Before anybody knows of it, or claimed and no call is under way.
+    void open_first(Memory memory, std::size_t rounds) noexcept {
+        rounds_ = static_cast<std::uint8_t>(rounds);
+        gone_ = 0;
+        Stack::set_top(Stack::address(memory.data()));
+        open(memory);
+    }
+
+    /// Ends a claim.
+    void open(Memory memory) noexcept {
+        Stack::open(Stack::address(memory.data() + gone_), Stack::address(memory.data() + rounds_));
+    }
+
+    // ---- Requires: claimed, and a barrier on all CPUs since then --------------------------------
+
+    /// The blocks that lie here, the one that does so longest first, but one that a call under way
+    /// may have or bring.
+    [[nodiscard]] Memory blocks(Memory memory) const noexcept {
+        return Stack::objects_from(Stack::address(memory.data() + gone_));
+    }
+    /// The first ones of blocks() are somewhere else now.
+    void forget(std::size_t number) noexcept { gone_ = static_cast<std::uint8_t>(gone_ + number); }
+
+    // ---- Requires: claimed, and no call is under way --------------------------------------------
+
+    /// It was empty, or full. Returns: how many it may hold from now on.
+    std::size_t grow(Memory memory) noexcept {
+        const std::size_t larger = std::size_t{2} * rounds_;
+        rounds_ = static_cast<std::uint8_t>(larger < memory.size() ? larger : memory.size());
+        return rounds_;
+    }
+
+    /// Takes the blocks that lie here longest, as many as fit. Returns: how many.
+    std::size_t take_oldest(Memory memory, Memory to) noexcept {
+        const Memory all = blocks(memory);
+        const std::size_t taken = all.size() < to.size() ? all.size() : to.size();
+        for (std::size_t rank = 0; rank < taken; ++rank)
+            to[rank] = all[rank];
+        move_down(memory, all.subspan(taken));
+        return taken;
+    }
+
+    /// As many blocks as there is room for, the last ones. Returns: how many.
+    std::size_t put(Memory memory, Memory blocks) noexcept {
+        const Memory before = this->blocks(memory);
+        move_down(memory, before);
+        const std::size_t room = rounds_ - before.size();
+        const std::size_t put = room < blocks.size() ? room : blocks.size();
+        for (std::size_t rank = 0; rank < put; ++rank)
+            memory[before.size() + rank] = blocks[blocks.size() - put + rank];
+        Stack::set_top(Stack::address(memory.data() + before.size() + put));
+        return put;
+    }
+
+private:
+    void move_down(Memory memory, Memory blocks) noexcept {
+        for (std::size_t rank = 0; rank < blocks.size(); ++rank)
+            memory[rank] = blocks[rank];
+        gone_ = 0;
+        Stack::set_top(Stack::address(memory.data() + blocks.size()));
+    }
+
+    std::uint8_t rounds_ = 0;
+    std::uint8_t gone_ = 0;
+};
+
 template <std::size_t classes_number, typename Atomics = BuiltinAtomics>
 class alignas(128) HeapFront {
 public:
+    using Stack = FrontStack<Atomics>;
+
     HeapFront() noexcept {
-        std::size_t place = 0;
-        for (std::size_t number = 0; number < classes_number; ++number) {
-            blocks_[place] = nullptr;  // [F1]
-            stacks_[number] = {blocks_ + place + 1, blocks_ + place + 1 + first_limit(number)};
-            place += 1 + front_capacity(number);
-        }
+        for (std::size_t number = 0; number < classes_number; ++number)
+            stacks_[number].open_first(memory_of(number), first_rounds(number));
     }
     HeapFront(const HeapFront&) = delete;  // the stacks point into it
     HeapFront& operator=(const HeapFront&) = delete;
 
-    // ---- The hot path: by the CPU that entered it -----------------------------------------------
+    [[nodiscard]] Stack& operator[](std::size_t number) noexcept { return stacks_[number]; }
 
-    /// nullptr: there is none, or the front is claimed.
-    [[nodiscard]] void* pop(std::size_t number) noexcept {
-        if (!seize()) [[unlikely]]
-            return nullptr;
-        void* const block = take(number);
-        release();
-        return block;
+    /// Where the blocks of a class lie.
+    [[nodiscard]] std::span<std::byte*> memory_of(std::size_t number) noexcept {
+        return {blocks_ + places.of[number], front_capacity(number)};
     }
-    /// false: there is no room, or the front is claimed.
-    [[nodiscard]] bool push(std::size_t number, void* block) noexcept {
-        if (!seize()) [[unlikely]]
-            return false;
-        const bool done = put(number, block);
-        release();
-        return done;
-    }
-
-    [[nodiscard]] bool seize() noexcept {
-        Atomics::store_relaxed(busy_, true);
-        Atomics::compiler_fence();  // the claimer's barrier does the rest
-        if (!Atomics::load_acquire(claimed_)) [[likely]]
-            return true;
-        release();
-        return false;
-    }
-    void release() noexcept { Atomics::store_release(busy_, false); }
-
-    // ---- Requires: seized, or claimed -----------------------------------------------------------
-
-    [[nodiscard]] void* take(std::size_t number) noexcept {
-        Stack& stack = stacks_[number];
-        void* const block = stack.top[-1];
-        if (block != nullptr) [[likely]]  // [F1]
-            --stack.top;
-        return block;
-    }
-    [[nodiscard]] bool put(std::size_t number, void* block) noexcept {
-        Stack& stack = stacks_[number];
-        if (stack.top == stack.limit) [[unlikely]]
-            return false;
-        *stack.top++ = block;
-        return true;
-    }
-
-    /// It was empty, or full. Returns: how many it may hold from now on.
-    std::size_t grow(std::size_t number) noexcept {
-        Stack& stack = stacks_[number];
-        void** const bottom = bottom_of(number);
-        const auto limit = static_cast<std::size_t>(stack.limit - bottom);
-        const std::size_t most = front_capacity(number);
-        const std::size_t larger = 2 * limit < most ? 2 * limit : most;
-        stack.limit = bottom + larger;
-        return larger;
-    }
-
-    /// Takes the blocks that lie here longest, at most `most`. Returns: how many.
-    std::size_t take_oldest(std::size_t number, void** to, std::size_t most) noexcept {
-        Stack& stack = stacks_[number];
-        void** const bottom = bottom_of(number);
-        const auto size = static_cast<std::size_t>(stack.top - bottom);
-        const std::size_t taken = size < most ? size : most;
-        for (std::size_t rank = 0; rank < taken; ++rank)
-            to[rank] = bottom[rank];
-        for (std::size_t rank = taken; rank < size; ++rank)
-            bottom[rank - taken] = bottom[rank];
-        stack.top -= taken;
-        return taken;
-    }
-
-    // ---- From outside ---------------------------------------------------------------------------
-
-    /// From now on, and a barrier on all CPUs, nobody enters. Returns: false: another has claimed.
-    [[nodiscard]] bool claim() noexcept { return !Atomics::exchange(claimed_, true); }
-    [[nodiscard]] bool busy() const noexcept { return Atomics::load_acquire(busy_); }
-    void unclaim() noexcept { Atomics::store_release(claimed_, false); }
 
 private:
-    struct Stack {
-        void** top;
-        void** limit;
-    };
-
-    [[nodiscard]] static constexpr std::size_t first_limit(std::size_t number) noexcept {
-        return front_capacity(number) < 4 ? front_capacity(number) : 4;
-    }
-    [[nodiscard]] static constexpr std::size_t place_of(std::size_t number) noexcept {
-        std::size_t place = 0;
-        for (std::size_t before = 0; before < number; ++before)
-            place += 1 + front_capacity(before);
-        return place;
+    [[nodiscard]] static constexpr std::size_t first_rounds(std::size_t number) noexcept {
+        return front_capacity(number) < 2 ? front_capacity(number) : 2;
     }
     struct Places {
-        std::uint16_t of[classes_number];
+        std::uint16_t of[classes_number + 1];
     };
     static constexpr Places places = [] {
         Places result{};
         for (std::size_t number = 0; number < classes_number; ++number)
-            result.of[number] = static_cast<std::uint16_t>(place_of(number));
+            result.of[number + 1] =
+                static_cast<std::uint16_t>(result.of[number] + front_capacity(number));
         return result;
     }();
-    [[nodiscard]] void** bottom_of(std::size_t number) noexcept {
-        return blocks_ + places.of[number] + 1;
-    }
 
-    bool busy_ = false;
-    bool claimed_ = false;
     Stack stacks_[classes_number];
-    void* blocks_[place_of(classes_number)];
+    std::byte* blocks_[places.of[classes_number]];
 };
 
 }  // namespace slab_allocator
@@ -8470,7 +9056,7 @@ private:
 //   - A class's lock is held for half a stack of blocks. No two locks are held at once, and with
 //     one, nothing of the user's is called but the map's look-up and the defect handler.
 //   - The backend is called with no lock held and no front entered, by several threads at once.
-//   - Cpus::enter ... leave encloses a few instructions.
+//   - Cpus::enter ... leave encloses a few instructions, or the copying of half a stack.
 //
 // Wrong frees, at level misuse, are found as MagazineCache finds them: a second free of a block
 // that lies in a front, by the token in its first 8 bytes, so at the call where they were left
@@ -8486,7 +9072,9 @@ namespace slab_allocator {
 template <typename Backend, PinnedCpuPolicy Cpus, BasicLockable Lock,
           HeapConfig Config = HeapConfig{}>
     requires(size_classes::check<Config>() && check_memory_backend<Backend, Row::LargeByMap>())
-class MagazineHeap {
+class MagazineHeap : public HeapCalls<MagazineHeap<Backend, Cpus, Lock, Config>, Config> {
+    using Calls = HeapCalls<MagazineHeap, Config>;
+    friend Calls;
     static constexpr bool checked = Config.checks != Checks::none;
     using ClassBackend = UnlockingBackend<BackendRef<Backend>, Lock>;
     using Blocks = HeapBlocks<ClassBackend, Config>;
@@ -8496,6 +9084,8 @@ class MagazineHeap {
 
 public:
     using backend_type = Backend;
+    using Calls::alloc;  // aligned
+    using Calls::free;   // of a known size
     using cpus_type = Cpus;
     using lock_type = Lock;
 
@@ -8529,12 +9119,13 @@ public:
     [[nodiscard]] void* alloc(std::size_t size) noexcept {
         if (size > Config.largest_object) [[unlikely]]
             return alloc_run(size, 1);
-        const std::size_t number = size_classes::class_of(size);
+        const std::size_t number = size_classes::ClassTable<Config>::class_of(size);
         auto pin = cpus_.enter();
         Front* const front = front_at(index_of(pin));
-        void* const block = front == nullptr ? nullptr : front->pop(number);
+        std::byte* block = nullptr;
+        const bool done = front != nullptr && (*front)[number].pop(block);
         cpus_.leave(pin);
-        if (block == nullptr) [[unlikely]]
+        if (!done) [[unlikely]]
             return alloc_slowly(number);
         if constexpr (checked) {
             if (!token().take_off(block)) [[unlikely]]
@@ -8543,68 +9134,28 @@ public:
         return block;
     }
 
-    [[nodiscard]] void* alloc(std::size_t size, std::size_t alignment) noexcept {
-        if (!is_power_of_two(alignment)) return nullptr;
-        if (Blocks::is_for_class(size, alignment)) [[likely]]
-            return alloc(size_classes::aligned_size(size, alignment));
-        return alloc_run(size, alignment);
-    }
-
     void free(void* block) noexcept {
         SlabInfo* const slab_info = look_up(block);
         if (slab_info == nullptr) [[unlikely]]
             return refuse(block);
-        Slabs* const slabs = blocks_.slabs_of(*slab_info);
-        if (slabs == nullptr) [[unlikely]]
+        if (!blocks_.is_of_class(*slab_info)) [[unlikely]]
             return free_run(block, *slab_info);
+        Slabs& slabs = blocks_.class_of(*slab_info);
         if constexpr (checked) {
-            if (!slabs->is_out(block, *slab_info) || token().is_on(block)) [[unlikely]]
+            if (!slabs.is_out(block, *slab_info) || token().is_on(block)) [[unlikely]]
                 return refuse(block);
             token().put_on(block);
         }
-        const std::size_t number = slabs->number();
+        const std::size_t number = slabs.number();
         auto pin = cpus_.enter();
         Front* const front = front_at(index_of(pin));
-        const bool done = front != nullptr && front->push(number, block);
+        const bool done = front != nullptr && (*front)[number].push(static_cast<std::byte*>(block));
         cpus_.leave(pin);
         if (!done) [[unlikely]]
-            free_slowly(block, number);
-    }
-
-    void free(void* block, std::size_t size) noexcept { free(block, size, 1); }
-    void free(void* block, std::size_t size, std::size_t alignment) noexcept {
-        if constexpr (checked) {
-            if (block != nullptr && !blocks_.has_size(look_up(block), size, alignment)) [[unlikely]]
-                return refuse_size(block);
-        }
-        free(block);
-    }
-
-    [[nodiscard]] void* realloc(void* block, std::size_t size) noexcept {
-        if (block == nullptr) return alloc(size);
-        const Found found = find(block);
-        if (!found.live) [[unlikely]] {
-            refuse(block);
-            return nullptr;
-        }
-        if (blocks_.is_as_large(found, size)) return block;
-        void* const other = alloc(size);
-        if (other == nullptr) return nullptr;
-        const std::size_t before = Blocks::size_of(found);
-        __builtin_memcpy(other, block, before < size ? before : size);
-        free(block);
-        return other;
+            free_slowly(static_cast<std::byte*>(block), number);
     }
 
     // ---- To look at -----------------------------------------------------------------------------
-
-    [[nodiscard]] std::size_t usable_size(const void* block) noexcept {
-        const Found found = find(block);
-        return found.live ? Blocks::size_of(found) : 0;
-    }
-
-    /// Is it the start of a live block? At level none, one that lies in a front counts as live.
-    [[nodiscard]] bool owns(const void* block) noexcept { return find(block).live; }
 
     /// Empties the fronts first, so that the numbers are exact where no other thread is in a call.
     /// Costs: as shrink_to_fit, and O(slabs).
@@ -8664,7 +9215,7 @@ public:
 private:
     using Front = HeapFront<classes_number>;
     static constexpr std::size_t front_bytes = align_up(sizeof(Front), Config.page_size);
-    static constexpr std::size_t most_at_once = 32;
+    static constexpr std::size_t most_at_once = 127;
 
     // ---- Fronts ---------------------------------------------------------------------------------
 
@@ -8693,28 +9244,36 @@ private:
         }
     }
 
-    /// The caller's front, entered and seized, where it has one that is not claimed.
+    /// The caller's stack of a class, claimed, where it has one that nobody else has claimed.
     class Held {
     public:
-        explicit Held(MagazineHeap& heap) noexcept
-            : cpus_(heap.cpus_),
-              pin_(cpus_.enter()),
-              front_(heap.front_at(index_of(pin_))),
-              seized_(front_ != nullptr && front_->seize()) {}
+        Held(MagazineHeap& heap, std::size_t number) noexcept
+            : cpus_(heap.cpus_), pin_(cpus_.enter()) {
+            Front* const front = heap.front_at(index_of(pin_));
+            if (front == nullptr || !(*front)[number].claim(Claim::owners)) return;
+            stack_ = &(*front)[number];
+            memory_ = front->memory_of(number);
+        }
         Held(const Held&) = delete;
         Held& operator=(const Held&) = delete;
         ~Held() {
-            if (seized_) front_->release();
+            if (stack_ != nullptr) stack_->open(memory_);
             cpus_.leave(pin_);
         }
-        [[nodiscard]] bool seized() const noexcept { return seized_; }
-        [[nodiscard]] Front& front() const noexcept { return *front_; }
+        [[nodiscard]] bool claimed() const noexcept { return stack_ != nullptr; }
+        [[nodiscard]] std::size_t grow() const noexcept { return stack_->grow(memory_); }
+        [[nodiscard]] std::size_t put(std::span<std::byte*> blocks) const noexcept {
+            return stack_->put(memory_, blocks);
+        }
+        [[nodiscard]] std::size_t take_oldest(std::span<std::byte*> to) const noexcept {
+            return stack_->take_oldest(memory_, to);
+        }
 
     private:
         Cpus& cpus_;
         typename Cpus::Pin pin_;
-        Front* front_;
-        bool seized_;
+        typename Front::Stack* stack_ = nullptr;
+        std::span<std::byte*> memory_;
     };
 
     // ---- Slow paths of alloc --------------------------------------------------------------------
@@ -8723,11 +9282,10 @@ private:
         add_front();
         std::size_t wanted = 1;
         {
-            const Held held(*this);
-            if (held.seized()) wanted = divide_up(held.front().grow(number), 2);
+            const Held held(*this, number);
+            if (held.claimed()) wanted = divide_up(held.grow(), 2);
         }
-        if (wanted > most_at_once) wanted = most_at_once;
-        void* batch[most_at_once];
+        std::byte* batch[most_at_once];
         std::size_t got = take_from_slabs(number, std::span(batch).first(wanted));
         if (got == 0) {  // the backend refused
             collect();
@@ -8738,7 +9296,7 @@ private:
             BuiltinAtomics::fetch_add_relaxed(failures_number_, std::size_t{1});
             return nullptr;
         }
-        if (got > 1) stock(number, std::span(batch + 1, got - 1));
+        if (got > 1) stock(number, std::span(batch).subspan(1, got - 1));
         if constexpr (checked) Token<>::clear(batch[0]);
         return batch[0];
     }
@@ -8749,46 +9307,43 @@ private:
         return alloc_slowly(number);
     }
 
-    [[nodiscard]] std::size_t take_from_slabs(std::size_t number, std::span<void*> to) noexcept {
+    [[nodiscard]] std::size_t take_from_slabs(std::size_t number,
+                                              std::span<std::byte*> to) noexcept {
         Slabs& slabs = blocks_.slabs[number];
         const LockGuard<Lock> guard(lock_of(slabs));
         return slabs.alloc_bulk(to);
     }
 
-    /// Puts blocks into the caller's front, the last one first; what finds no room goes back.
-    void stock(std::size_t number, std::span<void*> blocks) noexcept {
+    /// Puts blocks into the caller's front; what finds no room goes back.
+    void stock(std::size_t number, std::span<std::byte*> blocks) noexcept {
         if constexpr (checked) {
-            for (void* const block : blocks)
+            for (std::byte* const block : blocks)
                 token().put_on(block);
         }
-        std::size_t left = blocks.size();
+        std::size_t put = 0;
         {
-            const Held held(*this);
-            if (held.seized()) {
-                while (left > 0 && held.front().put(number, blocks[left - 1]))
-                    --left;
-            }
+            const Held held(*this, number);
+            if (held.claimed()) put = held.put(blocks);
         }
-        give_to_slabs(number, blocks.first(left));
+        give_to_slabs(number, blocks.first(blocks.size() - put));
     }
 
     // ---- Slow paths of free ---------------------------------------------------------------------
 
     /// The older half of the front's blocks make room.
-    [[gnu::noinline]] void free_slowly(void* block, std::size_t number) noexcept {
+    [[gnu::noinline]] void free_slowly(std::byte* block, std::size_t number) noexcept {
         add_front();
-        void* batch[most_at_once + 1];
+        std::byte* batch[most_at_once + 1];
         std::size_t taken = 0;
         {
-            const Held held(*this);
-            if (held.seized()) {
-                Front& front = held.front();
-                if (front.put(number, block)) return;  // on another CPU by now
-                const std::size_t room = front.grow(number);
-                if (front.put(number, block)) return;
-                const std::size_t half = divide_up(room, 2);
-                taken = front.take_oldest(number, batch, half < most_at_once ? half : most_at_once);
-                if (front.put(number, block)) block = nullptr;
+            const Held held(*this, number);
+            if (held.claimed()) {
+                const std::span one(&block, 1);
+                if (held.put(one) == 1) return;  // on another CPU by now
+                const std::size_t room = held.grow();
+                if (held.put(one) == 1) return;
+                taken = held.take_oldest(std::span(batch).first(divide_up(room, 2)));
+                if (held.put(one) == 1) block = nullptr;
             }
         }
         if (block != nullptr) batch[taken++] = block;
@@ -8796,11 +9351,11 @@ private:
     }
 
     /// Blocks with their tokens go back to their slabs; one without is dropped.
-    void give_to_slabs(std::size_t number, std::span<void* const> blocks) noexcept {
+    void give_to_slabs(std::size_t number, std::span<std::byte* const> blocks) noexcept {
         if (blocks.empty()) return;
         Slabs& slabs = blocks_.slabs[number];
         const LockGuard<Lock> guard(lock_of(slabs));
-        for (void* const block : blocks) {
+        for (std::byte* const block : blocks) {
             if constexpr (checked) {
                 if (!token().take_off(block)) [[unlikely]] {
                     drop(block);
@@ -8815,50 +9370,66 @@ private:
 
     // ---- All CPUs -------------------------------------------------------------------------------
 
-    /// Everything that lies in a front goes to its slab.
+    /// Everything that lies in a front goes to its slab. Who needs a claimed stack meanwhile goes
+    /// to the slabs.
     void collect() noexcept {
-        bool claimed[slots_number];
+        ClassSet claimed[slots_number] = {};  // a front may be new when they are looked at again
+        for_each_stack([&](std::size_t index, std::size_t number, Front& front) {
+            if (front[number].claim(Claim::outsiders)) claimed[index].add(number);
+        });
+        const bool reached = cpus_.synchronise() != Reach::own;
+        for_each_stack([&](std::size_t index, std::size_t number, Front& front) {
+            if (!claimed[index].has(number)) return;  // somebody else empties it
+            if (reached) empty(front, number);
+            front[number].open(front.memory_of(number));
+        });
+        if (!reached) collect_own();
+    }
+
+    class ClassSet {
+    public:
+        void add(std::size_t number) noexcept { words_[number / 64] |= bit(number); }
+        [[nodiscard]] bool has(std::size_t number) const noexcept {
+            return (words_[number / 64] & bit(number)) != 0;
+        }
+
+    private:
+        [[nodiscard]] static constexpr std::uint64_t bit(std::size_t number) noexcept {
+            return std::uint64_t{1} << (number % 64);
+        }
+        std::uint64_t words_[divide_up(classes_number, 64)] = {};
+    };
+
+    template <typename F>
+    void for_each_stack(F f) noexcept {
         for (std::size_t index = 0; index < slots_number; ++index) {
             Front* const front = front_at(index);
-            claimed[index] = front != nullptr && front->claim();
+            if (front == nullptr) continue;
+            for (std::size_t number = 0; number < classes_number; ++number)
+                f(index, number, *front);
         }
-        const bool reached = cpus_.synchronise() != Reach::own;
-        for (std::size_t index = 0; index < slots_number; ++index) {
-            if (!claimed[index]) continue;  // none, or somebody else empties it
-            Front& front = *front_at(index);
-            if (reached) {
-                while (front.busy())
-                    cpus_.wait();
-                empty(front);
-            }
-            front.unclaim();
-        }
-        if (!reached) collect_own();
     }
 
     /// Where the others are out of reach.
     void collect_own() noexcept {
-        void* batch[most_at_once];
+        std::byte* batch[most_at_once];
         for (std::size_t number = 0; number < classes_number; ++number) {
             std::size_t taken = 0;
             do {
                 {
-                    const Held held(*this);
-                    taken =
-                        held.seized() ? held.front().take_oldest(number, batch, most_at_once) : 0;
+                    const Held held(*this, number);
+                    taken = held.claimed() ? held.take_oldest(batch) : 0;
                 }
                 give_to_slabs(number, std::span(batch).first(taken));
             } while (taken != 0);
         }
     }
 
-    /// Requires: claimed, and nobody is in it.
-    void empty(Front& front) noexcept {
-        void* batch[most_at_once];
-        for (std::size_t number = 0; number < classes_number; ++number) {
-            while (const std::size_t taken = front.take_oldest(number, batch, most_at_once))
-                give_to_slabs(number, std::span(batch).first(taken));
-        }
+    /// Requires: claimed from outside, and a barrier; or alone.
+    void empty(Front& front, std::size_t number) noexcept {
+        const std::span<std::byte*> blocks = front[number].blocks(front.memory_of(number));
+        give_to_slabs(number, blocks);
+        front[number].forget(blocks.size());
     }
 
     std::size_t shrink_slabs() noexcept {
@@ -8871,9 +9442,10 @@ private:
     }
 
     constexpr void give_back_everything() noexcept {
+        for_each_stack(
+            [&](std::size_t, std::size_t number, Front& front) { empty(front, number); });
         for (Front*& front : fronts_) {
             if (front == nullptr) continue;
-            empty(*front);
             backend_.free_slab(front, front_bytes, Config.page_size);
             front = nullptr;
         }
@@ -8897,6 +9469,10 @@ private:
     [[nodiscard]] void* try_run(std::size_t size, std::size_t alignment) noexcept {
         const LockGuard<Lock> guard(blocks_.runs.backend().lock());
         return blocks_.runs.alloc(size, alignment);
+    }
+    [[nodiscard]] bool resize_run(SlabInfo& run, std::size_t size) noexcept {
+        const LockGuard<Lock> guard(blocks_.runs.backend().lock());
+        return blocks_.runs.resize(run, size);
     }
     [[gnu::noinline]] void free_run(void* block, SlabInfo& slab_info) noexcept {
         if (slab_info.owner != &blocks_.runs || !blocks_.runs.is_live(block, slab_info))
@@ -8936,14 +9512,6 @@ private:
         if (slabs != nullptr && slabs->is_out(block, *slab_info)) return drop(block);
         const LockGuard<Lock> guard(blocks_.runs.backend().lock());
         report(blocks_.what_is_wrong(block, slab_info, this));
-    }
-    [[gnu::noinline, gnu::cold]] void refuse_size(void* block) noexcept {
-        const Found found = find(block);
-        if (!found.live) return refuse(block);
-        report({.defect = Defect::WrongSize,
-                .pointer = block,
-                .cache = this,
-                .slab = found.slab_info->slab});
     }
     /// The block is in a front already, or was.
     [[gnu::noinline, gnu::cold]] void drop(void* block) noexcept {
