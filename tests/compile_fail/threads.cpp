@@ -27,8 +27,10 @@
 using namespace slab_allocator;
 
 struct Yours : AlignedAllocBackend {};
+// [one thread]
 template <>
 inline constexpr bool slab_allocator::bears_threads<Yours> = false;
+// [/one thread]
 
 using Referred = BackendRef<AlignedAllocBackend>;
 using Composed = ComposedBackend<MmapBackend, AlignedAllocBackend, AlignedAllocBackend>;
