@@ -2,7 +2,8 @@
 #
 # The port for vcpkg, without vcpkg: its manifest is read, its portfile runs with stand-ins for the
 # functions of vcpkg that it calls, what that leaves is held to the rules that vcpkg checks after a
-# build, and the consumer is built on it. That vcpkg itself takes it is not tested here.
+# build, and the consumer is built on it. That vcpkg itself takes it is not tested here (it did when
+# tried by hand: docs/install.md).
 
 cmake_minimum_required(VERSION 3.25)
 
