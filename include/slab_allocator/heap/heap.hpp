@@ -164,7 +164,9 @@ private:
         return run;
     }
 
-    [[nodiscard]] bool resize_run(SlabInfo& run, std::size_t size) noexcept {
+    [[nodiscard]] bool resize_run(SlabInfo& run, std::size_t size) noexcept
+        requires(Config.backend_resizes)
+    {
         return blocks_.runs.resize(run, size);
     }
     [[gnu::noinline]] void free_run(void* block, SlabInfo& slab_info) noexcept {

@@ -456,7 +456,9 @@ private:
         const LockGuard<Lock> guard(blocks_.runs.backend().lock());
         return blocks_.runs.alloc(size, alignment);
     }
-    [[nodiscard]] bool resize_run(SlabInfo& run, std::size_t size) noexcept {
+    [[nodiscard]] bool resize_run(SlabInfo& run, std::size_t size) noexcept
+        requires(Config.backend_resizes)
+    {
         const LockGuard<Lock> guard(blocks_.runs.backend().lock());
         return blocks_.runs.resize(run, size);
     }
