@@ -5122,7 +5122,9 @@ private:
         return run;
     }
 
-    [[nodiscard]] bool resize_run(SlabInfo& run, std::size_t size) noexcept {
+    [[nodiscard]] bool resize_run(SlabInfo& run, std::size_t size) noexcept
+        requires(Config.backend_resizes)
+    {
         return blocks_.runs.resize(run, size);
     }
     [[gnu::noinline]] void free_run(void* block, SlabInfo& slab_info) noexcept {
@@ -9498,7 +9500,9 @@ private:
         const LockGuard<Lock> guard(blocks_.runs.backend().lock());
         return blocks_.runs.alloc(size, alignment);
     }
-    [[nodiscard]] bool resize_run(SlabInfo& run, std::size_t size) noexcept {
+    [[nodiscard]] bool resize_run(SlabInfo& run, std::size_t size) noexcept
+        requires(Config.backend_resizes)
+    {
         const LockGuard<Lock> guard(blocks_.runs.backend().lock());
         return blocks_.runs.resize(run, size);
     }
