@@ -74,7 +74,7 @@ def python(run):
     modules = "test_list test_json test_collections".split()
     if not run.quick:
         modules += "test_dict test_re test_unicode test_weakref test_gc test_thread".split()
-        modules += "test_fork1 test_bytes test_set test_sort test_sqlite3 test_hashlib".split()
+        modules += "test_fork1 test_bytes test_set test_sort test_decimal test_hashlib".split()
     output = run(find_python(), "-m", "test", "-v", *modules).decode(errors="replace")
     results = re.findall(r"^(\S+ \(\S+\)).*\.\.\. (ok|skipped|FAIL|ERROR)\b", output, re.MULTILINE)
     if len(results) < 100:

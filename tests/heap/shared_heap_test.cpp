@@ -134,6 +134,28 @@ TEMPLATE_LIST_TEST_CASE("wrong frees of a shared heap are found", "[heap]", Ever
     REQUIRE(leak.objects_number == 1);
 }
 
+TEMPLATE_LIST_TEST_CASE("a second free is found wherever the block lies by then", "[heap]",
+                        EveryHeap) {
+    auto heap = std::make_unique<TestType>();
+    for (const std::size_t size : {std::size_t{64}, std::size_t{3'000}}) {
+        std::vector<void*> blocks;
+        for (std::size_t number = 0; number < 700; ++number)  // more than a front holds
+            blocks.push_back(heap->alloc(size));
+        for (void* const block : blocks) {
+            heap->free(block);
+            REQUIRE(defect_of([&] { heap->free(block); }) != Defect::None);
+        }
+        void* const live = heap->alloc(size);
+        for (void* const block : blocks) {
+            if (block == live) continue;
+            const Defect defect = defect_of([&] { heap->free(block); });
+            REQUIRE((defect == Defect::DoubleFree || defect == Defect::ForeignPointer));
+        }
+        heap->free(live);
+    }
+    REQUIRE(heap->statistics().allocated_objects_number == 0);
+}
+
 TEST_CASE("a block that was written to after its free is not handed out twice", "[heap]") {
     using Heap = MagazineHeap<Backend, ThreadCpus<>, std::mutex>;
     auto heap = std::make_unique<Heap>();
