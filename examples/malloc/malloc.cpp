@@ -33,8 +33,11 @@ namespace {
 using namespace malloc_example;
 using slab_allocator::DefectReport;
 
-constexpr slab_allocator::HeapConfig config{
-    .slabs_of_any_pages = true, .backend_resizes = true, .never_destroyed = true};
+// Above 16 KiB a block has pages of its own: a class of which few are live keeps a slab for each.
+constexpr slab_allocator::HeapConfig config{.largest_object = std::size_t{16} * 1024,
+                                            .slabs_of_any_pages = true,
+                                            .backend_resizes = true,
+                                            .never_destroyed = true};
 
 constinit PageMap map;
 

@@ -82,7 +82,10 @@ TEMPLATE_LIST_TEST_CASE("a run grows and shrinks where it is, with its contents"
     REQUIRE(defect_of([&] { heap->free(next, 200'000); }) == Defect::WrongSize);
     heap->free(next, 100'000);
     heap->free(before);
-    heap->free(moved, 200'000);
+    void* const small = heap->realloc(moved, 100);
+    REQUIRE(heap->usable_size(small) == 112);
+    heap->free(small, 100);
+    heap->shrink_to_fit();
     REQUIRE(heap->statistics().bytes_held == 0);
 }
 
