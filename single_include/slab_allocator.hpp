@@ -8335,7 +8335,8 @@ private:
             if (start + wanted.pages <= end) {
                 take(chunk, start, wanted.pages);
                 note_hole(chunk, start + wanted.pages, end);
-                if (wanted.pages <= populated_pages) populate(chunk, start, wanted.pages, end);
+                if (wanted.pages <= populated_pages && end == pages_per_chunk)
+                    populate(chunk, start, wanted.pages, end);
                 return chunk.start + start * page_size;
             }
             if (end - page > longest) longest = end - page;
@@ -8374,8 +8375,8 @@ private:
         kept_ = &chunk;
     }
 
-    /// A small slab with a fresh page: it becomes resident with what lies behind it in the hole, up
-    /// to the next border. Those pages are the next to be taken.
+    /// A small slab with a fresh page, in the hole at the end of a chunk: it becomes resident with
+    /// what lies behind it, up to the next border. Those pages are the next to be taken.
     void populate(Chunk& chunk, std::size_t page, std::size_t pages, std::size_t end) noexcept {
         if (chunk.touched.number(page, pages) == pages) return;
         const std::size_t behind = page + pages;
