@@ -171,6 +171,11 @@ class Quotations(unittest.TestCase):
         self.assertIn("int main()", first["text"])
         self.assertLessEqual(first["text"].count("\n"), 22)
 
+    def test_the_readme_is_read_in_five_minutes(self):
+        self.assertLessEqual(len(self.readme.text.split()), 1600, "the guide has room for it")
+        before_the_first_door = self.readme.text[: self.readme.text.index("\n## ")]
+        self.assertLessEqual(len(before_the_first_door.split()), 360)
+
     def test_the_compiler_says_what_it_is_quoted_with(self):
         number = 0
         for block in (block for page in self.pages for block in page.blocks):
