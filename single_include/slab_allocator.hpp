@@ -2737,9 +2737,9 @@ public:
     constexpr explicit Cache(Backend backend) noexcept
         requires std::move_constructible<Backend>
         : backend_(std::move(backend)) {}
-    constexpr explicit Cache(Backend&)
+    constexpr explicit Cache(Backend&)  // cannot be moved in: hold it by BackendRef<Backend>
         requires(!std::move_constructible<Backend>)
-    = delete;  // it cannot be moved in: Cache<T, BackendRef<Backend>> holds it by reference
+    = delete;  // (compilers show the first line)
 
     Cache(const Cache&) = delete;  // its slabs know its address: pass it by reference
     Cache& operator=(const Cache&) = delete;
