@@ -52,6 +52,7 @@ enum class Mutation {
     floor_stays,         ///< whoever claims a slot from outside leaves its floor
     limit_stays,         ///< and its limit
     stays_claimed,       ///< and does not end the claim
+    top_first,           ///< a sequence reads top before the border that it compares it with
     lock_held,           ///< LockedCache holds its lock while its backend runs
 };
 

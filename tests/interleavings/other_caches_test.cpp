@@ -26,6 +26,25 @@ void on_one_cpu(Kernel& stage) {
     Places::of[2].cpu = 1;
 }
 
+using Sequences = Stage<
+    MagazineCache<Big, CheckedBackend, SequenceCpus<2>, CheckedLock, by_mask, CheckedAtomics>>;
+
+/// Both CPUs have an object in their loaded magazine, and room for slot 0 or 1.
+void both_stocked(Sequences& stage) {
+    for (const std::size_t cpu : {1U, 0U}) {
+        stage.on_cpu(cpu);
+        stage.slot(cpu) = stage.alloc();
+        stock(stage, cpu, 1);
+    }
+}
+
+/// Both threads on CPU 0, whose magazines are full.
+void all_full(Sequences& stage) {
+    stage.slot(1) = stage.alloc();
+    fill(stage, 0);
+    Places::of[0].cpu = Places::of[1].cpu = 0;
+}
+
 using Locked = Stage<LockedCache<Big, CheckedBackend, CheckedLock, by_mask>>;
 
 /// A backend that takes an object of the cache that asks it, and gives one back.
@@ -127,4 +146,48 @@ TEST_CASE("in every order of threads that ask a map, every promise holds", "[int
                      }};
     stage.most_preemptions = 3;
     REQUIRE(right("map: free | free, the last of its slab", stage).executions > 1);
+}
+
+TEST_CASE("in every order of restartable sequences, every promise holds", "[interleavings]") {
+    const auto all_right = [](const char* name, const Sequences::Body& body) {
+        Sequences stage;
+        stage.before = both_stocked;
+        stage.threads = {body, drain<Sequences>};
+        REQUIRE(right(name, stage).executions > 1);
+    };
+    all_right("sequences: alloc | shrink_to_fit", alloc_one<Sequences>);
+    all_right("sequences: free | shrink_to_fit", free_own<Sequences>);
+    {
+        Sequences stage;
+        stage.before = [](Sequences& s) {
+            stock(s, 0, 2);
+            Places::of[0].cpu = Places::of[1].cpu = 0;
+        };
+        stage.threads = {pair<Sequences>, pair<Sequences>};
+        REQUIRE(right("sequences, one CPU: pair | pair", stage).executions > 1);
+    }
+    Sequences stage;
+    stage.before = all_full;
+    stage.threads = {free_own<Sequences>, free_own<Sequences>};
+    stage.most_preemptions = 3;
+    REQUIRE(right("sequences, one CPU: free | free, all full", stage).executions > 1);
+}
+
+TEST_CASE("a sequence that reads top first is found", "[interleavings][mutants]") {
+    Sequences stage;  // the other opens the slot between the two, from another CPU
+    stage.before = all_full;
+    stage.threads = {free_own<Sequences>, free_own<Sequences>};
+    stage.most_preemptions = 3;
+    wrong("sequences: top before the limit", stage, Mutation::top_first, "");
+}
+
+TEST_CASE("a floor or a limit that stays is found", "[interleavings][mutants]") {
+    Sequences pushing;
+    pushing.before = both_stocked;
+    pushing.threads = {free_own<Sequences>, drain<Sequences>};
+    wrong("sequences: the limit of a claimed slot stays", pushing, Mutation::limit_stays, "");
+    Sequences popping;
+    popping.before = both_stocked;
+    popping.threads = {alloc_one<Sequences>, drain<Sequences>};
+    wrong("sequences: the floor of a claimed slot stays", popping, Mutation::floor_stays, "");
 }

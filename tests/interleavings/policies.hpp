@@ -176,6 +176,85 @@ private:
     slab_allocator::SlotNumbers<most, CheckedAtomics> numbers_;
 };
 
+/// As RseqCpus: pop and push look before they store, are alone on their CPU, and store once, in the
+/// end; none is under way on any CPU after synchronise(). (There the kernel starts over what is in
+/// the way, here it waits for that: what was started over has done nothing.) A slow path stays on
+/// no CPU.
+template <std::size_t cpus_number>
+class SequenceCpus {
+public:
+    static constexpr std::size_t slots_number = cpus_number;
+    struct NoPin {};
+
+    template <typename Slot>
+    [[nodiscard]] bool pop(Slot* slots, typename Slot::Pointer& object) noexcept {
+        return sequence(
+            slots, 1, [&](std::uintptr_t& top_word, std::uintptr_t top, std::uintptr_t floor) {
+                if (top <= floor) return false;
+                auto* const place = slab_allocator::pointer_to<typename Slot::Pointer>(top) - 1;
+                CheckedAtomics::touch(place);
+                object = *place;
+                CheckedAtomics::store_release(top_word, top - sizeof(object));
+                return true;
+            });
+    }
+    template <typename Slot>
+    [[nodiscard]] bool push(Slot* slots, typename Slot::Pointer object) noexcept {
+        return sequence(
+            slots, 2, [&](std::uintptr_t& top_word, std::uintptr_t top, std::uintptr_t limit) {
+                if (top >= limit) return false;
+                auto* const place = slab_allocator::pointer_to<typename Slot::Pointer>(top);
+                CheckedAtomics::touch(place);
+                *place = object;
+                CheckedAtomics::store_release(top_word, top + sizeof(object));
+                return true;
+            });
+    }
+    template <typename Slot>
+    [[nodiscard]] auto hold(Slot* slots) noexcept {
+        const std::size_t cpu = machine_.pin();
+        Slot* const slot = slots[cpu].claim(slab_allocator::Claim::owners) ? &slots[cpu] : nullptr;
+        machine_.unpin(cpu);
+        return slab_allocator::HeldSlot<Slot, NoPin>{slot, {}};
+    }
+    template <typename Held>
+    void let_go(const Held&) noexcept {}
+
+    void join() noexcept {}
+    [[nodiscard]] slab_allocator::Reach synchronise() noexcept {
+        const std::size_t own = Places::mine().cpu;
+        for (std::size_t cpu = 0; cpu < cpus_number; ++cpu) {
+            Places::mine().cpu = cpu;
+            machine_.unpin(machine_.pin());
+        }
+        Places::mine().cpu = own;
+        return slab_allocator::Reach::magazines;
+    }
+    void wait() noexcept { machine_.relax(); }
+    void after_fork_in_child() noexcept {}
+
+private:
+    /// The words are where the assembly, too, finds them: top, floor and limit.
+    template <typename Slot, typename Body>
+    [[nodiscard]] bool sequence(Slot* slots, std::size_t border_at, Body body) noexcept {
+        const std::size_t cpu = machine_.pin();
+        auto* const words = static_cast<std::uintptr_t*>(static_cast<void*>(&slots[cpu]));
+        std::uintptr_t top = 0;
+        if (Machine::now().mutation == Mutation::top_first) {
+            top = CheckedAtomics::load_acquire(words[0]);
+        }
+        const std::uintptr_t border = CheckedAtomics::load_acquire(words[border_at]);
+        if (Machine::now().mutation != Mutation::top_first) {
+            top = CheckedAtomics::load_acquire(words[0]);
+        }
+        const bool done = body(words[0], top, border);
+        machine_.unpin(cpu);
+        return done;
+    }
+
+    CheckedMachine machine_;
+};
+
 /// Slabs of two sizes, always at the same addresses, the last one given back first.
 class CheckedMemory {
 public:
@@ -257,6 +336,7 @@ struct CheckedBackend {
 
 static_assert(slab_allocator::CpuPolicy<CheckedThreads<2>>);
 static_assert(slab_allocator::CpuPolicy<slab_allocator::KernelCpus<CheckedMachine, 2>>);
+static_assert(slab_allocator::CpuPolicy<SequenceCpus<2>>);
 static_assert(slab_allocator::BasicLockable<CheckedLock>);
 
 }  // namespace interleavings

@@ -25,7 +25,8 @@ namespace slab_allocator {
 enum class Reach : unsigned char {
     own,       ///< nothing: only one's own slot is in reach
     objects,   ///< what objects() finds, and the previous magazine
-    magazines  ///< the loaded magazine, too: no pop and no push is under way
+    magazines  ///< the loaded magazine, too: no pop and no push is under way that writes, and none
+               ///< that begins now does; PinnedCpus' pop does, before it looks
 };
 
 template <typename Slot, typename Pin>
@@ -53,6 +54,8 @@ concept CpuPolicy = requires(Cpus& cpus, CpuSlot<std::byte>* slots, std::byte*& 
     { cpus.synchronise() } -> std::same_as<Reach>;
     /// Somebody holds the slot that this caller waits for.
     { cpus.wait() } -> std::same_as<void>;
+    /// The process is the child of a fork, and this caller its only thread.
+    { cpus.after_fork_in_child() } -> std::same_as<void>;
 };
 
 /// The base class of a policy by whose enter() the caller is alone in a slot until leave(), at
@@ -91,6 +94,8 @@ public:
     void let_go(const Held& held) noexcept {
         derived().leave(held.pin);
     }
+
+    void after_fork_in_child() noexcept {}  // for policies that know of no thread
 
 private:
     [[nodiscard]] Derived& derived() noexcept { return static_cast<Derived&>(*this); }

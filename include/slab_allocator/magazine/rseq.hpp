@@ -19,6 +19,8 @@
 //   [Q1] a sequence has one store that others see, and it is the last instruction before 2
 //   [Q2] the table is the thread's when it comes to 1: the store of it is the instruction before
 //   [Q3] which CPU it is, is read in the sequence: it cannot be another one at the end
+//   [Q4] floor or limit is read before top: a slot is opened in the other order, and perhaps from
+//        another CPU, to which the slow path was moved that had claimed it on this one
 
 #if defined(__linux__) && defined(__x86_64__) && __has_include(<sys/rseq.h>)
 #include <linux/membarrier.h>
@@ -73,95 +75,11 @@ public:
 
     template <std::size_t slots_number, typename Slot>
     [[nodiscard]] static bool pop(Slot* slots, typename Slot::Pointer& object) noexcept {
-        typename Slot::Pointer found;
-        std::uintptr_t slot = 0;
-        std::uintptr_t top = 0;
-    again:
-        // clang-format off
-        __asm__ goto volatile(
-            ".pushsection __rseq_cs, \"aw?\"\n\t"
-            ".balign 32\n"
-            "3:\n\t"
-            ".long 0, 0\n\t"
-            ".quad 1f, 2f-1f, 4f\n\t"
-            ".popsection\n\t"
-            "leaq 3b(%%rip), %[top]\n\t"
-            "movq %[top], %%fs:8(%[area])\n"            // [Q2]
-            "1:\n\t"
-            "movl %%fs:4(%[area]), %k[slot]\n\t"        // [Q3]
-            "cmpl %[slots_number], %k[slot]\n\t"
-            "jae %l[none]\n\t"
-            "imulq %[slot_size], %[slot], %[slot]\n\t"
-            "addq %[slots], %[slot]\n\t"
-            "movq (%[slot]), %[top]\n\t"
-            "cmpq 8(%[slot]), %[top]\n\t"               // floor
-            "jbe %l[none]\n\t"
-            "movq -8(%[top]), %[found]\n\t"
-            "subq $8, %[top]\n\t"
-            "movq %[top], (%[slot])\n"                  // [Q1]
-            "2:\n\t"
-            ".pushsection __rseq_failure, \"ax?\"\n\t"
-            ".byte 0x0f, 0xb9, 0x3d\n\t"                // ud1: the signature is its operand
-            ".long %c[signature]\n"
-            "4:\n\t"
-            "jmp %l[again]\n\t"
-            ".popsection"
-            : [found] "=&r"(found), [slot] "=&r"(slot), [top] "=&r"(top)
-            : [slots] "r"(slots), [area] "r"(__rseq_offset), [slots_number] "i"(slots_number),
-              [slot_size] "i"(cpu_slot_size), [signature] "i"(RSEQ_SIG)
-            : "memory", "cc"
-            : none, again);
-        // clang-format on
-        object = found;
-        return true;
-    none:
-        return false;
+        return run<slots_number, false>(slots, object);
     }
-
     template <std::size_t slots_number, typename Slot>
     [[nodiscard]] static bool push(Slot* slots, typename Slot::Pointer object) noexcept {
-        std::uintptr_t slot = 0;
-        std::uintptr_t top = 0;
-    again:
-        // clang-format off
-        __asm__ goto volatile(
-            ".pushsection __rseq_cs, \"aw?\"\n\t"
-            ".balign 32\n"
-            "3:\n\t"
-            ".long 0, 0\n\t"
-            ".quad 1f, 2f-1f, 4f\n\t"
-            ".popsection\n\t"
-            "leaq 3b(%%rip), %[top]\n\t"
-            "movq %[top], %%fs:8(%[area])\n"            // [Q2]
-            "1:\n\t"
-            "movl %%fs:4(%[area]), %k[slot]\n\t"        // [Q3]
-            "cmpl %[slots_number], %k[slot]\n\t"
-            "jae %l[none]\n\t"
-            "imulq %[slot_size], %[slot], %[slot]\n\t"
-            "addq %[slots], %[slot]\n\t"
-            "movq (%[slot]), %[top]\n\t"
-            "cmpq 16(%[slot]), %[top]\n\t"              // limit
-            "jae %l[none]\n\t"
-            "movq %[object], (%[top])\n\t"              // nobody looks there yet
-            "addq $8, %[top]\n\t"
-            "movq %[top], (%[slot])\n"                  // [Q1]
-            "2:\n\t"
-            ".pushsection __rseq_failure, \"ax?\"\n\t"
-            ".byte 0x0f, 0xb9, 0x3d\n\t"                // ud1: the signature is its operand
-            ".long %c[signature]\n"
-            "4:\n\t"
-            "jmp %l[again]\n\t"
-            ".popsection"
-            : [slot] "=&r"(slot), [top] "=&r"(top)
-            : [slots] "r"(slots), [object] "r"(object), [area] "r"(__rseq_offset),
-              [slots_number] "i"(slots_number), [slot_size] "i"(cpu_slot_size),
-              [signature] "i"(RSEQ_SIG)
-            : "memory", "cc"
-            : none, again);
-        // clang-format on
-        return true;
-    none:
-        return false;
+        return run<slots_number, true>(slots, object);
     }
 
     [[nodiscard]] static bool restart_all() noexcept {
@@ -169,6 +87,62 @@ public:
         return ::syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ, 0, 0) ==
                    0 &&
                ::syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, 0, 0) == 0;
+    }
+
+private:
+    template <std::size_t slots_number, bool is_push, typename Slot>
+    [[nodiscard]] static bool run(Slot* slots, typename Slot::Pointer& object) noexcept {
+        std::uintptr_t slot = 0;
+        std::uintptr_t top = 0;
+        std::uintptr_t border = 0;  // floor or limit
+    again:
+        // clang-format off
+        __asm__ goto volatile(
+            ".pushsection __rseq_cs, \"aw?\"\n\t"
+            ".balign 32\n"
+            "3:\n\t"
+            ".long 0, 0\n\t"
+            ".quad 1f, 2f-1f, 4f\n\t"
+            ".popsection\n\t"
+            "leaq 3b(%%rip), %[top]\n\t"
+            "movq %[top], %%fs:8(%[area])\n"            // [Q2]
+            "1:\n\t"
+            "movl %%fs:4(%[area]), %k[slot]\n\t"        // [Q3]
+            "cmpl %[slots_number], %k[slot]\n\t"
+            "jae %l[none]\n\t"
+            "imulq %[slot_size], %[slot], %[slot]\n\t"
+            "addq %[slots], %[slot]\n\t"
+            "movq %c[border_at](%[slot]), %[border]\n\t"
+            "movq (%[slot]), %[top]\n\t"                // [Q4]
+            "cmpq %[border], %[top]\n\t"
+            ".if %c[is_push]\n\t"
+            "jae %l[none]\n\t"
+            "movq %[object], (%[top])\n\t"              // nobody looks there yet
+            "addq $8, %[top]\n\t"
+            ".else\n\t"
+            "jbe %l[none]\n\t"
+            "movq -8(%[top]), %[object]\n\t"
+            "subq $8, %[top]\n\t"
+            ".endif\n\t"
+            "movq %[top], (%[slot])\n"                  // [Q1]
+            "2:\n\t"
+            ".pushsection __rseq_failure, \"ax?\"\n\t"
+            ".byte 0x0f, 0xb9, 0x3d\n\t"                // ud1: the signature is its operand
+            ".long %c[signature]\n"
+            "4:\n\t"
+            "jmp %l[again]\n\t"
+            ".popsection"
+            : [object] "+&r"(object), [slot] "=&r"(slot), [top] "=&r"(top),
+              [border] "=&r"(border)
+            : [slots] "r"(slots), [area] "r"(__rseq_offset), [slots_number] "i"(slots_number),
+              [slot_size] "i"(cpu_slot_size), [signature] "i"(RSEQ_SIG), [is_push] "i"(is_push),
+              [border_at] "i"(is_push ? 16 : 8)
+            : "memory", "cc"
+            : none, again);
+        // clang-format on
+        return true;
+    none:
+        return false;
     }
 };
 // NOLINTEND(misc-const-correctness)
