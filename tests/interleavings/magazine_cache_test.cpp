@@ -138,6 +138,15 @@ void two_pairs(S& stage) {
 }
 
 template <typename S>
+void bulk_of_two(S& stage) {
+    stage.alloc_bulk(2);
+}
+template <typename S>
+void free_two(S& stage) {
+    stage.free_bulk({stage.slot(0), stage.slot(8)});
+}
+
+template <typename S>
 void nothing(S&) {}
 
 /// The last CPU has empty magazines, the one before it full ones, and so the depot an empty one.
@@ -209,6 +218,22 @@ TEST_CASE("in every order of two threads, every promise holds", "[interleavings]
         [](S2& s) { s.check(s.alloc() != nullptr, "null, but there was one"); }, free_own<S2>);
     all_right<Two>("tick | alloc, from the depot", full_and_empty<S2>, tick<S2>, alloc_one<S2>);
     all_right<Two>("tick | free, to the depot", [](S2& s) { fill(s, 1); }, tick<S2>, free_own<S2>);
+}
+
+TEST_CASE("in every order of two threads, bulks keep every promise", "[interleavings]") {
+    all_right<Two>("bulk of two | pair, each its own magazines", two_stocked<S2>, bulk_of_two<S2>,
+                   pair<S2>);
+    all_right<Two>("free of two | alloc, magazines go over", full_and_empty<S2>, free_two<S2>,
+                   alloc_one<S2>);
+    all_right<Two>("bulk of two | shrink_to_fit", two_stocked<S2>, bulk_of_two<S2>, drain<S2>);
+    all_right<Two>(
+        "free of two | shrink_to_fit",
+        [](S2& s) {
+            two_stocked(s);
+            s.on_cpu(0);
+            s.slot(8) = s.alloc();
+        },
+        free_two<S2>, drain<S2>);
 }
 
 TEST_CASE("a thread takes over the slot of one that ends", "[interleavings]") {

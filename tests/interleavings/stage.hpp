@@ -85,6 +85,21 @@ public:
         disown(object);
         cache().free(object);
     }
+    /// All or none.
+    void alloc_bulk(std::size_t number) {
+        std::vector<Big*> objects(number);
+        if (!cache().alloc_bulk(objects)) {
+            ++nulls_;
+            return;
+        }
+        for (Big* const object : objects)
+            own(object);
+    }
+    void free_bulk(const std::vector<Big*>& objects) {
+        for (Big* const object : objects)
+            disown(object);
+        cache().free_bulk(objects);
+    }
     /// Objects that go from thread to thread.
     [[nodiscard]] Big*& slot(std::size_t number) { return given_[number]; }
 

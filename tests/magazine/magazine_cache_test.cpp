@@ -24,6 +24,7 @@
 #include <support/catch.hpp>
 #include <support/child.hpp>
 #include <support/defects.hpp>
+#include <support/played_cpus.hpp>
 #include <support/threads.hpp>
 
 using namespace support;
@@ -38,38 +39,8 @@ using slab_allocator::ThreadCpus;
 
 namespace {
 
-/// As many CPUs as one thread can play: the test says which one it is on.
-template <std::size_t number>
-class PlayedCpus : public PinnedCpus<PlayedCpus<number>> {
-public:
-    static constexpr std::size_t slots_number = number;
-    struct Pin {
-        std::size_t offset;
-    };
-
-    Pin enter() noexcept {
-        ++entered;
-        return {cpu * slab_allocator::cpu_slot_size};
-    }
-    void leave(const Pin&) noexcept { --entered; }
-    void join() noexcept { right = right && entered == 0 && KnownLock::held() == 0; }
-    Reach synchronise() noexcept {
-        right = right && entered == 0 && KnownLock::held() == 0;
-        return reach;
-    }
-    void wait() noexcept { right = false; }  // nobody else is ever in a slot
-
-    std::size_t cpu = 0;
-    std::size_t entered = 0;
-    Reach reach = Reach::magazines;  // it is known that nobody else is in a slot
-    bool right = true;
-};
-
 static_assert(CpuPolicy<PlayedCpus<4>> && CpuPolicy<ThreadCpus<>>);
 static_assert(!CpuPolicy<int>);
-
-template <typename Row, typename Cpus = PlayedCpus<4>>
-using Played = MagazineCache<typename Row::Type, typename Row::Plain, Cpus, KnownLock, Row::config>;
 
 template <typename Row, typename Cpus = ThreadCpus<>>
 using Threaded =
@@ -77,23 +48,6 @@ using Threaded =
 
 using EveryCheckedRow =
     std::tuple<MaskRow<64>, MaskRow<1200>, SmallMapRow<48>, LargeMapRow<64>, FramesRow<64>>;
-
-/// Runs `body` on a CPU.
-template <typename Cache, typename Body>
-decltype(auto) on_cpu(Cache& cache, std::size_t cpu, Body&& body) {
-    cache.cpus().cpu = cpu;
-    return body();
-}
-
-/// Allocates and frees on `cpu`, so that it has magazines.
-template <typename Cache>
-void stock_up(Cache& cache, std::size_t cpu, std::size_t objects_number) {
-    on_cpu(cache, cpu, [&] {
-        std::vector<typename Cache::value_type*> objects(objects_number);
-        REQUIRE(cache.alloc_bulk(objects));
-        cache.free_bulk(objects);
-    });
-}
 
 }  // namespace
 

@@ -232,6 +232,21 @@ public:
         return is_taken<&FreeMap::is_free_unlocked>(Place::find(backend_, memory), memory);
     }
 
+    /// The same for many. Returns: how many of the first are out of their slabs; null is not.
+    /// Costs: one question to the map, where there is one, for neighbours of one slab.
+    [[nodiscard]] std::size_t out_number(std::span<T* const> objects) noexcept {
+        std::size_t number = 0;
+        while (number < objects.size() && objects[number] != nullptr && is_out(objects[number])) {
+            const SlabInfo& slab_info = *Place::find(backend_, memory_of(objects[number]));
+            const std::uintptr_t start = address_of(slab_info.slab) + layout.front;
+            for (++number; number < objects.size(); ++number) {
+                const std::size_t slot = layout.slot_at(address_of(objects[number]) - start);
+                if (slot >= layout.slots_per_slab || slab_info.map.is_free_unlocked(slot)) break;
+            }
+        }
+        return number;
+    }
+
     /// Costs: O(1): what lies at the cache's hand goes back to its slabs first, so that the numbers
     /// are exact, and so may Free slabs to the backend.
     [[nodiscard]] CacheStatistics statistics() noexcept {

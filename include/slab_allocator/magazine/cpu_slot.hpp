@@ -65,8 +65,7 @@ public:
     void put_down() noexcept {
         if (loaded_ == nullptr) return;
         const std::span<Object*> objects = this->objects();
-        loaded_->number = 0;
-        loaded_->put(objects, Magazine<Object>::capacity);  // they move down, or stay
+        loaded_->keep(objects);
         forget(objects);
     }
     /// What is at rest becomes loaded, with room up to `rounds`.

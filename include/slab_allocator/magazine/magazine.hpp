@@ -33,28 +33,41 @@ public:
 
     [[nodiscard]] std::span<Object*> objects() noexcept { return {objects_, number}; }
 
-    /// As many as there are, or fit. Returns: how many.
-    std::size_t take(std::span<Object*> objects) noexcept {
+    /// As many as there are, or fit. Returns: how many. Pointer: to an Object, by whatever name.
+    template <typename Pointer>
+    std::size_t take(std::span<Pointer> objects) noexcept {
         const std::size_t taken = number < objects.size() ? number : objects.size();
         number -= taken;
-        for (std::size_t index = 0; index < taken; ++index)
-            objects[index] = objects_[number + index];
+        copy(objects_ + number, objects.data(), taken);
         return taken;
     }
     /// As many as there is room for, up to `rounds`. Returns: how many.
-    std::size_t put(std::span<Object* const> objects, std::size_t rounds) noexcept {
+    template <typename Pointer>
+    std::size_t put(std::span<Pointer const> objects, std::size_t rounds) noexcept {
         const std::size_t room = rounds < number ? 0 : rounds - number;
         const std::size_t put = room < objects.size() ? room : objects.size();
-        for (std::size_t index = 0; index < put; ++index)
-            objects_[number + index] = objects[index];
+        copy(objects.data(), objects_ + number, put);
         number += put;
         return put;
+    }
+    /// `objects` are some of its own places: they become its lowest, and all it has.
+    void keep(std::span<Object* const> objects) noexcept {
+        number = objects.size();
+        if (objects.data() == objects_) return;
+        for (std::size_t index = 0; index < number; ++index)
+            objects_[index] = objects[index];
     }
 
     Magazine* next = nullptr;
     std::size_t number = 0;  // [M2]
 
 private:
+    template <typename From, typename To>
+    static void copy(const From* from, To* to, std::size_t number) noexcept {
+        static_assert(sizeof(From) == sizeof(Object*) && sizeof(To) == sizeof(Object*));
+        __builtin_memcpy(to, from, number * sizeof(Object*));
+    }
+
     Object* objects_[capacity];
 };
 

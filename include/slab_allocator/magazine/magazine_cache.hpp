@@ -13,13 +13,14 @@
 //   - alloc and free, while a magazine serves, execute no atomic read-modify-write, and write the
 //     CPU's own slot and the object, no line that CPUs share. At level misuse free reads the
 //     object's SlabInfo, and with a map, asks it.
-//   - The depot's lock is held for a few pointers, the slabs' lock for one bulk of one magazine,
-//     never both. With either, nothing of the user's is called but the Lock, a look-up of the
-//     backend under the slabs' lock, and the defect handler.
+//   - The depot's lock is held for a few pointers, the slabs' lock for one bulk, never both. With
+//     either, nothing of the user's is called but the Lock, a look-up of the backend under the
+//     slabs' lock, and the defect handler.
 //   - The backend is called with no lock held and no slot entered, so it may sleep and call this
 //     cache; and by several threads at once (LockedBackend helps). Beside what Config's row asks
 //     for, it is asked for slabs of one page, for magazines: by free only.
-//   - Cpus::enter ... leave encloses a few instructions, and at most a visit to the depot.
+//   - Cpus::enter ... leave encloses a few instructions, and at most a visit to the depot and, in
+//     a bulk, the copying of what two magazines hold.
 //
 // Wrong frees, at level misuse
 //   - Foreign, interior and other caches' pointers, slots that are free in their slab: at the call.
@@ -183,22 +184,34 @@ public:
 
     // ---- Many at once ---------------------------------------------------------------------------
 
-    /// Fills `objects`, all or none. Returns: whether.
+    /// Fills `objects`, all or none. Returns: whether. Costs: the caller's slot and the depot once
+    /// for each two magazines; what these do not have comes from the slabs, under their lock once.
     [[nodiscard]] bool alloc_bulk(std::span<T*> objects) noexcept {
-        for (std::size_t done = 0; done < objects.size(); ++done) {
-            objects[done] = alloc();
-            if (objects[done] == nullptr) {
-                free_bulk(objects.first(done));
-                return false;
-            }
-        }
-        return true;
+        if constexpr (!cached) return fill_from_slabs(objects);
+        const std::size_t done = fill_from_magazines(objects);
+        if (done == objects.size() || fill_from_slabs(objects.subspan(done))) return true;
+        collect();  // the backend refused
+        if (fill_from_slabs(objects.subspan(done))) return true;
+        Atomics::fetch_add_relaxed(failures_number_, std::size_t{1});
+        free_bulk(objects.first(done));
+        return false;
     }
 
-    /// Takes back each of `objects` as free does: one that is refused stops no other.
+    /// Takes back each of `objects` as free does: one that is refused stops no other. Costs: the
+    /// caller's slot and the depot once for each two magazines.
     void free_bulk(std::span<T* const> objects) noexcept {
-        for (T* const object : objects)
-            free(object);
+        if constexpr (!cached) {
+            for (T* const object : objects)
+                free(object);
+            return;
+        }
+        while (!objects.empty()) {
+            const std::size_t right = mark(objects);
+            if (right > 0) give_to_magazines(objects.first(right));
+            if (right == objects.size()) return;
+            if constexpr (checked) refuse(inside(objects[right]));
+            objects = objects.subspan(right + 1);
+        }
     }
 
     // ---- Slabs ----------------------------------------------------------------------------------
@@ -337,10 +350,11 @@ private:
     [[nodiscard, gnu::noinline]] T* alloc_slowly() noexcept {
         cpus_.join();
         bool stocked = false;
-        if (Object* const object = alloc_from_magazines(stocked)) return outside(object);
-        if (Object* const object = alloc_from_slabs(stocked)) return outside(object);
+        T* object = nullptr;
+        if (take_some(std::span(&object, 1), stocked) != 0) return object;
+        if (Object* const one = alloc_from_slabs(stocked)) return outside(one);
         collect();  // the backend refused
-        if (Object* const object = alloc_from_slabs(false)) return outside(object);
+        if (Object* const one = alloc_from_slabs(false)) return outside(one);
         Atomics::fetch_add_relaxed(failures_number_, std::size_t{1});
         return nullptr;
     }
@@ -351,41 +365,88 @@ private:
         return alloc_slowly();
     }
 
-    /// From the caller's slot, by way of its previous magazine or the depot. `stocked`: the slot
-    /// has a magazine.
-    [[nodiscard]] Object* alloc_from_magazines(bool& stocked) noexcept {
+    /// As many as the caller's slot and the depot have. Returns: how many.
+    [[nodiscard]] std::size_t fill_from_magazines(std::span<T*> objects) noexcept {
+        cpus_.join();
+        std::size_t done = 0;
+        bool stocked = false;
+        while (done < objects.size()) {
+            const std::size_t taken = take_some(objects.subspan(done), stocked);
+            if (taken == 0) break;
+            done += taken;
+        }
+        return done;
+    }
+
+    /// From the caller's slot, by way of its previous magazine or the depot, with their tokens off.
+    /// Returns: how many; 0: there is none. `stocked`: the slot has a magazine.
+    [[nodiscard]] std::size_t take_some(std::span<T*> objects, bool& stocked) noexcept {
         for (;;) {
-            Object* const object = pop_from_magazines(stocked);
-            if constexpr (checked) {
-                if (object != nullptr && !token().take_off(object)) [[unlikely]] {
-                    drop(object);
-                    continue;
-                }
-            }
-            return object;
+            const std::size_t found = pop_from_magazines(objects, stocked);
+            const std::size_t taken = found - drop_without_token(objects.first(found));
+            if (taken != 0 || found == 0) return taken;
         }
     }
 
-    [[nodiscard]] Object* pop_from_magazines(bool& stocked) noexcept {
-        const Held held(*this);
-        Slot* const slot = held.slot();
-        if (slot == nullptr) return nullptr;
-        stocked = true;
-        if (slot->loaded() == nullptr || slot->loaded()->number == 0) {  // still, on this CPU
-            Magazine<Object>* const previous = slot->previous();
-            if (previous != nullptr && previous->number != 0) {
-                slot->exchange();
-            } else if (Magazine<Object>* const full = depot_.trade_empty(previous)) {
-                slot->rotate(full);
+    /// Takes the tokens off; those that had one come first then. Returns: how many had none.
+    [[nodiscard]] std::size_t drop_without_token(std::span<T*> objects) noexcept {
+        if constexpr (!checked) return 0;
+        std::size_t kept = 0;
+        while (kept < objects.size() && token().take_off(objects[kept]))
+            ++kept;
+        for (std::size_t index = kept; index < objects.size(); ++index) {
+            if (token().take_off(objects[index])) {
+                objects[kept++] = objects[index];
             } else {
-                if (slot->loaded() == nullptr) slot->rotate(depot_.take_empty());
-                stocked = slot->loaded() != nullptr;
-                return nullptr;
+                drop(inside(objects[index]));
             }
         }
-        Object* object = nullptr;
-        slot->loaded()->take(std::span(&object, 1));
-        return object;
+        return objects.size() - kept;
+    }
+
+    /// What two magazines have at most. Returns: how many.
+    [[nodiscard]] std::size_t pop_from_magazines(std::span<T*> objects, bool& stocked) noexcept {
+        const Held held(*this);
+        Slot* const slot = held.slot();
+        if (slot == nullptr) return 0;
+        stocked = true;
+        std::size_t done = 0;
+        if (slot->loaded() != nullptr) done = slot->loaded()->take(objects);
+        if (done == objects.size()) return done;  // still, on this CPU
+        Magazine<Object>* const previous = slot->previous();
+        if (previous != nullptr && previous->number != 0) {
+            slot->exchange();
+        } else if (Magazine<Object>* const full = depot_.trade_empty(previous)) {
+            slot->rotate(full);
+        } else {
+            if (slot->loaded() == nullptr) slot->rotate(depot_.take_empty());
+            stocked = slot->loaded() != nullptr;
+            return done;
+        }
+        return done + slot->loaded()->take(objects.subspan(done));
+    }
+
+    /// All or none. Returns: whether.
+    [[nodiscard]] bool fill_from_slabs(std::span<T*> objects) noexcept {
+        if constexpr (std::is_same_v<T, Object>) {
+            if (!slabs_.alloc_bulk(objects)) return false;
+        } else {
+            Object* batch[most_at_once];
+            for (std::size_t done = 0, number = 0; done < objects.size(); done += number) {
+                number = smaller(most_at_once, objects.size() - done);
+                if (!slabs_.alloc_bulk(std::span<Object*>(batch, number))) {
+                    free_to_slabs(std::span<T* const>(objects.first(done)));
+                    return false;
+                }
+                for (std::size_t index = 0; index < number; ++index)
+                    objects[done + index] = outside(batch[index]);
+            }
+        }
+        if constexpr (cached && checked) {
+            for (T* const object : objects)
+                Token<Atomics>::clear(object);  // [K1]
+        }
+        return true;
     }
 
     /// Where the slot is stocked, takes some more along for it.
@@ -397,13 +458,13 @@ private:
             if (number == 1 || !slabs_.alloc_bulk(std::span<Object*>(batch, 1))) return nullptr;
             number = 1;
         }
-        if (number > 1) stock(std::span<Object*>(batch + 1, number - 1));
+        if (number > 1) stock(std::span<Object* const>(batch + 1, number - 1));
         if constexpr (checked) Token<Atomics>::clear(batch[0]);  // [K1]
         return batch[0];
     }
 
     /// Puts objects into the caller's slot; what finds no room goes back.
-    void stock(std::span<Object*> objects) noexcept {
+    void stock(std::span<Object* const> objects) noexcept {
         if constexpr (checked) {
             for (Object* const object : objects)
                 token().put_on(object);
@@ -421,41 +482,70 @@ private:
     // ---- Slow paths of free ---------------------------------------------------------------------
 
     [[gnu::noinline]] void free_slowly(Object* object) noexcept {
+        give_to_magazines(std::span<Object* const>(&object, 1));
+    }
+
+    /// Puts the tokens on, up to an object that is not live. Returns: how many are.
+    [[nodiscard]] std::size_t mark(std::span<T* const> objects) noexcept {
+        std::size_t number = 0;
+        if constexpr (!checked) {
+            while (number < objects.size() && objects[number] != nullptr)
+                ++number;
+        } else if constexpr (std::is_same_v<T, Object>) {
+            const std::size_t out = slabs_.cache().out_number(objects);
+            for (; number < out && !token().is_on(objects[number]); ++number)
+                token().put_on(objects[number]);
+        } else {
+            for (; number < objects.size() && is_live(inside(objects[number])); ++number)
+                token().put_on(objects[number]);
+        }
+        return number;
+    }
+
+    /// Objects with their tokens.
+    template <typename Pointer>
+    void give_to_magazines(std::span<Pointer const> objects) noexcept {
         cpus_.join();
-        for (;;) {
+        while (!objects.empty()) {
             Magazine<Object>* surplus = nullptr;
-            if (push_to_magazines(object, surplus)) return;
+            const std::size_t pushed = push_to_magazines(objects, surplus);
+            objects = objects.subspan(pushed);
+            if (pushed != 0) continue;
+            const bool many = objects.size() >= depot_.rounds();
             if (surplus != nullptr) {
                 empty(*surplus);
                 depot_.put_empty(*surplus);
+                if (many) return give_to_slabs(objects);
             } else if (!has_slot() || !add_magazine()) {
-                return give_to_slabs(std::span<Object*>(&object, 1));
+                return give_to_slabs(objects);
             }
         }
     }
 
-    /// By way of the slot's previous magazine or the depot. Returns: whether it could. `surplus`: a
-    /// full one that the depot has no room for.
-    [[nodiscard]] bool push_to_magazines(Object* object, Magazine<Object>*& surplus) noexcept {
+    /// By way of the slot's previous magazine or the depot. Returns: how many, of what two
+    /// magazines take. `surplus`: there is no room, and this full one has none at the depot.
+    template <typename Pointer>
+    [[nodiscard]] std::size_t push_to_magazines(std::span<Pointer const> objects,
+                                                Magazine<Object>*& surplus) noexcept {
         const Held held(*this);
         Slot* const slot = held.slot();
-        if (slot == nullptr) return false;
+        if (slot == nullptr) return 0;
         const std::size_t rounds = depot_.rounds();
-        const auto has_room = [&](const Magazine<Object>* magazine) {
-            return magazine != nullptr && magazine->number < rounds;
-        };
-        if (!has_room(slot->loaded())) {  // still, on this CPU
-            Magazine<Object>* const previous = slot->previous();
-            if (has_room(previous)) {
-                slot->exchange();
-            } else if (Magazine<Object>* const empty = depot_.trade_full(previous)) {
-                slot->rotate(empty);
-            } else {
-                if (previous != nullptr && depot_.crowded()) surplus = slot->take_previous();
-                return false;
+        std::size_t done = 0;
+        if (slot->loaded() != nullptr) done = slot->loaded()->put(objects, rounds);
+        if (done == objects.size()) return done;  // still, on this CPU
+        Magazine<Object>* const previous = slot->previous();
+        if (previous != nullptr && previous->number < rounds) {
+            slot->exchange();
+        } else if (Magazine<Object>* const empty = depot_.trade_full(previous)) {
+            slot->rotate(empty);
+        } else {
+            if (done == 0 && previous != nullptr && depot_.crowded()) {
+                surplus = slot->take_previous();
             }
+            return done;
         }
-        return slot->loaded()->put(std::span(&object, 1), rounds) == 1;
+        return done + slot->loaded()->put(objects.subspan(done), rounds);
     }
 
     [[nodiscard]] bool has_slot() noexcept { return Held(*this).slot() != nullptr; }
@@ -467,25 +557,45 @@ private:
         return magazine != nullptr;
     }
 
-    /// Objects with their tokens go back to their slabs; one without is dropped. `objects` is
-    /// written to.
-    void give_to_slabs(std::span<Object*> objects) noexcept {
-        std::size_t kept = 0;
-        for (Object* const object : objects) {
-            if constexpr (checked) {
-                if (!token().take_off(object)) [[unlikely]] {
-                    drop(object);
+    /// Objects with their tokens go back to their slabs, under one lock; one without is dropped.
+    template <typename Pointer>
+    void give_to_slabs(std::span<Pointer const> objects) noexcept {
+        if constexpr (checked) {
+            std::size_t right = 0;
+            while (right < objects.size()) {
+                if (token().take_off(objects[right])) [[likely]] {
+                    ++right;
                     continue;
                 }
+                free_to_slabs(objects.first(right));
+                drop(static_cast<Object*>(static_cast<void*>(objects[right])));
+                objects = objects.subspan(right + 1);
+                right = 0;
             }
-            objects[kept++] = object;
         }
-        slabs_.free_bulk(objects.first(kept));
+        free_to_slabs(objects);
+    }
+
+    /// Objects without tokens. [Z2]
+    template <typename Pointer>
+    void free_to_slabs(std::span<Pointer const> objects) noexcept {
+        if constexpr (std::is_same_v<Pointer, Object*>) {
+            slabs_.free_bulk(objects);
+        } else {
+            Object* batch[most_at_once];
+            while (!objects.empty()) {
+                const std::size_t number = smaller(most_at_once, objects.size());
+                for (std::size_t index = 0; index < number; ++index)
+                    batch[index] = inside(objects[index]);
+                slabs_.free_bulk(std::span<Object* const>(batch, number));
+                objects = objects.subspan(number);
+            }
+        }
     }
 
     void empty(Magazine<Object>& magazine) noexcept {
         if (magazine.number == 0) return;
-        give_to_slabs(magazine.objects());
+        give_to_slabs(std::span<Object* const>(magazine.objects()));
         magazine.number = 0;
     }
 
@@ -519,7 +629,7 @@ private:
                 slot.take_all(to);
             } else if (reach == Reach::objects) {
                 const std::span<Object*> objects = slot.objects();
-                give_to_slabs(objects);
+                give_to_slabs(std::span<Object* const>(objects));
                 slot.forget(objects);
                 if (Magazine<Object>* const previous = slot.take_previous()) to.push(*previous);
             }
