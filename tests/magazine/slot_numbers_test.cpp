@@ -45,6 +45,19 @@ TEMPLATE_TEST_CASE_SIG("every number is given once, then none until one comes ba
     REQUIRE(numbers.take() == most);
 }
 
+TEST_CASE("after a fork, the caller's number is taken, and no other", "[slot_numbers]") {
+    SlotNumbers<130> numbers;
+    while (numbers.take() != 130) {
+    }
+    numbers.keep_only(70);
+    REQUIRE(numbers.taken_number() == 1);
+    for (std::size_t number = 0; number < 129; ++number)
+        REQUIRE(numbers.take() == number + (number < 70 ? 0 : 1));
+    REQUIRE(numbers.take() == 130);
+    numbers.keep_only(130);  // a caller without one
+    REQUIRE(numbers.taken_number() == 0);
+}
+
 TEST_CASE("who comes second to a number takes the next one", "[slot_numbers]") {
     SlotNumbers<128, Crowded> numbers;
     Crowded::intrusions = 3;

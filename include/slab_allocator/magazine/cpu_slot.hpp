@@ -42,6 +42,16 @@ public:
     /// Ends a claim.
     void open() noexcept { Stack::open(start_, end_); }  // [V4]
 
+    /// In the child of a fork, by the only thread: as a new slot. What it had is lost.
+    void start_over() noexcept {
+        start_ = nowhere;
+        end_ = lowest;
+        loaded_ = nullptr;
+        previous_ = nullptr;
+        Atomics::store_relaxed(top_, nowhere);
+        open();
+    }
+
     // ---- Requires: claimed, and a barrier on all CPUs since then --------------------------------
 
     /// The objects that are loaded, but one that a call under way may have or bring.

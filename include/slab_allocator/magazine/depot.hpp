@@ -98,6 +98,11 @@ public:
         contended_at_tick_ = contended_;
     }
 
+    /// For a fork.
+    [[nodiscard]] Lock& lock() noexcept { return lock_; }
+    /// In the child of a fork: nobody is here, or waits.
+    void forget_visitors() noexcept { Atomics::store_relaxed(inside_, std::size_t{0}); }
+
     [[nodiscard]] DepotStatistics statistics() noexcept {
         const Visit visit(*this);
         return {.rounds = rounds(),

@@ -244,6 +244,31 @@ public:
         give_back(idle);
     }
 
+    // ---- Around a fork --------------------------------------------------------------------------
+
+    /// Calls f(lock) for each lock of the cache. Who forks while other threads are in calls, holds
+    /// all of them meanwhile, and lets them go in the parent and in the child. (The backend's are
+    /// the backend's.)
+    template <typename F>
+        requires std::invocable<F&, Lock&>
+    void for_each_lock(F&& f) noexcept {
+        f(slabs_.lock());
+        f(magazines_.lock());
+        f(depot_.lock());
+    }
+
+    /// In the child of a fork, before it makes a thread. Requires: the caller is in no call of this
+    /// cache, and every lock is free. The slots of threads that were on a slow path start over:
+    /// what was in these is lost, and counts as live. What is in other slots comes back with
+    /// shrink_to_fit. Without this call, that may wait for a thread that is not there, for ever.
+    void after_fork_in_child() noexcept {
+        for (std::size_t index = 0; index < slots_number; ++index) {
+            if (slots_[index].claimed() != Claim::nobodys) slots_[index].start_over();
+        }
+        depot_.forget_visitors();
+        cpus_.after_fork_in_child();
+    }
+
     // ---- To look at -----------------------------------------------------------------------------
 
     /// Calls f(T*) for every live object, under the slabs' lock: `f` must not call the cache.

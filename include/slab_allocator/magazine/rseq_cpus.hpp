@@ -75,6 +75,9 @@ public:
         return SequencesOfMachine::restart_all() ? Reach::magazines : Reach::own;
     }
     void wait() noexcept { Threads().wait(); }
+    void after_fork_in_child() noexcept {
+        if (!per_cpu()) Threads().after_fork_in_child();
+    }
 };
 
 }  // namespace slab_allocator

@@ -44,6 +44,15 @@ public:
         Atomics::fetch_and_release(taken_[number / bits], ~(std::uint64_t{1} << (number % bits)));
     }
 
+    /// In the child of a fork: nobody is there but the caller, who holds `number` (`most`: none).
+    void keep_only(std::size_t number) noexcept {
+        for (std::uint64_t& word : taken_)
+            Atomics::store_relaxed(word, std::uint64_t{0});
+        if (number < most) {
+            Atomics::store_relaxed(taken_[number / bits], std::uint64_t{1} << (number % bits));
+        }
+    }
+
     /// How many are held at this moment.
     [[nodiscard]] std::size_t taken_number() const noexcept {
         std::size_t sum = 0;

@@ -13,7 +13,7 @@
 //
 // On Linux, other threads' slots are reached by the membarrier system call (4.14). Elsewhere they
 // are not: what lies in them comes back when the cache is destroyed. In the child of a fork, the
-// numbers of the threads that are not there any more stay taken.
+// numbers of the threads that are not there any more stay taken until after_fork_in_child().
 //
 // Invariants
 //   [T1] a number is taken  <=>  a live thread has it, as its offset_
@@ -68,6 +68,9 @@ public:
     }
 
     static void wait() noexcept { ::sched_yield(); }
+
+    /// New threads take the slots over, with what is in them.
+    static void after_fork_in_child() noexcept { numbers_.keep_only(offset_ / cpu_slot_size); }
 
     /// How many threads have a slot at this moment.
     [[nodiscard]] static std::size_t threads_number() noexcept { return numbers_.taken_number(); }
