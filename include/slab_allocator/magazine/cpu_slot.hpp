@@ -44,11 +44,11 @@ public:
 
     /// In the child of a fork, by the only thread: as a new slot. What it had is lost.
     void start_over() noexcept {
-        start_ = nowhere;
-        end_ = lowest;
+        start_ = Stack::nowhere;
+        end_ = Stack::lowest;
         loaded_ = nullptr;
         previous_ = nullptr;
-        Atomics::store_relaxed(top_, nowhere);
+        Stack::set_top(start_);
         open();
     }
 
