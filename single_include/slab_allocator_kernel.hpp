@@ -2863,6 +2863,21 @@ public:
         return is_taken<&FreeMap::is_free_unlocked>(Place::find(backend_, memory), memory);
     }
 
+    /// The same for many. Returns: how many of the first are out of their slabs; null is not.
+    /// Costs: one question to the map, where there is one, for neighbours of one slab.
+    [[nodiscard]] std::size_t out_number(std::span<T* const> objects) noexcept {
+        std::size_t number = 0;
+        while (number < objects.size() && objects[number] != nullptr && is_out(objects[number])) {
+            const SlabInfo& slab_info = *Place::find(backend_, memory_of(objects[number]));
+            const std::uintptr_t start = address_of(slab_info.slab) + layout.front;
+            for (++number; number < objects.size(); ++number) {
+                const std::size_t slot = layout.slot_at(address_of(objects[number]) - start);
+                if (slot >= layout.slots_per_slab || slab_info.map.is_free_unlocked(slot)) break;
+            }
+        }
+        return number;
+    }
+
     /// Costs: O(1): what lies at the cache's hand goes back to its slabs first, so that the numbers
     /// are exact, and so may Free slabs to the backend.
     [[nodiscard]] CacheStatistics statistics() noexcept {
@@ -5685,28 +5700,41 @@ public:
 
     [[nodiscard]] std::span<Object*> objects() noexcept { return {objects_, number}; }
 
-    /// As many as there are, or fit. Returns: how many.
-    std::size_t take(std::span<Object*> objects) noexcept {
+    /// As many as there are, or fit. Returns: how many. Pointer: to an Object, by whatever name.
+    template <typename Pointer>
+    std::size_t take(std::span<Pointer> objects) noexcept {
         const std::size_t taken = number < objects.size() ? number : objects.size();
         number -= taken;
-        for (std::size_t index = 0; index < taken; ++index)
-            objects[index] = objects_[number + index];
+        copy(objects_ + number, objects.data(), taken);
         return taken;
     }
     /// As many as there is room for, up to `rounds`. Returns: how many.
-    std::size_t put(std::span<Object* const> objects, std::size_t rounds) noexcept {
+    template <typename Pointer>
+    std::size_t put(std::span<Pointer const> objects, std::size_t rounds) noexcept {
         const std::size_t room = rounds < number ? 0 : rounds - number;
         const std::size_t put = room < objects.size() ? room : objects.size();
-        for (std::size_t index = 0; index < put; ++index)
-            objects_[number + index] = objects[index];
+        copy(objects.data(), objects_ + number, put);
         number += put;
         return put;
+    }
+    /// `objects` are some of its own places: they become its lowest, and all it has.
+    void keep(std::span<Object* const> objects) noexcept {
+        number = objects.size();
+        if (objects.data() == objects_) return;
+        for (std::size_t index = 0; index < number; ++index)
+            objects_[index] = objects[index];
     }
 
     Magazine* next = nullptr;
     std::size_t number = 0;  // [M2]
 
 private:
+    template <typename From, typename To>
+    static void copy(const From* from, To* to, std::size_t number) noexcept {
+        static_assert(sizeof(From) == sizeof(Object*) && sizeof(To) == sizeof(Object*));
+        __builtin_memcpy(to, from, number * sizeof(Object*));
+    }
+
     Object* objects_[capacity];
 };
 
@@ -5803,6 +5831,16 @@ public:
     /// Ends a claim.
     void open() noexcept { Stack::open(start_, end_); }  // [V4]
 
+    /// In the child of a fork, by the only thread: as a new slot. What it had is lost.
+    void start_over() noexcept {
+        start_ = Stack::nowhere;
+        end_ = Stack::lowest;
+        loaded_ = nullptr;
+        previous_ = nullptr;
+        Stack::set_top(start_);
+        open();
+    }
+
     // ---- Requires: claimed, and a barrier on all CPUs since then --------------------------------
 
     /// The objects that are loaded, but one that a call under way may have or bring.
@@ -5826,8 +5864,7 @@ public:
     void put_down() noexcept {
         if (loaded_ == nullptr) return;
         const std::span<Object*> objects = this->objects();
-        loaded_->number = 0;
-        loaded_->put(objects, Magazine<Object>::capacity);  // they move down, or stay
+        loaded_->keep(objects);
         forget(objects);
     }
     /// What is at rest becomes loaded, with room up to `rounds`.
@@ -5889,7 +5926,8 @@ namespace slab_allocator {
 enum class Reach : unsigned char {
     own,       ///< nothing: only one's own slot is in reach
     objects,   ///< what objects() finds, and the previous magazine
-    magazines  ///< the loaded magazine, too: no pop and no push is under way
+    magazines  ///< the loaded magazine, too: no pop and no push is under way that writes, and none
+               ///< that begins now does; PinnedCpus' pop does, before it looks
 };
 
 template <typename Slot, typename Pin>
@@ -5917,6 +5955,8 @@ concept CpuPolicy = requires(Cpus& cpus, CpuSlot<std::byte>* slots, std::byte*& 
     { cpus.synchronise() } -> std::same_as<Reach>;
     /// Somebody holds the slot that this caller waits for.
     { cpus.wait() } -> std::same_as<void>;
+    /// The process is the child of a fork, and this caller its only thread.
+    { cpus.after_fork_in_child() } -> std::same_as<void>;
 };
 
 /// The base class of a policy by whose enter() the caller is alone in a slot until leave(), at
@@ -5955,6 +5995,8 @@ public:
     void let_go(const Held& held) noexcept {
         derived().leave(held.pin);
     }
+
+    void after_fork_in_child() noexcept {}  // for policies that know of no thread
 
 private:
     [[nodiscard]] Derived& derived() noexcept { return static_cast<Derived&>(*this); }
@@ -6253,6 +6295,11 @@ public:
         contended_at_tick_ = contended_;
     }
 
+    /// For a fork.
+    [[nodiscard]] Lock& lock() noexcept { return lock_; }
+    /// In the child of a fork: nobody is here, or waits.
+    void forget_visitors() noexcept { Atomics::store_relaxed(inside_, std::size_t{0}); }
+
     [[nodiscard]] DepotStatistics statistics() noexcept {
         const Visit visit(*this);
         return {.rounds = rounds(),
@@ -6399,13 +6446,14 @@ private:
 //   - alloc and free, while a magazine serves, execute no atomic read-modify-write, and write the
 //     CPU's own slot and the object, no line that CPUs share. At level misuse free reads the
 //     object's SlabInfo, and with a map, asks it.
-//   - The depot's lock is held for a few pointers, the slabs' lock for one bulk of one magazine,
-//     never both. With either, nothing of the user's is called but the Lock, a look-up of the
-//     backend under the slabs' lock, and the defect handler.
+//   - The depot's lock is held for a few pointers, the slabs' lock for one bulk, never both. With
+//     either, nothing of the user's is called but the Lock, a look-up of the backend under the
+//     slabs' lock, and the defect handler.
 //   - The backend is called with no lock held and no slot entered, so it may sleep and call this
 //     cache; and by several threads at once (LockedBackend helps). Beside what Config's row asks
 //     for, it is asked for slabs of one page, for magazines: by free only.
-//   - Cpus::enter ... leave encloses a few instructions, and at most a visit to the depot.
+//   - Cpus::enter ... leave encloses a few instructions, and at most a visit to the depot and, in
+//     a bulk, the copying of what two magazines hold.
 //
 // Wrong frees, at level misuse
 //   - Foreign, interior and other caches' pointers, slots that are free in their slab: at the call.
@@ -6548,22 +6596,34 @@ public:
 
     // ---- Many at once ---------------------------------------------------------------------------
 
-    /// Fills `objects`, all or none. Returns: whether.
+    /// Fills `objects`, all or none. Returns: whether. Costs: the caller's slot and the depot once
+    /// for each two magazines; what these do not have comes from the slabs, under their lock once.
     [[nodiscard]] bool alloc_bulk(std::span<T*> objects) noexcept {
-        for (std::size_t done = 0; done < objects.size(); ++done) {
-            objects[done] = alloc();
-            if (objects[done] == nullptr) {
-                free_bulk(objects.first(done));
-                return false;
-            }
-        }
-        return true;
+        if constexpr (!cached) return fill_from_slabs(objects);
+        const std::size_t done = fill_from_magazines(objects);
+        if (done == objects.size() || fill_from_slabs(objects.subspan(done))) return true;
+        collect();  // the backend refused
+        if (fill_from_slabs(objects.subspan(done))) return true;
+        Atomics::fetch_add_relaxed(failures_number_, std::size_t{1});
+        free_bulk(objects.first(done));
+        return false;
     }
 
-    /// Takes back each of `objects` as free does: one that is refused stops no other.
+    /// Takes back each of `objects` as free does: one that is refused stops no other. Costs: the
+    /// caller's slot and the depot once for each two magazines.
     void free_bulk(std::span<T* const> objects) noexcept {
-        for (T* const object : objects)
-            free(object);
+        if constexpr (!cached) {
+            for (T* const object : objects)
+                free(object);
+            return;
+        }
+        while (!objects.empty()) {
+            const std::size_t right = mark(objects);
+            if (right > 0) give_to_magazines(objects.first(right));
+            if (right == objects.size()) return;
+            if constexpr (checked) refuse(inside(objects[right]));
+            objects = objects.subspan(right + 1);
+        }
     }
 
     // ---- Slabs ----------------------------------------------------------------------------------
@@ -6594,6 +6654,31 @@ public:
         Stack idle;
         depot_.tick(idle, idle);
         give_back(idle);
+    }
+
+    // ---- Around a fork --------------------------------------------------------------------------
+
+    /// Calls f(lock) for each lock of the cache. Who forks while other threads are in calls, holds
+    /// all of them meanwhile, and lets them go in the parent and in the child. (The backend's are
+    /// the backend's.)
+    template <typename F>
+        requires std::invocable<F&, Lock&>
+    void for_each_lock(F&& f) noexcept {
+        f(slabs_.lock());
+        f(magazines_.lock());
+        f(depot_.lock());
+    }
+
+    /// In the child of a fork, before it makes a thread. Requires: the caller is in no call of this
+    /// cache, and every lock is free. The slots of threads that were on a slow path start over:
+    /// what was in these is lost, and counts as live. What is in other slots comes back with
+    /// shrink_to_fit. Without this call, that may wait for a thread that is not there, for ever.
+    void after_fork_in_child() noexcept {
+        for (std::size_t index = 0; index < slots_number; ++index) {
+            if (slots_[index].claimed() != Claim::nobodys) slots_[index].start_over();
+        }
+        depot_.forget_visitors();
+        cpus_.after_fork_in_child();
     }
 
     // ---- To look at -----------------------------------------------------------------------------
@@ -6702,10 +6787,11 @@ private:
     [[nodiscard, gnu::noinline]] T* alloc_slowly() noexcept {
         cpus_.join();
         bool stocked = false;
-        if (Object* const object = alloc_from_magazines(stocked)) return outside(object);
-        if (Object* const object = alloc_from_slabs(stocked)) return outside(object);
+        T* object = nullptr;
+        if (take_some(std::span(&object, 1), stocked) != 0) return object;
+        if (Object* const one = alloc_from_slabs(stocked)) return outside(one);
         collect();  // the backend refused
-        if (Object* const object = alloc_from_slabs(false)) return outside(object);
+        if (Object* const one = alloc_from_slabs(false)) return outside(one);
         Atomics::fetch_add_relaxed(failures_number_, std::size_t{1});
         return nullptr;
     }
@@ -6716,41 +6802,88 @@ private:
         return alloc_slowly();
     }
 
-    /// From the caller's slot, by way of its previous magazine or the depot. `stocked`: the slot
-    /// has a magazine.
-    [[nodiscard]] Object* alloc_from_magazines(bool& stocked) noexcept {
+    /// As many as the caller's slot and the depot have. Returns: how many.
+    [[nodiscard]] std::size_t fill_from_magazines(std::span<T*> objects) noexcept {
+        cpus_.join();
+        std::size_t done = 0;
+        bool stocked = false;
+        while (done < objects.size()) {
+            const std::size_t taken = take_some(objects.subspan(done), stocked);
+            if (taken == 0) break;
+            done += taken;
+        }
+        return done;
+    }
+
+    /// From the caller's slot, by way of its previous magazine or the depot, with their tokens off.
+    /// Returns: how many; 0: there is none. `stocked`: the slot has a magazine.
+    [[nodiscard]] std::size_t take_some(std::span<T*> objects, bool& stocked) noexcept {
         for (;;) {
-            Object* const object = pop_from_magazines(stocked);
-            if constexpr (checked) {
-                if (object != nullptr && !token().take_off(object)) [[unlikely]] {
-                    drop(object);
-                    continue;
-                }
-            }
-            return object;
+            const std::size_t found = pop_from_magazines(objects, stocked);
+            const std::size_t taken = found - drop_without_token(objects.first(found));
+            if (taken != 0 || found == 0) return taken;
         }
     }
 
-    [[nodiscard]] Object* pop_from_magazines(bool& stocked) noexcept {
-        const Held held(*this);
-        Slot* const slot = held.slot();
-        if (slot == nullptr) return nullptr;
-        stocked = true;
-        if (slot->loaded() == nullptr || slot->loaded()->number == 0) {  // still, on this CPU
-            Magazine<Object>* const previous = slot->previous();
-            if (previous != nullptr && previous->number != 0) {
-                slot->exchange();
-            } else if (Magazine<Object>* const full = depot_.trade_empty(previous)) {
-                slot->rotate(full);
+    /// Takes the tokens off; those that had one come first then. Returns: how many had none.
+    [[nodiscard]] std::size_t drop_without_token(std::span<T*> objects) noexcept {
+        if constexpr (!checked) return 0;
+        std::size_t kept = 0;
+        while (kept < objects.size() && token().take_off(objects[kept]))
+            ++kept;
+        for (std::size_t index = kept; index < objects.size(); ++index) {
+            if (token().take_off(objects[index])) {
+                objects[kept++] = objects[index];
             } else {
-                if (slot->loaded() == nullptr) slot->rotate(depot_.take_empty());
-                stocked = slot->loaded() != nullptr;
-                return nullptr;
+                drop(inside(objects[index]));
             }
         }
-        Object* object = nullptr;
-        slot->loaded()->take(std::span(&object, 1));
-        return object;
+        return objects.size() - kept;
+    }
+
+    /// What two magazines have at most. Returns: how many.
+    [[nodiscard]] std::size_t pop_from_magazines(std::span<T*> objects, bool& stocked) noexcept {
+        const Held held(*this);
+        Slot* const slot = held.slot();
+        if (slot == nullptr) return 0;
+        stocked = true;
+        std::size_t done = 0;
+        if (slot->loaded() != nullptr) done = slot->loaded()->take(objects);
+        if (done == objects.size()) return done;  // still, on this CPU
+        Magazine<Object>* const previous = slot->previous();
+        if (previous != nullptr && previous->number != 0) {
+            slot->exchange();
+        } else if (Magazine<Object>* const full = depot_.trade_empty(previous)) {
+            slot->rotate(full);
+        } else {
+            if (slot->loaded() == nullptr) slot->rotate(depot_.take_empty());
+            stocked = slot->loaded() != nullptr;
+            return done;
+        }
+        return done + slot->loaded()->take(objects.subspan(done));
+    }
+
+    /// All or none. Returns: whether.
+    [[nodiscard]] bool fill_from_slabs(std::span<T*> objects) noexcept {
+        if constexpr (std::is_same_v<T, Object>) {
+            if (!slabs_.alloc_bulk(objects)) return false;
+        } else {
+            Object* batch[most_at_once];
+            for (std::size_t done = 0, number = 0; done < objects.size(); done += number) {
+                number = smaller(most_at_once, objects.size() - done);
+                if (!slabs_.alloc_bulk(std::span<Object*>(batch, number))) {
+                    free_to_slabs(std::span<T* const>(objects.first(done)));
+                    return false;
+                }
+                for (std::size_t index = 0; index < number; ++index)
+                    objects[done + index] = outside(batch[index]);
+            }
+        }
+        if constexpr (cached && checked) {
+            for (T* const object : objects)
+                Token<Atomics>::clear(object);  // [K1]
+        }
+        return true;
     }
 
     /// Where the slot is stocked, takes some more along for it.
@@ -6762,13 +6895,13 @@ private:
             if (number == 1 || !slabs_.alloc_bulk(std::span<Object*>(batch, 1))) return nullptr;
             number = 1;
         }
-        if (number > 1) stock(std::span<Object*>(batch + 1, number - 1));
+        if (number > 1) stock(std::span<Object* const>(batch + 1, number - 1));
         if constexpr (checked) Token<Atomics>::clear(batch[0]);  // [K1]
         return batch[0];
     }
 
     /// Puts objects into the caller's slot; what finds no room goes back.
-    void stock(std::span<Object*> objects) noexcept {
+    void stock(std::span<Object* const> objects) noexcept {
         if constexpr (checked) {
             for (Object* const object : objects)
                 token().put_on(object);
@@ -6786,41 +6919,70 @@ private:
     // ---- Slow paths of free ---------------------------------------------------------------------
 
     [[gnu::noinline]] void free_slowly(Object* object) noexcept {
+        give_to_magazines(std::span<Object* const>(&object, 1));
+    }
+
+    /// Puts the tokens on, up to an object that is not live. Returns: how many are.
+    [[nodiscard]] std::size_t mark(std::span<T* const> objects) noexcept {
+        std::size_t number = 0;
+        if constexpr (!checked) {
+            while (number < objects.size() && objects[number] != nullptr)
+                ++number;
+        } else if constexpr (std::is_same_v<T, Object>) {
+            const std::size_t out = slabs_.cache().out_number(objects);
+            for (; number < out && !token().is_on(objects[number]); ++number)
+                token().put_on(objects[number]);
+        } else {
+            for (; number < objects.size() && is_live(inside(objects[number])); ++number)
+                token().put_on(objects[number]);
+        }
+        return number;
+    }
+
+    /// Objects with their tokens.
+    template <typename Pointer>
+    void give_to_magazines(std::span<Pointer const> objects) noexcept {
         cpus_.join();
-        for (;;) {
+        while (!objects.empty()) {
             Magazine<Object>* surplus = nullptr;
-            if (push_to_magazines(object, surplus)) return;
+            const std::size_t pushed = push_to_magazines(objects, surplus);
+            objects = objects.subspan(pushed);
+            if (pushed != 0) continue;
+            const bool many = objects.size() >= depot_.rounds();
             if (surplus != nullptr) {
                 empty(*surplus);
                 depot_.put_empty(*surplus);
+                if (many) return give_to_slabs(objects);
             } else if (!has_slot() || !add_magazine()) {
-                return give_to_slabs(std::span<Object*>(&object, 1));
+                return give_to_slabs(objects);
             }
         }
     }
 
-    /// By way of the slot's previous magazine or the depot. Returns: whether it could. `surplus`: a
-    /// full one that the depot has no room for.
-    [[nodiscard]] bool push_to_magazines(Object* object, Magazine<Object>*& surplus) noexcept {
+    /// By way of the slot's previous magazine or the depot. Returns: how many, of what two
+    /// magazines take. `surplus`: there is no room, and this full one has none at the depot.
+    template <typename Pointer>
+    [[nodiscard]] std::size_t push_to_magazines(std::span<Pointer const> objects,
+                                                Magazine<Object>*& surplus) noexcept {
         const Held held(*this);
         Slot* const slot = held.slot();
-        if (slot == nullptr) return false;
+        if (slot == nullptr) return 0;
         const std::size_t rounds = depot_.rounds();
-        const auto has_room = [&](const Magazine<Object>* magazine) {
-            return magazine != nullptr && magazine->number < rounds;
-        };
-        if (!has_room(slot->loaded())) {  // still, on this CPU
-            Magazine<Object>* const previous = slot->previous();
-            if (has_room(previous)) {
-                slot->exchange();
-            } else if (Magazine<Object>* const empty = depot_.trade_full(previous)) {
-                slot->rotate(empty);
-            } else {
-                if (previous != nullptr && depot_.crowded()) surplus = slot->take_previous();
-                return false;
+        std::size_t done = 0;
+        if (slot->loaded() != nullptr) done = slot->loaded()->put(objects, rounds);
+        if (done == objects.size()) return done;  // still, on this CPU
+        Magazine<Object>* const previous = slot->previous();
+        if (previous != nullptr && previous->number < rounds) {
+            slot->exchange();
+        } else if (Magazine<Object>* const empty = depot_.trade_full(previous)) {
+            slot->rotate(empty);
+        } else {
+            if (done == 0 && previous != nullptr && depot_.crowded()) {
+                surplus = slot->take_previous();
             }
+            return done;
         }
-        return slot->loaded()->put(std::span(&object, 1), rounds) == 1;
+        return done + slot->loaded()->put(objects.subspan(done), rounds);
     }
 
     [[nodiscard]] bool has_slot() noexcept { return Held(*this).slot() != nullptr; }
@@ -6832,25 +6994,45 @@ private:
         return magazine != nullptr;
     }
 
-    /// Objects with their tokens go back to their slabs; one without is dropped. `objects` is
-    /// written to.
-    void give_to_slabs(std::span<Object*> objects) noexcept {
-        std::size_t kept = 0;
-        for (Object* const object : objects) {
-            if constexpr (checked) {
-                if (!token().take_off(object)) [[unlikely]] {
-                    drop(object);
+    /// Objects with their tokens go back to their slabs, under one lock; one without is dropped.
+    template <typename Pointer>
+    void give_to_slabs(std::span<Pointer const> objects) noexcept {
+        if constexpr (checked) {
+            std::size_t right = 0;
+            while (right < objects.size()) {
+                if (token().take_off(objects[right])) [[likely]] {
+                    ++right;
                     continue;
                 }
+                free_to_slabs(objects.first(right));
+                drop(static_cast<Object*>(static_cast<void*>(objects[right])));
+                objects = objects.subspan(right + 1);
+                right = 0;
             }
-            objects[kept++] = object;
         }
-        slabs_.free_bulk(objects.first(kept));
+        free_to_slabs(objects);
+    }
+
+    /// Objects without tokens. [Z2]
+    template <typename Pointer>
+    void free_to_slabs(std::span<Pointer const> objects) noexcept {
+        if constexpr (std::is_same_v<Pointer, Object*>) {
+            slabs_.free_bulk(objects);
+        } else {
+            Object* batch[most_at_once];
+            while (!objects.empty()) {
+                const std::size_t number = smaller(most_at_once, objects.size());
+                for (std::size_t index = 0; index < number; ++index)
+                    batch[index] = inside(objects[index]);
+                slabs_.free_bulk(std::span<Object* const>(batch, number));
+                objects = objects.subspan(number);
+            }
+        }
     }
 
     void empty(Magazine<Object>& magazine) noexcept {
         if (magazine.number == 0) return;
-        give_to_slabs(magazine.objects());
+        give_to_slabs(std::span<Object* const>(magazine.objects()));
         magazine.number = 0;
     }
 
@@ -6884,7 +7066,7 @@ private:
                 slot.take_all(to);
             } else if (reach == Reach::objects) {
                 const std::span<Object*> objects = slot.objects();
-                give_to_slabs(objects);
+                give_to_slabs(std::span<Object* const>(objects));
                 slot.forget(objects);
                 if (Magazine<Object>* const previous = slot.take_previous()) to.push(*previous);
             }
@@ -9620,6 +9802,15 @@ public:
     /// Requires: the caller holds `number`. What it left behind is the next one's.
     void give_back(std::size_t number) noexcept {
         Atomics::fetch_and_release(taken_[number / bits], ~(std::uint64_t{1} << (number % bits)));
+    }
+
+    /// In the child of a fork: nobody is there but the caller, who holds `number` (`most`: none).
+    void keep_only(std::size_t number) noexcept {
+        for (std::uint64_t& word : taken_)
+            Atomics::store_relaxed(word, std::uint64_t{0});
+        if (number < most) {
+            Atomics::store_relaxed(taken_[number / bits], std::uint64_t{1} << (number % bits));
+        }
     }
 
     /// How many are held at this moment.
