@@ -473,13 +473,14 @@ def main():
     start = time.monotonic()
     equivalent = equivalent_mutants()
     killed, survivors, same = {}, [], 0
+    if arguments.sample and arguments.sample < len(mutants):  # few compile in seconds
+        places = random.Random(arguments.seed).sample(range(len(mutants)), arguments.sample)
+        mutants = [mutants[place] for place in sorted(places)]
     with tempfile.TemporaryDirectory() as directory:
         workshop = Workshop(directory, arguments)
         numbers = workshop.build(mutants)
         print(f"{len(mutants)} mutants, {len(numbers)} in the programs, "
               f"{time.monotonic() - start:.0f} s", flush=True)
-        if arguments.sample and arguments.sample < len(numbers):
-            numbers = sorted(random.Random(arguments.seed).sample(numbers, arguments.sample))
         with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
             for number, fate in zip(numbers, pool.map(workshop.fate_of, numbers)):
                 mutant = mutants[number - 1]
