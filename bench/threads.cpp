@@ -37,6 +37,7 @@
 #include <slab_allocator/magazine/thread_cpus.hpp>
 
 #include "compare/caches.hpp"
+#include "compare/folder.hpp"
 #include "compare/mallocs.hpp"
 
 namespace {
@@ -106,8 +107,10 @@ private:
     Single single_{0};
 };
 
-struct LocalGlibc : Glibc<object_size> {
-    using Glibc::Glibc;
+/// What is in this program whenever it was built.
+template <typename Single>
+struct Present : Single {
+    using Single::Single;
     [[nodiscard]] static bool available() { return true; }
 };
 class SynchronizedPool {
@@ -382,11 +385,20 @@ const Subject subjects[] = {
     subject<Ours<Magazines<RseqCpus<>, Checks::misuse>>>("rseq-misuse"),
     subject<Ours<Locked<std::mutex, Checks::none>>>("mutex"),
     subject<Ours<Locked<SpinLock, Checks::none>>>("spinlock"),
-    subject<OneByOne<LocalGlibc>>("malloc"),
+    subject<OneByOne<Present<Glibc<object_size>>>>("malloc"),
     subject<OneByOne<Loaded<object_size, Mimalloc>>>("mimalloc"),
     subject<OneByOne<Loaded<object_size, Jemalloc>>>("jemalloc"),
     subject<OneByOne<Loaded<object_size, Tcmalloc>>>("tcmalloc"),
     subject<OneByOne<Loaded<object_size, Tbb>>>("tbb"),
+#ifdef BENCH_SNMALLOC
+    subject<OneByOne<Present<Snmalloc<object_size>>>>("snmalloc"),
+#endif
+#ifdef BENCH_RPMALLOC
+    subject<OneByOne<Present<Rpmalloc<object_size>>>>("rpmalloc"),
+#endif
+#ifdef BENCH_MIMALLOC
+    subject<OneByOne<Present<MimallocOfFolder<object_size>>>>("mimalloc-of-folder"),
+#endif
     subject<OneByOne<SynchronizedPool>>("pmr"),
 };
 
