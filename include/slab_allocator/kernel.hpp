@@ -25,9 +25,11 @@
 #include <slab_allocator/core/handle.hpp>
 #include <slab_allocator/core/intrusive_list.hpp>
 #include <slab_allocator/core/layout.hpp>
+#include <slab_allocator/core/memcheck.hpp>
 #include <slab_allocator/core/memory_backend.hpp>
 #include <slab_allocator/core/object_calls.hpp>
 #include <slab_allocator/core/placement.hpp>
+#include <slab_allocator/core/poison.hpp>
 #include <slab_allocator/core/recent_objects.hpp>
 #include <slab_allocator/core/slab_info.hpp>
 #include <slab_allocator/core/slab_lists.hpp>

@@ -18,8 +18,8 @@ alignas(4096) std::byte memory[4096 * stride];
 [[nodiscard]] std::byte* slot(std::size_t number) { return memory + number * stride; }
 
 /// Stands for the SlabInfo of an object; never looked at.
-[[nodiscard]] SlabInfo* info_for(std::byte* object) {
-    return static_cast<SlabInfo*>(static_cast<void*>(object + 8));
+[[nodiscard]] SlabRecord* info_for(std::byte* object) {
+    return static_cast<SlabRecord*>(static_cast<void*>(object + 8));
 }
 
 }  // namespace

@@ -35,7 +35,7 @@ void is_a_stack() {
             bool room = !recent.full() && !contained;
             if constexpr (checked) room = room && !recent.occupied(object);
             if (room) {
-                recent.push(object, reinterpret_cast<SlabInfo*>(object + 1));
+                recent.push(object, reinterpret_cast<SlabRecord*>(object + 1));
                 model.push_back(object);
                 popped.clear();
             }
@@ -72,7 +72,7 @@ void is_a_stack() {
         REQUIRE(std::ranges::equal(recent.all(), model));
         for (std::size_t rank = 0; rank < model.size(); ++rank) {
             if constexpr (with_infos) {
-                REQUIRE(recent.info_at(rank) == reinterpret_cast<SlabInfo*>(model[rank] + 1));
+                REQUIRE(recent.info_at(rank) == reinterpret_cast<SlabRecord*>(model[rank] + 1));
             }
         }
     }
@@ -179,7 +179,7 @@ void words_are_pushed() {
     for (std::size_t round = 0; round < 2000; ++round) {
         RecentObjects<stride, 4096, true, true> recent;
         std::vector<std::byte*> model;
-        auto* const slab_info = reinterpret_cast<SlabInfo*>(memory);
+        auto* const slab_info = reinterpret_cast<SlabRecord*>(memory);
         const std::size_t before = random.below(20);
         for (std::size_t count = 0; count < before; ++count) {
             std::byte* const object = memory + random.below(3000) * stride;

@@ -50,7 +50,7 @@ void lists_agree_with_a_count() {
         std::size_t free_slabs = 0;
         std::size_t full_slabs = 0;
         std::size_t fewest = objects_per_slab;
-        for (const SlabInfo* const slab : slabs) {
+        for (const SlabRecord* const slab : slabs) {
             free_objects += slab->free_number;
             free_slabs += slab->free_number == objects_per_slab;
             full_slabs += slab->free_number == 0;
@@ -69,7 +69,7 @@ void lists_agree_with_a_count() {
             REQUIRE(lists.fullest_partial()->list == Lists::list_for(fewest));
         }
     }
-    while (SlabInfo* const slab = lists.any())
+    while (SlabRecord* const slab = lists.any())
         lists.remove(*slab);
     REQUIRE(lists.slabs_number() == 0);
     REQUIRE(lists.free_objects_number() == 0);

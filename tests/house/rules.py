@@ -17,7 +17,7 @@ SOURCES = ("include", "tests", "bench", "examples")
 DOORS = ("version", "kernel", "slab_allocator")
 
 REINTERPRET_CAST = ("core/align", "core/placement")
-CONDITIONS = ("core/defect",)  # and every hosted room: operating systems differ
+CONDITIONS = ("core/defect", "core/poison", "core/memcheck")  # and every hosted room: operating systems differ
 DEFINITIONS = ("version",)
 SILENCES = ("core/object_calls",)
 

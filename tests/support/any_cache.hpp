@@ -131,7 +131,7 @@ public:
     SlabInfo* slab_info_of(std::byte* object) override {
         using Place = slab_allocator::Placement<slab_allocator::layout_of<T, config>, Backend,
                                                 config.checks != Checks::none>;
-        return Place::find(cache_.backend(), object);
+        return slab_allocator::for_backend(Place::find(cache_.backend(), object));
     }
     std::span<std::byte> bytes() override { return std::as_writable_bytes(std::span(&cache_, 1)); }
 

@@ -86,7 +86,7 @@ class Slab:
 
     def is_free(self, slot):
         words = self.slab_info["map"]["words_"]
-        word = words[0].address + slot // 64  # those of a Small slab do not end where the array does
+        word = words[0].address + slot // 64  # they go on behind the first
         return int(word.dereference()) >> slot % 64 & 1
 
     def is_covered(self, slot):
@@ -220,7 +220,7 @@ class Cache:
     def slabs(self):
         """Every slab, the full ones first; an overwritten list ends with an error."""
         lists = self.lists["lists_"]
-        slab_info = gdb.lookup_type("slab_allocator::SlabInfo").pointer()
+        slab_info = gdb.lookup_type("slab_allocator::SlabRecord").pointer()
         left = self.slabs_number()
         for number in range(lists.type.range()[1] + 1):
             sentinel = lists[number]["sentinel_"]
@@ -238,8 +238,10 @@ class Cache:
         objects = slabs * self.layout["objects_per_slab"]
         live = [slab.live_number() for slab in self.slabs()]
         row_large_by_map = 2
-        info = gdb.lookup_type("slab_allocator::SlabInfo").sizeof
-        held = slabs * (self.layout["slab_size"] + (info if self.layout["row"] == row_large_by_map else 0))
+        each = self.layout["slab_size"]
+        if self.layout["row"] == row_large_by_map:
+            each += gdb.lookup_type("slab_allocator::SlabInfo").sizeof
+        held = slabs * each
         return {
             "active_objs": sum(live),
             "num_objs": objects,
@@ -589,7 +591,7 @@ def printer_of(value):
     name = name_of(value.type)
     if is_cache(value.type) or is_a("MagazineCache", value.type):
         return CachePrinter(value)
-    if name == "slab_allocator::SlabInfo":
+    if name in ("slab_allocator::SlabInfo", "slab_allocator::SlabRecord"):
         return SlabInfoPrinter(value)
     if name.startswith("slab_allocator::IntrusiveList<"):
         return ListPrinter(value)

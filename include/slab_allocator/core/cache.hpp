@@ -42,9 +42,11 @@
 #include <slab_allocator/core/free_map.hpp>
 #include <slab_allocator/core/guards.hpp>
 #include <slab_allocator/core/layout.hpp>
+#include <slab_allocator/core/memcheck.hpp>
 #include <slab_allocator/core/memory_backend.hpp>
 #include <slab_allocator/core/object_calls.hpp>
 #include <slab_allocator/core/placement.hpp>
+#include <slab_allocator/core/poison.hpp>
 #include <slab_allocator/core/recent_objects.hpp>
 #include <slab_allocator/core/slab_info.hpp>
 #include <slab_allocator/core/slab_lists.hpp>
@@ -66,6 +68,7 @@ class Cache : public ObjectCalls<Cache<T, Backend, Config>, T, Config.checks != 
         guarded, DelayedObjects<layout.stride, layout.objects_per_slab, with_infos>,
         RecentObjects<layout.stride, layout.objects_per_slab, checked, with_infos>>;
     using Lists = SlabLists<layout.objects_per_slab>;
+    using Memcheck = detail::Memcheck;
 
 public:
     using value_type = T;
@@ -102,7 +105,7 @@ public:
     [[nodiscard]] T* alloc() noexcept {
         if constexpr (guarded) return alloc_guarded();
         if (std::byte* const memory = recent_.pop(); memory != nullptr) [[likely]]
-            return object_at(memory);
+            return handed_out(memory);
         return alloc_from_slabs();
     }
 
@@ -114,10 +117,11 @@ public:
             free_guarded(memory);
         } else if constexpr (checked) {
             if (recent_.push_again(memory)) [[likely]]
-                return;
+                return taken_back(memory);
             free_checked(memory);
         } else {
             if (memory == nullptr) return;
+            taken_back(memory);
             if (recent_.full()) [[unlikely]]
                 return free_to_slab(memory, nullptr);
             recent_.push(memory, nullptr);
@@ -133,7 +137,7 @@ public:
         if constexpr (guarded) return alloc_each(objects);
         std::size_t done = 0;
         while (done < objects.size() && !recent_.empty())
-            objects[done++] = object_at(recent_.pop());
+            objects[done++] = handed_out(recent_.pop());
         while (done < objects.size())
             done += take_from(*slab_with_room(), objects.subspan(done));
         note_peak();
@@ -147,6 +151,7 @@ public:
             if (!mark_all(objects)) return;
         }
         if constexpr (guarded) make_all_free(objects);
+        tell_freed(objects);
         recent_.forget_popped();
         give_back_all(objects, [&](std::size_t index) {
             return Place::find(backend_, memory_of(objects[index]));
@@ -196,7 +201,7 @@ public:
         for (std::size_t number = Lists::free; number-- > Lists::full;) {
             auto& list = lists_.list(number);
             for (auto slab = list.begin(); slab != list.end();) {
-                SlabInfo& slab_info = *slab;
+                SlabRecord& slab_info = *slab;
                 ++slab;
                 visit(slab_info, f);
             }
@@ -210,7 +215,7 @@ public:
     void for_each_slab(F&& f) {
         settle_recent();
         for (std::size_t number = 0; number < Lists::lists_number; ++number) {
-            for (const SlabInfo& slab_info : lists_.list(number))
+            for (const SlabRecord& slab_info : lists_.list(number))
                 f(SlabView(slab_info, layout));
         }
     }
@@ -237,7 +242,7 @@ public:
     [[nodiscard]] std::size_t out_number(std::span<T* const> objects) noexcept {
         std::size_t number = 0;
         while (number < objects.size() && objects[number] != nullptr && is_out(objects[number])) {
-            const SlabInfo& slab_info = *Place::find(backend_, memory_of(objects[number]));
+            const SlabRecord& slab_info = *Place::find(backend_, memory_of(objects[number]));
             const std::uintptr_t start = address_of(slab_info.slab) + layout.front;
             for (++number; number < objects.size(); ++number) {
                 const std::size_t slot = layout.slot_at(address_of(objects[number]) - start);
@@ -299,7 +304,7 @@ public:
         std::size_t free_objects = 0;
         for (std::size_t number = 0; number < Lists::lists_number; ++number) {
             const std::size_t before = slabs;
-            for (SlabInfo& slab_info : lists_.list(number)) {
+            for (SlabRecord& slab_info : lists_.list(number)) {
                 if (++slabs > lists_.slabs_number() || !slab_info.consistent()) {
                     return corrupted(&slab_info);
                 }
@@ -341,25 +346,55 @@ private:
         return static_cast<std::byte*>(static_cast<void*>(object));
     }
     [[nodiscard]] static std::byte* memory_of(std::byte* object) noexcept { return object; }
-    [[nodiscard]] static std::byte* word_start(SlabInfo& slab_info, std::size_t word) noexcept {
+    [[nodiscard]] static std::byte* word_start(SlabRecord& slab_info, std::size_t word) noexcept {
         return slab_info.slab + word * word_bytes + layout.front;
+    }
+
+    // ---- What sanitizers are told: poison.hpp, memcheck.hpp -------------------------------------
+
+    /// The compiler leaves these two out where there is no AddressSanitizer.
+    [[nodiscard]] static T* handed_out(std::byte* memory) noexcept {
+        detail::reveal(memory, layout.object_size);
+        return object_at(memory);
+    }
+    static void taken_back(const std::byte* memory) noexcept {
+        detail::hide(memory, layout.object_size);
+    }
+
+    void tell_allocated(std::span<T* const> objects) const noexcept {
+        if (!detail::hides && !memcheck_.watches()) [[likely]]
+            return;
+        for (T* const object : objects) {
+            detail::reveal(object, layout.object_size);
+            Memcheck::allocated(object, layout.object_size, false);
+        }
+    }
+    void tell_freed(std::span<T* const> objects) const noexcept {
+        if (!detail::hides && !memcheck_.watches()) [[likely]]
+            return;
+        for (T* const object : objects) {
+            if (object == nullptr) continue;
+            detail::hide(object, layout.object_size);
+            Memcheck::freed(object);
+        }
     }
 
     // ---- The way of an object: slow paths -------------------------------------------------------
 
     /// Is `memory` a slot of this cache that is not free in its slab?
     template <auto is_free = &FreeMap::is_free>
-    [[nodiscard]] bool is_taken(SlabInfo* slab_info, const std::byte* memory) const noexcept {
+    [[nodiscard]] bool is_taken(SlabRecord* slab_info, const std::byte* memory) const noexcept {
         if constexpr (layout.row != Row::SmallByMask) {
             if (slab_info == nullptr) return false;
         }
+        if (Place::is_hidden(slab_info)) return false;
         if (slab_info->owner != guards_.identity(this, slab_info)) return false;
         const std::size_t slot = Place::slot_of(*slab_info, memory);
         return slot < layout.slots_per_slab && !(slab_info->map.*is_free)(slot);
     }
 
     /// Is it not at the cache's hand either?
-    [[nodiscard]] bool is_live(SlabInfo* slab_info, const std::byte* memory) const noexcept {
+    [[nodiscard]] bool is_live(SlabRecord* slab_info, const std::byte* memory) const noexcept {
         if (!is_taken(slab_info, memory)) return false;
         if constexpr (guarded) {
             if (guards_.is_live(memory)) return true;  // [G2]
@@ -372,17 +407,19 @@ private:
         requires ranked
     {
         if (memory == nullptr) return;
-        SlabInfo* const slab_info = Place::find(backend_, memory);
+        SlabRecord* const slab_info = Place::find(backend_, memory);
         if (!is_taken(slab_info, memory)) [[unlikely]]
             return refuse(memory);
         if (slab_info->list >= draining_from_) return drain(memory, *slab_info);
         if (recent_.full() || recent_.occupied(memory)) return free_to_slab(memory, slab_info);
+        taken_back(memory);
         recent_.push(memory, slab_info);
     }
 
     /// free of an object whose slab shall drain [C5].
-    [[gnu::noinline]] void drain(std::byte* memory, SlabInfo& slab_info) noexcept {
+    [[gnu::noinline]] void drain(std::byte* memory, SlabRecord& slab_info) noexcept {
         if (recent_.contains(memory)) return refuse(memory);
+        taken_back(memory);
         recent_.forget_popped();
         give_back_slot(memory, slab_info);
     }
@@ -394,13 +431,16 @@ private:
                 return nullptr;
             }
         }
-        return object_at(recent_.pop());
+        std::byte* const memory = recent_.pop();
+        if (memcheck_.watches()) [[unlikely]]
+            recent_.wipe_popped();
+        return handed_out(memory);
     }
 
     /// Fills the recent objects, which are empty or guarded and few, with whole words, from one
     /// slab after the other. Returns: whether it could.
     [[nodiscard]] bool fill_recent() noexcept {
-        SlabInfo* slab_info = slab_with_room();
+        SlabRecord* slab_info = slab_with_room();
         if (slab_info == nullptr) return false;
         if constexpr (guarded) recent_.make_room(most_filled);
         bool more = true;
@@ -417,7 +457,9 @@ private:
     }
 
     /// Takes words of one slab. Returns: whether there should be more, from others.
-    [[nodiscard]] bool fill_from(SlabInfo& slab_info) noexcept {
+    [[nodiscard]] bool fill_from(SlabRecord& slab_info) noexcept {
+        if (memcheck_.watches()) [[unlikely]]
+            return fill_watched(slab_info);
         // Slots of one word have places of their own, and those of one slab, if there are as many.
         const bool places_for_slab =
             (guarded || recent_.empty()) && Recent::has_places_for(layout.slots_per_slab);
@@ -438,9 +480,22 @@ private:
         return true;
     }
 
+    /// One object: alloc is about to hand it out, and nothing stays at hand. Returns: as fill_from.
+    [[nodiscard, gnu::noinline, gnu::cold]] bool fill_watched(SlabRecord& slab_info) noexcept {
+        const std::size_t word = slab_info.map.first_word();
+        std::byte* const start = word_start(slab_info, word);
+        const std::uint64_t covered = Place::covered(slab_info, word);
+        const std::uint64_t bits = slab_info.map.word_at(word) & ~covered;
+        const std::size_t slot = lowest_bit(bits);
+        recent_.push_slots(start, std::uint64_t{1} << slot, &slab_info);
+        take(slab_info, word, std::uint64_t{1} << slot, covered);
+        Memcheck::allocated(start + layout.offset_of(slot), layout.object_size, guarded);
+        return false;
+    }
+
     /// Takes as many objects as a slab has, or as are wanted. Returns: how many.
     /// Not inlined: g++ would warn of whole words that a small array of the caller's never sees.
-    [[nodiscard, gnu::noinline]] std::size_t take_from(SlabInfo& slab_info,
+    [[nodiscard, gnu::noinline]] std::size_t take_from(SlabRecord& slab_info,
                                                        std::span<T*> objects) noexcept {
         std::size_t done = 0;
         while (done < objects.size() && !slab_info.map.empty()) {
@@ -464,11 +519,12 @@ private:
             take(slab_info, word, bits & ~left, covered);
         }
         lists_.took(slab_info, done);
+        tell_allocated(objects.first(done));
         return done;
     }
 
     /// Takes bits out of a map; the caller tells lists_.
-    void take(SlabInfo& slab_info, std::size_t word, std::uint64_t bits,
+    void take(SlabRecord& slab_info, std::size_t word, std::uint64_t bits,
               std::uint64_t covered) noexcept {
         if (bits == 0) return;
         slab_info.map.take(word, bits, covered);
@@ -481,10 +537,13 @@ private:
 
     /// free, where the recent objects are full, or another has the object's place (or the object
     /// itself has it, and this is a double free), or its slab shall drain.
-    [[gnu::noinline]] void free_to_slab(std::byte* memory, SlabInfo* slab_info) noexcept {
+    [[gnu::noinline]] void free_to_slab(std::byte* memory, SlabRecord* slab_info) noexcept {
         if constexpr (ranked) {
             if (recent_.contains(memory)) return refuse(memory);
+            taken_back(memory);
         }
+        if (memcheck_.watches()) [[unlikely]]
+            Memcheck::freed(memory);
         recent_.forget_popped();
         if (recent_.size() == Recent::capacity) {
             if (empty_recent(Recent::capacity / 2)) empty_recent(0);  // [C5]
@@ -498,7 +557,7 @@ private:
     }
 
     /// Back to its slab, past the recent objects.
-    void give_back_slot(std::byte* memory, SlabInfo& slab_info) noexcept {
+    void give_back_slot(std::byte* memory, SlabRecord& slab_info) noexcept {
         const std::size_t slot = Place::slot_of(slab_info, memory);
         slab_info.map.give_back(slot / FreeMap::bits_per_word,
                                 std::uint64_t{1} << (slot % FreeMap::bits_per_word));
@@ -511,7 +570,7 @@ private:
         ++slab_info.free_number;
     }
 
-    [[gnu::noinline]] void settle_slab(SlabInfo& slab_info) noexcept {
+    [[gnu::noinline]] void settle_slab(SlabRecord& slab_info) noexcept {
         if (gave_back(slab_info, 1)) empty_recent(0);  // [C5]
         give_back_surplus();
     }
@@ -542,7 +601,7 @@ private:
                 ++index;
                 continue;
             }
-            SlabInfo& slab_info = *info_at(index);
+            SlabRecord& slab_info = *info_at(index);
             const Group group = first_group<false>(slab_info, objects.subspan(index));
             slab_info.map.give_back(group.word, group.bits);
             if (group.bits_after != 0) slab_info.map.give_back(group.word + 1, group.bits_after);
@@ -555,7 +614,7 @@ private:
     }
 
     /// Returns: shall the slab drain from now on?
-    bool gave_back(SlabInfo& slab_info, std::size_t number) noexcept {
+    bool gave_back(SlabRecord& slab_info, std::size_t number) noexcept {
         return lists_.gave_back(slab_info, number) && slab_info.list >= draining_from_;
     }
 
@@ -572,7 +631,7 @@ private:
     /// after the first is `suspect` where nobody checked it: no two of a group are the same then,
     /// and all are starts of slots.
     template <bool suspect, typename Pointer>
-    [[nodiscard]] static Group first_group(const SlabInfo& slab_info,
+    [[nodiscard]] static Group first_group(const SlabRecord& slab_info,
                                            std::span<Pointer const> objects) noexcept {
         constexpr std::size_t length = FreeMap::bits_per_word;
         const std::byte* const memory = memory_of(objects[0]);
@@ -623,15 +682,24 @@ private:
     void settle_limit() noexcept {
         const std::size_t taken = lists_.taken_objects_number();
         const bool watch = lists_.slabs_number() > kept_free_slabs_ && taken > 0;
-        recent_.set_limit(watch && taken - 1 < Recent::capacity ? taken - 1 : Recent::capacity);
+        recent_.set_limit(watch && taken - 1 < most_recent() ? taken - 1 : most_recent());
         if constexpr (checked) draining_from_ = draining_from(taken);
     }
 
+    /// None under memcheck.
+    [[nodiscard]] std::size_t most_recent() const noexcept {
+        return memcheck_.watches() ? 0 : Recent::capacity;
+    }
+
     /// The first list whose slabs shall drain [C5].
-    [[nodiscard]] std::size_t draining_from(std::size_t taken) const noexcept {
+    [[nodiscard]] std::uint8_t draining_from(std::size_t taken) const noexcept {
         const std::size_t slabs = lists_.slabs_number();
-        if (slabs - lists_.full_slabs_number() < enough_slabs) return Lists::lists_number;
-        return 2 * taken < slabs * layout.objects_per_slab ? Lists::half_free : Lists::nearly_free;
+        std::size_t first = Lists::lists_number;
+        if (slabs - lists_.full_slabs_number() >= enough_slabs && !memcheck_.watches()) {
+            const bool half_free = 2 * taken < slabs * layout.objects_per_slab;
+            first = half_free ? Lists::half_free : Lists::nearly_free;
+        }
+        return static_cast<std::uint8_t>(first);
     }
 
     void note_peak() noexcept {
@@ -642,8 +710,8 @@ private:
 
     // ---- The life of a slab ---------------------------------------------------------------------
 
-    [[nodiscard]] SlabInfo* slab_with_room() noexcept {
-        SlabInfo* const partial = lists_.fullest_partial();
+    [[nodiscard]] SlabRecord* slab_with_room() noexcept {
+        SlabRecord* const partial = lists_.fullest_partial();
         return partial != nullptr ? partial : lists_.any_free();
     }
 
@@ -679,13 +747,15 @@ private:
                 return false;
             }
         }
+        Place::reveal_slots(slab);  // a backend may have hidden it
         if constexpr (guarded) guards_.secret().seed(entropy(slab), this);
-        SlabInfo* const slab_info = Place::enter(backend_, slab, this);
+        SlabRecord* const slab_info = Place::enter(backend_, slab, this);
         if (slab_info == nullptr) {
             backend_.free_slab(slab, layout.slab_size, layout.slab_alignment);
             return false;
         }
         slab_info->owner = guards_.identity(this, slab_info);
+        Place::hide_slots(*slab_info, memcheck_, !guarded);
         lists_.add(*slab_info);
         if (lists_.slabs_number() > peak_slabs_number_) peak_slabs_number_ = lists_.slabs_number();
         settle_limit();
@@ -693,7 +763,7 @@ private:
     }
 
     /// It dies in this order: off its list, nobody's, unknown to the map, its SlabInfo, its pages.
-    void remove_slab(SlabInfo& slab_info) noexcept {
+    void remove_slab(SlabRecord& slab_info) noexcept {
         std::byte* const slab = slab_info.slab;
         if constexpr (Config.checks == Checks::debug) {
             if (slab_info.free_number == layout.objects_per_slab) {
@@ -707,14 +777,24 @@ private:
                         .slab = slab});
             }
         }
+        if (memcheck_.watches()) [[unlikely]]
+            unwatch(slab_info);
         lists_.remove(slab_info);
         settle_limit();
+        Place::reveal_slots(slab);
         Place::leave(backend_, slab_info);
         backend_.free_slab(slab, layout.slab_size, layout.slab_alignment);
     }
 
+    /// memcheck has no block of the slab any more, and anybody may use it.
+    [[gnu::noinline, gnu::cold]] void unwatch(SlabRecord& slab_info) noexcept {
+        auto forget = [](T* object) { Memcheck::freed(object); };
+        visit(slab_info, forget);
+        Memcheck::make_defined(slab_info.slab, layout.slab_size);
+    }
+
     bool give_back_one() noexcept {
-        SlabInfo* const slab_info = lists_.any_free();
+        SlabRecord* const slab_info = lists_.any_free();
         if (slab_info == nullptr) return false;
         remove_slab(*slab_info);
         return true;
@@ -734,7 +814,7 @@ private:
         if constexpr (checked) {
             if (live != 0) report_leaks(live);
         }
-        while (SlabInfo* const slab_info = lists_.any())
+        while (SlabRecord* const slab_info = lists_.any())
             remove_slab(*slab_info);
     }
 
@@ -759,13 +839,14 @@ private:
     /// What is wrong with the free of `memory`, which is known to be wrong.
     [[nodiscard]] DefectReport what_is_wrong(std::byte* memory) noexcept {
         DefectReport result{.defect = Defect::ForeignPointer, .pointer = memory, .cache = this};
-        SlabInfo* const slab_info = Place::find(backend_, memory);
+        SlabRecord* const slab_info = Place::find(backend_, memory);
         if constexpr (guarded) {
             if (is_live(slab_info, memory)) {
                 return report_of(guards_.wrong_of_live(memory), *slab_info, memory);
             }
         }
-        if (slab_info == nullptr || slab_info->owner == nullptr) return result;
+        if (slab_info == nullptr || Place::is_hidden(slab_info)) return result;
+        if (slab_info->owner == nullptr) return result;
         if (slab_info->owner != guards_.identity(this, slab_info)) {
             // The mask row may be looking at anything: a SlabInfo at least knows its own slab.
             const bool is_slab_info = layout.row != Row::SmallByMask ||
@@ -802,7 +883,7 @@ private:
                 ++done;
                 continue;
             }
-            SlabInfo* const slab_info = Place::find(backend_, memory);
+            SlabRecord* const slab_info = Place::find(backend_, memory);
             if (!is_live_and_sound(slab_info, memory)) [[unlikely]] {
                 const DefectReport wrong = what_is_wrong(memory);
                 unmark_all(objects.first(done));
@@ -816,7 +897,7 @@ private:
     }
 
     /// Marks the first objects, of which the first is right, as far as all are. Returns: how many.
-    [[nodiscard]] std::size_t mark_group(SlabInfo& slab_info,
+    [[nodiscard]] std::size_t mark_group(SlabRecord& slab_info,
                                          std::span<T* const> objects) noexcept {
         Group group = first_group<true>(slab_info, objects);
         bool all_right =
@@ -835,7 +916,7 @@ private:
     void unmark_all(std::span<T* const> objects) noexcept {
         for (T* const object : objects) {
             if (object == nullptr) continue;
-            SlabInfo& slab_info = *Place::find(backend_, memory_of(object));
+            SlabRecord& slab_info = *Place::find(backend_, memory_of(object));
             const Group group = first_group<true>(slab_info, std::span(&object, 1));
             slab_info.map.unmark(group.word, group.bits);
         }
@@ -868,7 +949,7 @@ private:
             if (memory != nullptr) {
                 const Wrong wrong = guards_.wrong_of_free(memory);
                 if (wrong.defect == Defect::None) break;
-                SlabInfo* const slab_info = Place::find(backend_, memory);
+                SlabRecord* const slab_info = Place::find(backend_, memory);
                 report(report_of(wrong, *slab_info, memory));
                 guards_.make_free(memory, by);
                 free_to_slab(memory, slab_info);
@@ -880,6 +961,10 @@ private:
             memory = recent_.pop();
         }
         guards_.make_live(memory, by);
+        if (memcheck_.watches()) [[unlikely]] {
+            Memcheck::make_undefined(memory, layout.object_size);
+            recent_.wipe_popped();
+        }
         return object_at(memory);
     }
 
@@ -903,7 +988,7 @@ private:
         requires guarded
     {
         if (memory == nullptr) return;
-        SlabInfo* const slab_info = Place::find(backend_, memory);
+        SlabRecord* const slab_info = Place::find(backend_, memory);
         if (!certifies(slab_info, memory)) [[unlikely]]
             return refuse(memory);
         guards_.make_free(memory, who(__builtin_return_address(0)));
@@ -912,7 +997,7 @@ private:
         recent_.push(memory, slab_info);
     }
 
-    [[gnu::noinline]] void free_guarded_slowly(std::byte* memory, SlabInfo* slab_info) noexcept
+    [[gnu::noinline]] void free_guarded_slowly(std::byte* memory, SlabRecord* slab_info) noexcept
         requires guarded
     {
         if (slab_info->list < draining_from_) {
@@ -925,13 +1010,14 @@ private:
 
     /// Is `memory` a live object with sound guards? Level hardened: its canary says so, as nobody
     /// else knows the secret [G2]; where an object was handed out in this life of its slab.
-    [[nodiscard]] bool certifies(SlabInfo* slab_info, const std::byte* memory) const noexcept
+    [[nodiscard]] bool certifies(SlabRecord* slab_info, const std::byte* memory) const noexcept
         requires guarded
     {
         if constexpr (Config.checks == Checks::hardened) {
             if constexpr (layout.row != Row::SmallByMask) {
                 if (slab_info == nullptr) return false;
             }
+            if (Place::is_hidden(slab_info)) return false;
             const std::size_t slot = Place::slot_of(*slab_info, memory);
             return slot < layout.slots_per_slab && slot < slab_info->untouched &&
                    guards_.is_live(memory);
@@ -940,7 +1026,7 @@ private:
         }
     }
 
-    [[nodiscard]] bool is_live_and_sound(SlabInfo* slab_info,
+    [[nodiscard]] bool is_live_and_sound(SlabRecord* slab_info,
                                          const std::byte* memory) const noexcept {
         if constexpr (guarded) return is_taken(slab_info, memory) && guards_.is_live(memory);
         return is_live(slab_info, memory);
@@ -990,7 +1076,7 @@ private:
     }
 
     /// Slots `first` .. `end - 1` are handed out for the first time [G1].
-    void prepare(const SlabInfo& slab_info, std::size_t first, std::size_t end) noexcept
+    void prepare(const SlabRecord& slab_info, std::size_t first, std::size_t end) noexcept
         requires guarded
     {
         for (std::size_t slot = first; slot < end; ++slot) {
@@ -1001,7 +1087,7 @@ private:
         }
     }
 
-    [[nodiscard]] DefectReport report_of(const Wrong& wrong, const SlabInfo& slab_info,
+    [[nodiscard]] DefectReport report_of(const Wrong& wrong, const SlabRecord& slab_info,
                                          const std::byte* memory) const noexcept {
         DefectReport result{.defect = wrong.defect,
                             .pointer = memory,
@@ -1021,7 +1107,7 @@ private:
     }
 
     /// The first object of a slab that is not as it must be [G1] [G2].
-    [[nodiscard]] DefectReport wrong_in(const SlabInfo& slab_info) const noexcept
+    [[nodiscard]] DefectReport wrong_in(const SlabRecord& slab_info) const noexcept
         requires guarded
     {
         for (std::size_t slot = 0; slot < slab_info.untouched; ++slot) {
@@ -1029,18 +1115,26 @@ private:
             const std::byte* const object = slab_info.slab + layout.offset_of(slot) + layout.front;
             if (!slab_info.map.is_free(slot) && guards_.is_live(object)) continue;
             const bool is_free = slab_info.map.is_free(slot) || recent_.contains(object);
-            const Wrong wrong =
-                is_free ? guards_.wrong_of_free(object) : guards_.wrong_of_live(object);
+            const Wrong wrong = is_free ? wrong_of_free(object) : guards_.wrong_of_live(object);
             if (wrong.defect != Defect::None) return report_of(wrong, slab_info, object);
         }
         return {};
+    }
+
+    [[nodiscard]] Wrong wrong_of_free(const std::byte* object) const noexcept
+        requires guarded
+    {
+        if (memcheck_.watches()) Memcheck::make_defined(object, layout.object_size);
+        const Wrong wrong = guards_.wrong_of_free(object);
+        if (memcheck_.watches()) Memcheck::make_nobodys(object, layout.object_size);
+        return wrong;
     }
 
     [[nodiscard]] DefectReport wrong_anywhere() noexcept
         requires guarded
     {
         for (std::size_t number = 0; number < Lists::lists_number; ++number) {
-            for (const SlabInfo& slab_info : lists_.list(number)) {
+            for (const SlabRecord& slab_info : lists_.list(number)) {
                 const DefectReport wrong = wrong_in(slab_info);
                 if (wrong.defect != Defect::None) return wrong;
             }
@@ -1051,7 +1145,7 @@ private:
     // ---- Walks ----------------------------------------------------------------------------------
 
     template <typename F>
-    static void visit(SlabInfo& slab_info, F& f) {
+    static void visit(SlabRecord& slab_info, F& f) {
         std::size_t live = layout.objects_per_slab - slab_info.free_number;
         for (std::size_t word = 0; live > 0; ++word) {  // the slab may be gone after its last one
             std::byte* const start = word_start(slab_info, word);
@@ -1067,7 +1161,7 @@ private:
         return {.defect = Defect::CorruptedSlabInfo, .pointer = where, .cache = this};
     }
 
-    [[nodiscard]] Defect defect_of(SlabInfo& slab_info, std::size_t number) noexcept {
+    [[nodiscard]] Defect defect_of(SlabRecord& slab_info, std::size_t number) noexcept {
         const bool sound =
             slab_info.owner == guards_.identity(this, &slab_info) && slab_info.list == number &&
             slab_info.list_most == Lists::most_on(number) &&
@@ -1082,7 +1176,7 @@ private:
     }
 
     /// Does a page of the slab not lead to its SlabInfo?
-    [[nodiscard]] bool is_lost(const SlabInfo& slab_info) noexcept {
+    [[nodiscard]] bool is_lost(const SlabRecord& slab_info) noexcept {
         for (std::size_t page = 0; page < layout.pages_per_slab(); ++page) {
             const std::byte* const address = slab_info.slab + page * layout.page_size;
             if (Place::find(backend_, address) != &slab_info) return true;
@@ -1098,7 +1192,8 @@ private:
     [[no_unique_address]] std::conditional_t<Config.checks == Checks::debug, const void*, NoTag>
         tag_{};
     Lists lists_;
-    std::size_t draining_from_ = Lists::lists_number;  // [C5]
+    std::uint8_t draining_from_ = Lists::lists_number;  // [C5]
+    [[no_unique_address]] Memcheck memcheck_;
     std::size_t kept_free_slabs_ = Config.retained_free_slabs;
     std::size_t peak_slabs_number_ = 0;
     std::size_t peak_taken_objects_number_ = 0;

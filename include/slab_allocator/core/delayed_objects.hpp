@@ -29,7 +29,7 @@
 
 namespace slab_allocator {
 
-class SlabInfo;
+class SlabRecord;
 
 /// `with_infos`: it remembers each object's SlabInfo, as RecentObjects does.
 template <std::size_t stride, std::size_t objects_per_slab, bool with_infos>
@@ -56,8 +56,16 @@ public:
     /// Takes a ready object. Requires: !none_ready(), not checked.
     [[nodiscard]] std::byte* pop() noexcept { return *next_++; }
 
+    /// Of objects that pop() gave, no address stays: who looks for leaks would find it. Costs:
+    /// O(capacity).
+    void wipe_popped() noexcept {
+        for (std::byte** place = objects_; place != objects_ + places; ++place) {
+            if (place < next_ || place >= end_) *place = nullptr;
+        }
+    }
+
     /// Requires: !full(), not checked.
-    void push(std::byte* object, SlabInfo* slab_info) noexcept { put(end_++, object, slab_info); }
+    void push(std::byte* object, SlabRecord* slab_info) noexcept { put(end_++, object, slab_info); }
 
     /// Brings all into random order, and makes them ready. Requires: set_limit() after it.
     void shuffle(std::uint64_t random) noexcept {
@@ -66,7 +74,7 @@ public:
             random = random * 6364136223846793005U + 1442695040888963407U;
             const auto other = static_cast<std::size_t>(((random >> 32) * (rank + 1)) >> 32);
             std::byte* const object = next_[rank];
-            SlabInfo* const slab_info = info_at(rank);
+            SlabRecord* const slab_info = info_at(rank);
             put(objects_ + rank, objects_[other], info_of(objects_ + other));
             put(objects_ + other, object, slab_info);
         }
@@ -113,7 +121,7 @@ public:
 
     /// Puts the slots `bits` of a word that starts at `start` behind all others. Requires: room for
     /// them, not checked.
-    void push_slots(std::byte* start, std::uint64_t bits, SlabInfo* slab_info) noexcept {
+    void push_slots(std::byte* start, std::uint64_t bits, SlabRecord* slab_info) noexcept {
         for (; bits != 0; bits &= bits - 1)
             push(start + lowest_bit(bits) * stride, slab_info);
     }
@@ -122,7 +130,7 @@ public:
     [[nodiscard]] std::span<std::byte* const> all() const noexcept { return {next_, end_}; }
 
     /// The SlabInfo of the object `rank` places from the next one; nullptr: not remembered.
-    [[nodiscard]] SlabInfo* info_at(std::size_t rank) const noexcept {
+    [[nodiscard]] SlabRecord* info_at(std::size_t rank) const noexcept {
         return info_of(next_ + rank);
     }
 
@@ -137,11 +145,12 @@ private:
 
     struct NoInfos {};
 
-    void put(std::byte** place, std::byte* object, [[maybe_unused]] SlabInfo* slab_info) noexcept {
+    void put(std::byte** place, std::byte* object,
+             [[maybe_unused]] SlabRecord* slab_info) noexcept {
         *place = object;
         if constexpr (with_infos) infos_[place - objects_] = slab_info;
     }
-    [[nodiscard]] SlabInfo* info_of([[maybe_unused]] std::byte* const* place) const noexcept {
+    [[nodiscard]] SlabRecord* info_of([[maybe_unused]] std::byte* const* place) const noexcept {
         if constexpr (with_infos) return infos_[place - objects_];
         return nullptr;
     }
@@ -151,7 +160,7 @@ private:
     std::byte** end_ = objects_;
     std::byte** limit_ = objects_ + capacity;
     std::byte* objects_[places] = {};
-    [[no_unique_address]] std::conditional_t<with_infos, SlabInfo* [places], NoInfos> infos_ = {};
+    [[no_unique_address]] std::conditional_t<with_infos, SlabRecord* [places], NoInfos> infos_ = {};
 };
 
 }  // namespace slab_allocator

@@ -19,8 +19,8 @@
 //   [F1] nonempty has bit w  <=>  words[w] has a set bit that is not covered
 //   [F2] covered bits are always set, bits beyond the last slot never
 
-// The map is the last member of a SlabInfo. In a Small slab the record is cut to the words that its
-// slots need, or goes on behind sizeof(SlabInfo): only words() of existing slots are touched.
+// Every map has a first word. The others go on behind it, as many as the slots need: a FreeMap is
+// the last member of a record, which its owner placed where there is room for them (slab_info.hpp).
 
 #include <bit>
 #include <cstddef>
@@ -169,14 +169,14 @@ private:
         return number >= bits_per_word ? ~std::uint64_t{0} : (std::uint64_t{1} << number) - 1;
     }
 
-    // Through a pointer, because the words of a Small slab do not end where the array does.
+    // Through a pointer, because the words go on behind the first.
     [[nodiscard]] std::uint64_t* words() noexcept { return static_cast<std::uint64_t*>(words_); }
     [[nodiscard]] const std::uint64_t* words() const noexcept {
         return static_cast<const std::uint64_t*>(words_);
     }
 
     std::uint64_t nonempty_;
-    std::uint64_t words_[10];
+    std::uint64_t words_[1];
 };
 
 }  // namespace slab_allocator

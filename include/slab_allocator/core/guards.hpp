@@ -22,6 +22,7 @@
 //   [G1] a slot below SlabInfo::untouched, that is no live object, is as a free one must be
 //   [G2] a live object has the guards of a live one, and nothing else in the slab has
 //   [G3] levels none and misuse: no byte, no instruction
+//   [G4] under AddressSanitizer, what stands around an object is hidden, but from here (poison.hpp)
 
 #include <cstddef>
 #include <cstdint>
@@ -30,6 +31,7 @@
 #include <slab_allocator/core/config.hpp>
 #include <slab_allocator/core/defect.hpp>
 #include <slab_allocator/core/layout.hpp>
+#include <slab_allocator/core/poison.hpp>
 
 namespace slab_allocator {
 
@@ -159,14 +161,17 @@ public:
     }
 
     void make_free(std::byte* object, const void*) const noexcept {
+        const Slot slot(object, true);
         detail::fill_bytes<layout.object_size, 0>(object);
         put_canary(object, free_canary(object));
     }
     void make_live(std::byte* object, const void*) const noexcept {
+        const Slot slot(object, false);
         put_canary(object, live_canary(object));
     }
 
     [[nodiscard]] bool is_free(const std::byte* object) const noexcept {
+        const Slot slot(object, true);
         return canary_at(object) == free_canary(object) &&
                detail::all_bytes_are<layout.object_size, 0>(object);
     }
@@ -176,6 +181,7 @@ public:
 
     [[nodiscard]] Wrong wrong_of_free(const std::byte* object) const noexcept {
         if (is_free(object)) return {};
+        const Slot slot(object, true);
         const std::size_t other = detail::first_other_byte(object, layout.object_size, 0);
         if (other != layout.object_size)
             return {.defect = Defect::WriteAfterFree, .offset = static_cast<std::ptrdiff_t>(other)};
@@ -183,17 +189,23 @@ public:
     }
     [[nodiscard]] Wrong wrong_of_live(const std::byte* object) const noexcept {
         if (is_live(object)) return {};
+        const Around around(object);
         return wrong_canary(object, live_canary(object));
     }
 
 private:
+    using Slot = detail::Revealed<layout.front, layout.object_size, layout.behind>;
+    using Around = detail::RevealedAround<layout.front, layout.object_size, layout.behind>;
+
     [[nodiscard]] std::uint64_t live_canary(const std::byte* object) const noexcept {
         return secret_.of_live(address_of(object));
     }
     [[nodiscard]] std::uint64_t free_canary(const std::byte* object) const noexcept {
         return secret_.of_free(address_of(object));
     }
-    [[nodiscard]] static std::uint64_t canary_at(const std::byte* object) noexcept {
+    /// Of any address that is asked for: AddressSanitizer does not look.
+    [[nodiscard, gnu::no_sanitize_address]] static std::uint64_t canary_at(
+        const std::byte* object) noexcept {
         std::uint64_t canary = 0;
         __builtin_memcpy(&canary, object + layout.object_size, sizeof canary);
         return canary;
@@ -232,44 +244,58 @@ public:
     }
 
     static void make_free(std::byte* object, const void* by) noexcept {
+        const Slot slot(object, true);
         detail::fill_bytes<layout.object_size, poison>(object);
         make_zones<zone_of_free>(object);
         put(object, freed, by);
     }
     static void make_live(std::byte* object, const void* by) noexcept {
+        const Slot slot(object, false);
         detail::fill_bytes<layout.object_size, fresh>(object);
         make_zones<zone_of_live>(object);
         put(object, allocated, by);
     }
     /// A slot that nobody had yet.
-    static void forget_who(std::byte* object) noexcept { put(object, allocated, nullptr); }
+    static void forget_who(std::byte* object) noexcept {
+        const Around around(object);
+        put(object, allocated, nullptr);
+    }
 
     [[nodiscard]] static bool is_free(const std::byte* object) noexcept {
+        const Slot slot(object, true);
         return detail::all_bytes_are<layout.object_size, poison>(object) &&
                zones_are<zone_of_free>(object);
     }
     [[nodiscard]] static bool is_live(const std::byte* object) noexcept {
+        const Around around(object);
         return zones_are<zone_of_live>(object);
     }
 
     [[nodiscard]] static Wrong wrong_of_free(const std::byte* object) noexcept {
+        const Slot slot(object, true);
         const std::size_t other = detail::first_other_byte(object, layout.object_size, poison);
         if (other != layout.object_size)
             return {.defect = Defect::WriteAfterFree, .offset = static_cast<std::ptrdiff_t>(other)};
         return wrong_zone(object, zone_of_free);
     }
     [[nodiscard]] static Wrong wrong_of_live(const std::byte* object) noexcept {
+        const Around around(object);
         return wrong_zone(object, zone_of_live);
     }
 
     [[nodiscard]] static const void* allocated_by(const std::byte* object) noexcept {
+        const Around around(object);
         return who(object, allocated);
     }
     [[nodiscard]] static const void* freed_by(const std::byte* object) noexcept {
+        const Around around(object);
         return who(object, freed);
     }
 
 private:
+    using Slot = detail::Revealed<layout.front, layout.object_size, layout.behind>;
+    using Around = detail::RevealedAround<layout.front, layout.object_size, layout.behind>;
+
     static constexpr std::size_t marks = 2 * sizeof(void*);
     static constexpr std::size_t back_zone = layout.behind - marks;
     static constexpr std::size_t allocated = layout.object_size + back_zone;

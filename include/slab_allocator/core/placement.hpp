@@ -25,6 +25,8 @@
 #include <slab_allocator/core/align.hpp>
 #include <slab_allocator/core/defect.hpp>
 #include <slab_allocator/core/layout.hpp>
+#include <slab_allocator/core/memcheck.hpp>
+#include <slab_allocator/core/poison.hpp>
 #include <slab_allocator/core/slab_info.hpp>
 
 namespace slab_allocator {
@@ -34,18 +36,20 @@ class Placement {
 public:
     /// The SlabInfo of the slab that `object` lies in, or would lie in. Rows with a map or an
     /// array: nullptr where there is none.
-    [[nodiscard]] static SlabInfo* find(Backend& backend, const std::byte* object) noexcept {
+    [[nodiscard]] static SlabRecord* find(Backend& backend, const std::byte* object) noexcept {
         if constexpr (layout.row == Row::SmallByMask) {
             return in_slab(block_of(object, layout.slab_size));
         } else if constexpr (layout.row == Row::LargeByPageFrames) {
-            return backend.slab_info_at(align_down(address_of(object), layout.slab_size));
+            return from_backend(
+                backend.slab_info_at(align_down(address_of(object), layout.slab_size)));
         } else {
-            return backend.get_slab_info_ptr(align_down(address_of(object), layout.page_size));
+            return from_backend(
+                backend.get_slab_info_ptr(align_down(address_of(object), layout.page_size)));
         }
     }
 
     /// The slab that `object` lies in, given its SlabInfo.
-    [[nodiscard]] static std::byte* slab_of(const SlabInfo& slab_info,
+    [[nodiscard]] static std::byte* slab_of(const SlabRecord& slab_info,
                                             const std::byte* object) noexcept {
         if constexpr (layout.slab_alignment >= layout.slab_size) {
             return block_of(object, layout.slab_size);
@@ -56,25 +60,25 @@ public:
 
     /// The number of the slot that starts at `object`; no number below slots_per_slab where none
     /// does, whatever the address.
-    [[nodiscard]] static std::size_t slot_of(const SlabInfo& slab_info,
+    [[nodiscard]] static std::size_t slot_of(const SlabRecord& slab_info,
                                              const std::byte* object) noexcept {
         const std::byte* const slab = slab_of(slab_info, object);
         return layout.slot_at(address_of(object) - address_of(slab) - layout.front);
     }
 
     /// The first of the info_slots slots that the SlabInfo itself covers.
-    [[nodiscard]] static std::size_t info_slot(const SlabInfo& slab_info) noexcept {
+    [[nodiscard]] static std::size_t info_slot(const SlabRecord& slab_info) noexcept {
         if constexpr (layout.info_slots == 0) return 0;
         return layout.info_slot_of(address_of(slab_info.slab));
     }
 
     /// Does the SlabInfo itself lie in that slot?
-    [[nodiscard]] static bool is_covered(const SlabInfo& slab_info, std::size_t slot) noexcept {
+    [[nodiscard]] static bool is_covered(const SlabRecord& slab_info, std::size_t slot) noexcept {
         return slot - info_slot(slab_info) < layout.info_slots;  // wraps for slots before it
     }
 
     /// The bits of word `word` that the SlabInfo itself covers.
-    [[nodiscard]] static std::uint64_t covered(const SlabInfo& slab_info,
+    [[nodiscard]] static std::uint64_t covered(const SlabRecord& slab_info,
                                                std::size_t word) noexcept {
         if constexpr (layout.info_slots == 0) return 0;
         return FreeMap::bits_of(info_slot(slab_info), layout.info_slots, word);
@@ -89,7 +93,7 @@ public:
             }
             return false;
         } else if constexpr (layout.row == Row::LargeByPageFrames) {
-            const SlabInfo* const frame = find(backend, slab);
+            const SlabRecord* const frame = find(backend, slab);
             return frame != nullptr && is_aligned(frame, alignof(SlabInfo)) &&
                    frame->owner != nullptr;
         } else {
@@ -99,9 +103,9 @@ public:
 
     /// Places the SlabInfo of a new slab, all slots free and nobody's, and tells the map. nullptr:
     /// the backend refused, or its answer was, and knows nothing of it any more [P1].
-    [[nodiscard]] static SlabInfo* enter(Backend& backend, std::byte* slab,
-                                         const void* cache) noexcept {
-        SlabInfo* const place = take_place(backend, slab);
+    [[nodiscard]] static SlabRecord* enter(Backend& backend, std::byte* slab,
+                                           const void* cache) noexcept {
+        SlabRecord* const place = take_place(backend, slab);
         if (place == nullptr) return nullptr;
         if constexpr (checked && !layout.small()) {
             if (!is_aligned(place, alignof(SlabInfo))) [[unlikely]] {
@@ -121,7 +125,7 @@ public:
                 return nullptr;
             }
         }
-        SlabInfo* const slab_info = ::new (static_cast<void*>(place)) SlabInfo;
+        SlabRecord* const slab_info = ::new (static_cast<void*>(place)) Made;
         slab_info->slab = slab;
         slab_info->free_number = static_cast<std::uint16_t>(layout.objects_per_slab);
         slab_info->map.fill(layout.slots_per_slab, info_slot(*slab_info), layout.info_slots);
@@ -134,8 +138,38 @@ public:
         return slab_info;
     }
 
+    /// Nobody has an object of the slab yet. AddressSanitizer is told, and sees the links of the
+    /// SlabInfo as one of those: who overruns the slot before it meets them. memcheck is told, too,
+    /// where `all_of_it`, else only asked whether it is there.
+    static void hide_slots(const SlabRecord& slab_info, detail::Memcheck& memcheck,
+                           bool all_of_it) noexcept {
+        const std::byte* const slab = slab_info.slab;
+        const std::byte* const end = slab + layout.slab_size;
+        if constexpr (layout.small()) {
+            const std::byte* const info = slab + layout.info_offset_of(address_of(slab));
+            const std::byte* const behind = info + info_size;
+            detail::hide(slab, static_cast<std::size_t>(info - slab) + sizeof(ListNode));
+            detail::hide(behind, static_cast<std::size_t>(end - behind));
+            if (memcheck.hide(slab, all_of_it ? info : slab) && all_of_it)
+                memcheck.hide(behind, end);
+        } else {
+            detail::hide(slab, layout.slab_size);
+            memcheck.hide(slab, all_of_it ? end : slab);
+        }
+    }
+    static void reveal_slots(const std::byte* slab) noexcept {
+        detail::reveal(slab, layout.slab_size);
+    }
+
+    /// What lies in hidden memory is no SlabInfo: by masking, anything is found.
+    [[nodiscard]] static bool is_hidden(const SlabRecord* slab_info) noexcept {
+        if constexpr (layout.row != Row::SmallByMask) return false;
+        return detail::is_hidden(static_cast<const void*>(&slab_info->owner)) ||
+               detail::is_hidden(static_cast<const void*>(&slab_info->slab));
+    }
+
     /// Makes a SlabInfo unknown and gives its memory back, but not the slab [P2].
-    static void leave(Backend& backend, SlabInfo& slab_info) noexcept {
+    static void leave(Backend& backend, SlabRecord& slab_info) noexcept {
         slab_info.owner = nullptr;
         slab_info.untouched = 0;
         if constexpr (layout.uses_map()) {
@@ -145,33 +179,38 @@ public:
     }
 
 private:
-    [[nodiscard]] static SlabInfo* in_slab(std::byte* slab) noexcept {
-        return reinterpret_cast<SlabInfo*>(slab + layout.info_offset_of(address_of(slab)));
+    using Made = std::conditional_t<layout.small(), SlabRecord, SlabInfo>;
+    static constexpr std::size_t info_size = small_slab_info_size(layout.slots_per_slab);
+
+    [[nodiscard]] static SlabRecord* in_slab(std::byte* slab) noexcept {
+        return reinterpret_cast<SlabRecord*>(slab + layout.info_offset_of(address_of(slab)));
     }
 
-    [[nodiscard]] static SlabInfo* take_place(Backend& backend,
-                                              [[maybe_unused]] std::byte* slab) noexcept {
+    [[nodiscard]] static SlabRecord* take_place(Backend& backend,
+                                                [[maybe_unused]] std::byte* slab) noexcept {
         if constexpr (layout.small()) {
             return in_slab(slab);
         } else if constexpr (layout.row == Row::LargeByPageFrames) {
-            return backend.slab_info_at(address_of(slab));
+            return from_backend(backend.slab_info_at(address_of(slab)));
         } else {
-            return backend.alloc_slab_info();
+            return from_backend(backend.alloc_slab_info());
         }
     }
 
     static void give_place([[maybe_unused]] Backend& backend,
-                           [[maybe_unused]] SlabInfo* slab_info) noexcept {
-        if constexpr (layout.row == Row::LargeByMap) backend.free_slab_info(slab_info);
+                           [[maybe_unused]] SlabRecord* slab_info) noexcept {
+        if constexpr (layout.row == Row::LargeByMap) {
+            backend.free_slab_info(for_backend(slab_info));
+        }
     }
 
-    [[nodiscard]] static bool overlaps(const SlabInfo* place, const std::byte* slab) noexcept {
+    [[nodiscard]] static bool overlaps(const SlabRecord* place, const std::byte* slab) noexcept {
         const std::uintptr_t start = address_of(slab);
         return address_of(place) < start + layout.slab_size &&
                address_of(place) + sizeof(SlabInfo) > start;
     }
 
-    [[nodiscard]] static bool save_pages(Backend& backend, SlabInfo& slab_info,
+    [[nodiscard]] static bool save_pages(Backend& backend, SlabRecord& slab_info,
                                          [[maybe_unused]] const void* cache) noexcept {
         const std::uintptr_t slab = address_of(slab_info.slab);
         for (std::size_t page = 0; page < layout.pages_per_slab(); ++page) {
@@ -195,12 +234,13 @@ private:
     }
 
     [[nodiscard]] static bool save_page(Backend& backend, std::uintptr_t page,
-                                        SlabInfo& slab_info) noexcept {
-        if constexpr (std::is_void_v<decltype(backend.save_slab_info_ptr(page, &slab_info))>) {
-            backend.save_slab_info_ptr(page, &slab_info);
+                                        SlabRecord& slab_info) noexcept {
+        if constexpr (std::is_void_v<decltype(backend.save_slab_info_ptr(
+                          page, for_backend(&slab_info)))>) {
+            backend.save_slab_info_ptr(page, for_backend(&slab_info));
             return true;
         } else {
-            return backend.save_slab_info_ptr(page, &slab_info);
+            return backend.save_slab_info_ptr(page, for_backend(&slab_info));
         }
     }
 

@@ -37,7 +37,7 @@
 
 namespace slab_allocator {
 
-class SlabInfo;
+class SlabRecord;
 
 /// As many objects as 128 KiB and four slabs hold, but a power of two from 1 to 128.
 [[nodiscard]] constexpr std::size_t recent_capacity(std::size_t stride,
@@ -142,8 +142,11 @@ public:
         return object;
     }
 
+    /// Of the object that pop() gave, no address stays: who looks for leaks would find it.
+    void wipe_popped() noexcept { *top_ = nullptr; }
+
     /// Requires: !full(), and checked: !occupied(object). Not checked.
-    void push(std::byte* object, SlabInfo* slab_info) noexcept {
+    void push(std::byte* object, SlabRecord* slab_info) noexcept {
         std::byte** const place = top_;  // what is stored there does not move it
         put(object, place, slab_info);
         top_ = place + 1;
@@ -205,7 +208,7 @@ public:
 
     /// Pushes the slots `bits` of a word that starts at `start`, so that the lowest comes out
     /// first. Requires: room and places for all of them, not checked.
-    void push_slots(std::byte* start, std::uint64_t bits, SlabInfo* slab_info) noexcept {
+    void push_slots(std::byte* start, std::uint64_t bits, SlabRecord* slab_info) noexcept {
         if constexpr (capacity >= FreeMap::bits_per_word) {
             if (bits == ~std::uint64_t{0}) return push_word(start, slab_info);
         }
@@ -220,7 +223,7 @@ public:
     [[nodiscard]] std::span<std::byte* const> all() const noexcept { return {bottom(), top_}; }
 
     /// The SlabInfo of the object `rank` places from the bottom.
-    [[nodiscard]] SlabInfo* info_at(std::size_t rank) const noexcept
+    [[nodiscard]] SlabRecord* info_at(std::size_t rank) const noexcept
         requires with_infos
     {
         return infos_[rank];
@@ -238,7 +241,8 @@ private:
     [[nodiscard]] constexpr std::byte** bottom() noexcept { return objects_ + 1; }
     [[nodiscard]] constexpr std::byte* const* bottom() const noexcept { return objects_ + 1; }
 
-    void put(std::byte* object, std::byte** place, [[maybe_unused]] SlabInfo* slab_info) noexcept {
+    void put(std::byte* object, std::byte** place,
+             [[maybe_unused]] SlabRecord* slab_info) noexcept {
         ranks_.put(object, static_cast<std::size_t>(place - bottom()));
         if constexpr (with_infos) infos_[place - bottom()] = slab_info;
         *place = object;
@@ -246,7 +250,7 @@ private:
 
     /// All slots of a word, as of a slab that nobody has churned: known numbers, for the compiler
     /// to make wide stores of.
-    void push_word(std::byte* start, SlabInfo* slab_info) noexcept {
+    void push_word(std::byte* start, SlabRecord* slab_info) noexcept {
         constexpr std::size_t slots = FreeMap::bits_per_word;
         ranks_.put_word(start, size());
         for_all_of_word([&](std::size_t slot) {
@@ -278,7 +282,8 @@ private:
         first_popped_end();
     [[no_unique_address]] Ranks ranks_;
     std::byte* objects_[1 + capacity] = {};
-    [[no_unique_address]] std::conditional_t<with_infos, SlabInfo* [capacity], NoInfos> infos_ = {};
+    [[no_unique_address]] std::conditional_t<with_infos, SlabRecord* [capacity], NoInfos> infos_ =
+        {};
 };
 
 }  // namespace slab_allocator

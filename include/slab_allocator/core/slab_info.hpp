@@ -25,13 +25,11 @@
 
 namespace slab_allocator {
 
-class SlabInfo : public ListNode {
+/// What every SlabInfo has, in a Small slab with no more words behind it than the slots need.
+class SlabRecord : public ListNode {
 public:
-    /// As many slots as a SlabInfo outside of its slab can manage.
-    static constexpr std::size_t max_slots = 640;
-
-    /// Writes the first 48 bytes only: the words, if there are that many, are fill()'s to write.
-    SlabInfo() noexcept {}  // NOLINT: the map is left alone, see above
+    /// Writes the first 48 bytes only: the map is fill()'s to write.
+    SlabRecord() noexcept {}  // NOLINT: the map is left alone, see above
 
     const void* owner = nullptr;  // [S1]
     std::byte* slab = nullptr;
@@ -42,10 +40,30 @@ public:
     FreeMap map;
 };
 
+/// One outside of its slab: what backends store.
+class SlabInfo : public SlabRecord {
+public:
+    /// As many slots as it can manage.
+    static constexpr std::size_t max_slots = 640;
+
+    SlabInfo() noexcept {}  // NOLINT: the words are left alone, as the map is
+
+private:
+    [[maybe_unused]] std::uint64_t more_words_[FreeMap::words_for(max_slots) - 1];
+};
+
+/// Backends know SlabInfos only. One in its slab, shorter than that type, goes to a backend's map
+/// and comes back as an address.
+[[nodiscard]] inline SlabInfo* for_backend(SlabRecord* slab_info) noexcept {
+    return static_cast<SlabInfo*>(static_cast<void*>(slab_info));
+}
+[[nodiscard]] inline SlabRecord* from_backend(SlabInfo* slab_info) noexcept {
+    return static_cast<SlabRecord*>(static_cast<void*>(slab_info));
+}
+
 /// The bytes of a SlabInfo that manages `slots` slots in their own slab.
 [[nodiscard]] constexpr std::size_t small_slab_info_size(std::size_t slots) noexcept {
-    return sizeof(SlabInfo) - sizeof(FreeMap) +
-           sizeof(std::uint64_t) * (1 + FreeMap::words_for(slots));
+    return sizeof(SlabRecord) + sizeof(std::uint64_t) * (FreeMap::words_for(slots) - 1);
 }
 
 }  // namespace slab_allocator

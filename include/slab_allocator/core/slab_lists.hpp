@@ -67,18 +67,18 @@ public:
         return slabs_number_ * objects_per_slab - free_objects_number_;
     }
 
-    [[nodiscard]] IntrusiveList<SlabInfo>& list(std::size_t number) noexcept {
+    [[nodiscard]] IntrusiveList<SlabRecord>& list(std::size_t number) noexcept {
         return lists_[number];
     }
 
     /// The fullest partial slab; nullptr where there is none.
-    [[nodiscard]] SlabInfo* fullest_partial() noexcept {
+    [[nodiscard]] SlabRecord* fullest_partial() noexcept {
         return nonempty_partial() == 0 ? nullptr : &lists_[lowest_bit(nonempty_partial())].front();
     }
-    [[nodiscard]] SlabInfo* any_free() noexcept {
+    [[nodiscard]] SlabRecord* any_free() noexcept {
         return free_slabs_number_ == 0 ? nullptr : &lists_[free].front();
     }
-    [[nodiscard]] SlabInfo* any() noexcept {
+    [[nodiscard]] SlabRecord* any() noexcept {
         return nonempty_ == 0 ? nullptr : &lists_[lowest_bit(nonempty_)].front();
     }
 
@@ -90,12 +90,12 @@ public:
     }
 
     /// Requires: slab_info is at rest.
-    void add(SlabInfo& slab_info) noexcept {
+    void add(SlabRecord& slab_info) noexcept {
         ++slabs_number_;
         free_objects_number_ += slab_info.free_number;
         link(slab_info, list_for(slab_info.free_number));
     }
-    void remove(SlabInfo& slab_info) noexcept {
+    void remove(SlabRecord& slab_info) noexcept {
         unlink(slab_info);
         free_objects_number_ -= slab_info.free_number;
         --slabs_number_;
@@ -103,7 +103,7 @@ public:
 
     /// `number` slots of a slab became free: moves it where it now belongs. Returns: was that
     /// elsewhere? The caller counts them for all slabs together, by gave_back_in_all() [B3].
-    [[nodiscard]] bool gave_back(SlabInfo& slab_info, std::size_t number) noexcept {
+    [[nodiscard]] bool gave_back(SlabRecord& slab_info, std::size_t number) noexcept {
         const std::size_t free_number = slab_info.free_number + number;
         slab_info.free_number = static_cast<std::uint16_t>(free_number);
         if (free_number <= slab_info.list_most) [[likely]]
@@ -112,13 +112,13 @@ public:
         return true;
     }
     /// Would one more free slot move it?
-    [[nodiscard]] static bool would_move(const SlabInfo& slab_info) noexcept {
+    [[nodiscard]] static bool would_move(const SlabRecord& slab_info) noexcept {
         return slab_info.free_number >= slab_info.list_most;
     }
     void gave_back_in_all(std::size_t number) noexcept { free_objects_number_ += number; }
 
     /// `number` slots of a slab were taken: moves it where it now belongs.
-    void took(SlabInfo& slab_info, std::size_t number) noexcept {
+    void took(SlabRecord& slab_info, std::size_t number) noexcept {
         free_objects_number_ -= number;
         slab_info.free_number = static_cast<std::uint16_t>(slab_info.free_number - number);
         if (list_for(slab_info.free_number) != slab_info.list) move(slab_info);
@@ -130,12 +130,12 @@ private:
         return nonempty_ & partial;
     }
 
-    [[gnu::noinline]] void move(SlabInfo& slab_info) noexcept {
+    [[gnu::noinline]] void move(SlabRecord& slab_info) noexcept {
         unlink(slab_info);
         link(slab_info, list_for(slab_info.free_number));
     }
 
-    void link(SlabInfo& slab_info, std::size_t number) noexcept {
+    void link(SlabRecord& slab_info, std::size_t number) noexcept {
         lists_[number].push_front(slab_info);
         nonempty_ |= std::uint64_t{1} << number;  // [B2]
         slab_info.list = static_cast<std::uint8_t>(number);
@@ -143,7 +143,7 @@ private:
         if (number == free) ++free_slabs_number_;  // [B4]
         if (number == full) ++full_slabs_number_;
     }
-    void unlink(SlabInfo& slab_info) noexcept {
+    void unlink(SlabRecord& slab_info) noexcept {
         const std::size_t number = slab_info.list;
         slab_info.unlink();
         if (lists_[number].empty()) nonempty_ &= ~(std::uint64_t{1} << number);  // [B2]
@@ -156,7 +156,7 @@ private:
     std::size_t free_slabs_number_ = 0;
     std::size_t full_slabs_number_ = 0;
     std::size_t free_objects_number_ = 0;
-    IntrusiveList<SlabInfo> lists_[lists_number];
+    IntrusiveList<SlabRecord> lists_[lists_number];
 };
 
 }  // namespace slab_allocator

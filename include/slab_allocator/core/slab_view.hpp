@@ -26,12 +26,12 @@ enum class SlotState : std::uint8_t {
 
 class SlabView {
 public:
-    SlabView(const SlabInfo& slab_info, const Layout& layout) noexcept
+    SlabView(const SlabRecord& slab_info, const Layout& layout) noexcept
         : slab_info_(&slab_info), layout_(&layout) {}
 
     [[nodiscard]] const std::byte* slab() const noexcept { return slab_info_->slab; }
     [[nodiscard]] std::size_t slab_size() const noexcept { return layout_->slab_size; }
-    [[nodiscard]] const SlabInfo& slab_info() const noexcept { return *slab_info_; }
+    [[nodiscard]] const SlabRecord& slab_info() const noexcept { return *slab_info_; }
 
     /// Slots, those under the SlabInfo among them, and how many of them objects can have.
     [[nodiscard]] std::size_t slots_number() const noexcept { return layout_->slots_per_slab; }
@@ -59,7 +59,7 @@ public:
     }
 
 private:
-    const SlabInfo* slab_info_;
+    const SlabRecord* slab_info_;
     const Layout* layout_;
 };
 

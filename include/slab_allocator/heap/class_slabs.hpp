@@ -30,6 +30,7 @@
 #include <slab_allocator/core/free_map.hpp>
 #include <slab_allocator/core/intrusive_list.hpp>
 #include <slab_allocator/core/layout.hpp>
+#include <slab_allocator/core/poison.hpp>
 #include <slab_allocator/core/slab_info.hpp>
 #include <slab_allocator/heap/heap_pages.hpp>
 #include <slab_allocator/heap/size_classes.hpp>
@@ -74,6 +75,7 @@ public:
                 if ((hand_ & bit) != 0) [[unlikely]]
                     return false;
             }
+            detail::hide(object, layout_.object_size);
             hand_ |= bit;
             return true;
         }
@@ -81,6 +83,7 @@ public:
             if (!slab_info.map.all_taken(word, bit)) [[unlikely]]
                 return false;
         }
+        detail::hide(object, layout_.object_size);
         slab_info.map.give_back(word, bit);
         if (++slab_info.free_number > slab_info.list_most) [[unlikely]]
             has_more_free(slab_info);
@@ -235,7 +238,9 @@ private:
     [[nodiscard]] void* take_lowest() noexcept {
         const std::size_t slot = lowest_bit(hand_);
         hand_ &= hand_ - 1;
-        return hand_start_ + slot * layout_.stride;
+        std::byte* const object = hand_start_ + slot * layout_.stride;
+        detail::reveal(object, layout_.object_size);
+        return object;
     }
 
     [[nodiscard]] bool in_hand(std::size_t slot, const SlabInfo& slab_info) const noexcept {
@@ -338,14 +343,16 @@ private:
         slab_info->free_number = static_cast<std::uint16_t>(layout_.objects_per_slab);
         slab_info->map.fill(layout_.slots_per_slab, 0, 0);
         slab_info->owner = this;
+        detail::hide(slab_info->slab, layout_.slab_size);
         link(*slab_info, free_list);
         if (++slabs_number_ > peak_slabs_number_) peak_slabs_number_ = slabs_number_;
         return true;
     }
 
-    void remove(SlabInfo& slab_info) noexcept {
+    [[gnu::noinline]] void remove(SlabInfo& slab_info) noexcept {
         unlink(slab_info);
         --slabs_number_;
+        detail::reveal(slab_info.slab, layout_.slab_size);
         pages_.give(slab_info, wanted());
     }
 

@@ -41,6 +41,7 @@
 #include <slab_allocator/core/defect.hpp>
 #include <slab_allocator/core/layout.hpp>
 #include <slab_allocator/core/memory_backend.hpp>
+#include <slab_allocator/core/poison.hpp>
 #include <slab_allocator/core/slab_info.hpp>
 #include <slab_allocator/heap/heap_blocks.hpp>
 #include <slab_allocator/heap/heap_calls.hpp>
@@ -117,6 +118,7 @@ public:
             if (!token().take_off(block)) [[unlikely]]
                 return drop_and_alloc(block, number);
         }
+        detail::reveal_alone(block, size_classes::size_of_class(number));
         return block;
     }
 
@@ -133,6 +135,7 @@ public:
             token().put_on(block);
         }
         const std::size_t number = slabs.number();
+        detail::hide_alone(block, slabs.object_size());  // from AddressSanitizer
         auto pin = cpus_.enter();
         Front* const front = front_at(index_of(pin));
         const bool done = front != nullptr && (*front)[number].push(static_cast<std::byte*>(block));
@@ -306,6 +309,8 @@ private:
             for (std::byte* const block : blocks)
                 token().put_on(block);
         }
+        for (std::byte* const block : blocks)
+            detail::hide_alone(block, size_classes::size_of_class(number));
         std::size_t put = 0;
         {
             const Held held(*this, number);

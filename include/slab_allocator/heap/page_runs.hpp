@@ -22,6 +22,7 @@
 #include <slab_allocator/core/defect.hpp>
 #include <slab_allocator/core/free_map.hpp>
 #include <slab_allocator/core/intrusive_list.hpp>
+#include <slab_allocator/core/memcheck.hpp>
 #include <slab_allocator/core/slab_info.hpp>
 #include <slab_allocator/heap/heap_pages.hpp>
 #include <slab_allocator/heap/size_classes.hpp>
@@ -63,6 +64,7 @@ public:
         runs_.push_front(*run);
         ++number_;
         bytes_ += pages * page_size;
+        detail::Memcheck::allocated(run->slab, pages * page_size, false);
         return run->slab;
     }
 
@@ -71,6 +73,8 @@ public:
         run.unlink();
         --number_;
         bytes_ -= size_of(run);
+        detail::Memcheck::freed(run.slab);
+        detail::Memcheck::make_defined(run.slab, size_of(run));  // anybody may use it
         pages_.give(run, wanted(pages_of(run), std::size_t{1} << run.list));
     }
 
@@ -87,6 +91,7 @@ public:
             return false;
         remember(run, pages);
         bytes_ += after - before;  // wraps where it is less
+        detail::Memcheck::resized(run.slab, before, after);
         return true;
     }
 

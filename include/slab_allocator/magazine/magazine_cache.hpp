@@ -54,7 +54,9 @@
 #include <slab_allocator/core/cache_statistics.hpp>
 #include <slab_allocator/core/config.hpp>
 #include <slab_allocator/core/defect.hpp>
+#include <slab_allocator/core/memcheck.hpp>
 #include <slab_allocator/core/object_calls.hpp>
+#include <slab_allocator/core/poison.hpp>
 #include <slab_allocator/core/slab_view.hpp>
 #include <slab_allocator/magazine/atomics.hpp>
 #include <slab_allocator/magazine/cpu_slot.hpp>
@@ -163,7 +165,7 @@ public:
             if (!token().take_off(object)) [[unlikely]]
                 return drop_and_alloc(object);
         }
-        return outside(object);
+        return outside(revealed(object));
     }
 
     /// Takes back what alloc gave, on whichever CPU; nullptr does nothing. Costs: O(1), a lock once
@@ -178,6 +180,7 @@ public:
         } else {
             if (object == nullptr) return;
         }
+        hide(object);
         if (!cpus_.push(slots_, object)) [[unlikely]]
             free_slowly(object);
     }
@@ -207,6 +210,8 @@ public:
         }
         while (!objects.empty()) {
             const std::size_t right = mark(objects);
+            for (T* const object : objects.first(right))
+                hide(inside(object));
             if (right > 0) give_to_magazines(objects.first(right));
             if (right == objects.size()) return;
             if constexpr (checked) refuse(inside(objects[right]));
@@ -364,6 +369,13 @@ private:
     }
     [[nodiscard]] Token<Atomics> token() const noexcept { return Token<Atomics>(this); }
 
+    /// What lies in a magazine is hidden from AddressSanitizer.
+    static void hide(const Object* object) noexcept { detail::hide_alone(object, sizeof(Object)); }
+    [[nodiscard]] static Object* revealed(Object* object) noexcept {
+        detail::reveal_alone(object, sizeof(Object));
+        return object;
+    }
+
     [[nodiscard]] bool is_live(const Object* object) noexcept {
         if (object == nullptr || !slabs_.cache().is_out(object)) return false;  // [Z2]
         if constexpr (checked) return !token().is_on(object);
@@ -409,6 +421,8 @@ private:
         for (;;) {
             const std::size_t found = pop_from_magazines(objects, stocked);
             const std::size_t taken = found - drop_without_token(objects.first(found));
+            for (T* const object : objects.first(taken))
+                static_cast<void>(revealed(inside(object)));
             if (taken != 0 || found == 0) return taken;
         }
     }
@@ -494,6 +508,8 @@ private:
             for (Object* const object : objects)
                 token().put_on(object);
         }
+        for (Object* const object : objects)
+            hide(object);
         std::size_t left = objects.size();
         {
             const Held held(*this);
@@ -577,6 +593,7 @@ private:
 
     /// [Z3]
     [[nodiscard]] bool add_magazine() noexcept {
+        if (detail::memcheck_watches()) return false;  // every call is to be seen by the core
         Magazine<Object>* const magazine = magazines_.create();
         if (magazine != nullptr) depot_.put_empty(*magazine);
         return magazine != nullptr;

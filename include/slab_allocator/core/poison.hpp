@@ -1,0 +1,129 @@
+#pragma once
+
+// poison.hpp -- AddressSanitizer is told which bytes of a slab are somebody's.
+//
+//      slab is born       hide all but its SlabInfo       hidden: who reads or writes there is
+//      alloc              reveal the object               reported, at the instruction of his that
+//      free               hide the object                 does it
+//      slab goes back     reveal all
+//
+// It is on where a hosted program is compiled with AddressSanitizer, without anybody asking for it,
+// and off it is no instruction and no byte. The sanitizer needs no header: its functions are
+// declared here. A kernel's sanitizer has others, so freestanding it is off.
+//
+// Invariants
+//   [A1] no byte of a live object is hidden. Of eight bytes that objects share, the sanitizer knows
+//        only how many of the first are somebody's: what it cannot say is not hidden.
+//   [A2] who holds no lock changes only groups of eight that lie in his own object alone.
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include <slab_allocator/core/align.hpp>
+
+extern "C" {  // of the sanitizer; where it is off, nobody calls them
+void __asan_poison_memory_region(const volatile void* start, std::size_t size);    // NOLINT
+void __asan_unpoison_memory_region(const volatile void* start, std::size_t size);  // NOLINT
+int __asan_address_is_poisoned(const volatile void* address);                      // NOLINT
+}
+
+namespace slab_allocator::detail {
+
+#if __STDC_HOSTED__ && defined(__SANITIZE_ADDRESS__)
+inline constexpr bool hides = true;
+#elif __STDC_HOSTED__ && defined(__has_feature)
+#if __has_feature(address_sanitizer)
+inline constexpr bool hides = true;
+#else
+inline constexpr bool hides = false;
+#endif
+#else
+inline constexpr bool hides = false;
+#endif
+
+[[gnu::always_inline]] inline void hide(const void* start, std::size_t size) noexcept {
+    if constexpr (hides) __asan_poison_memory_region(start, size);
+}
+[[gnu::always_inline]] inline void reveal(const void* start, std::size_t size) noexcept {
+    if constexpr (hides) __asan_unpoison_memory_region(start, size);
+}
+[[nodiscard, gnu::always_inline]] inline bool is_hidden(const void* byte) noexcept {
+    if constexpr (hides) return __asan_address_is_poisoned(byte) != 0;
+    return false;
+}
+
+inline constexpr std::size_t hidden_together = 8;
+
+/// The same without a lock [A2].
+[[gnu::always_inline]] inline void hide_alone(const void* start, std::size_t size) noexcept {
+    if constexpr (hides) {
+        const std::uintptr_t first = align_up(address_of(start), hidden_together);
+        const std::uintptr_t end = align_down(address_of(start) + size, hidden_together);
+        if (first < end) hide(pointer_to<const void>(first), end - first);
+    }
+}
+[[gnu::always_inline]] inline void reveal_alone(const void* start, std::size_t size) noexcept {
+    if constexpr (hides) {
+        const std::uintptr_t first = align_up(address_of(start), hidden_together);
+        const std::uintptr_t end = align_down(address_of(start) + size, hidden_together);
+        if (first < end) reveal(pointer_to<const void>(first), end - first);
+    }
+}
+
+/// What stands around an object, revealed while this lives. Nothing where it is not hidden: there
+/// is no object.
+template <std::size_t front, std::size_t size, std::size_t behind>
+class RevealedGuards {
+public:
+    explicit RevealedGuards(const std::byte* object) noexcept
+        : object_(object), hidden_(is_hidden(object + size)) {
+        if (!hidden_) return;
+        reveal(object_ - front, front);
+        reveal(object_ + size, behind);
+    }
+    RevealedGuards(const RevealedGuards&) = delete;
+    RevealedGuards& operator=(const RevealedGuards&) = delete;
+    ~RevealedGuards() {
+        if (!hidden_) return;
+        hide(object_ - front, front);
+        hide(object_ + size, behind);
+    }
+
+private:
+    const std::byte* object_;
+    bool hidden_;
+};
+
+/// The same, and the object, which is hidden afterwards or not.
+template <std::size_t front, std::size_t size, std::size_t behind>
+class RevealedSlot {
+public:
+    RevealedSlot(const std::byte* object, bool hidden_afterwards) noexcept
+        : object_(object), hidden_afterwards_(hidden_afterwards) {
+        reveal(object_ - front, front + size + behind);
+    }
+    RevealedSlot(const RevealedSlot&) = delete;
+    RevealedSlot& operator=(const RevealedSlot&) = delete;
+    ~RevealedSlot() {
+        hide(object_ - front, front);
+        hide(object_ + size, behind);
+        if (hidden_afterwards_) hide(object_, size);
+    }
+
+private:
+    const std::byte* object_;
+    bool hidden_afterwards_;
+};
+
+struct NothingRevealed {
+    explicit constexpr NothingRevealed(const std::byte*, bool = false) noexcept {}
+};
+
+template <std::size_t front, std::size_t size, std::size_t behind>
+using Revealed = std::conditional_t<hides, RevealedSlot<front, size, behind>, NothingRevealed>;
+template <std::size_t front, std::size_t size, std::size_t behind>
+using RevealedAround =
+    std::conditional_t<hides, RevealedGuards<front, size, behind>, NothingRevealed>;
+
+}  // namespace slab_allocator::detail
