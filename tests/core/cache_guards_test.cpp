@@ -13,6 +13,7 @@
 
 #include <support/catch.hpp>
 #include <support/defects.hpp>
+#include <support/poke.hpp>
 #include <support/scenes.hpp>
 #include <support/snapshot.hpp>
 
@@ -47,7 +48,7 @@ void free_all(AnyCache& cache, const std::vector<std::byte*>& objects) {
 }
 
 void flip(std::byte* byte) {
-    *byte = static_cast<std::byte>(~std::to_integer<unsigned>(*byte) & 0xffU);
+    poke(byte, static_cast<std::byte>(~std::to_integer<unsigned>(peek(byte)) & 0xffU));
 }
 
 }  // namespace
@@ -244,7 +245,7 @@ struct KnownSecret : SlabsBackend {
     slab_allocator::Cache<Plain, KnownSecret, hardened> cache{backend};
     Plain* const object = cache.alloc();
     std::uint64_t canary = 0;
-    std::memcpy(&canary, object->bytes + sizeof(Plain), sizeof canary);
+    copy_raw(&canary, object->bytes + sizeof(Plain), sizeof canary);
     slab_allocator::Secret guessed;
     guessed.seed(guess, &cache);
     const bool same = canary == guessed.of_live(slab_allocator::address_of(object));
@@ -272,7 +273,7 @@ TEST_CASE("hardened: a copy of a SlabInfo makes no slab", "[cache][guards]") {
     std::byte* const slab = memory.slab_of(object->bytes);
     alignas(4096) static std::byte forged[16][4096];
     for (auto& block : forged) {
-        std::memcpy(block, slab, sizeof block);  // with the SlabInfo in it, at any colour
+        copy_raw(block, slab, sizeof block);  // with the SlabInfo in it, at any colour
         auto* const bad = static_cast<Plain*>(static_cast<void*>(block + (object->bytes - slab)));
         const DefectReport report = report_of([&] { cache.free(bad); });
         const bool known =
@@ -322,7 +323,7 @@ TEST_CASE("debug: a write after free is found when its slab goes, if not before"
     Plain* const object = cache.alloc();
     cache.free(object);
     static_cast<void>(cache.statistics());  // back to its slab
-    object->bytes[3] = std::byte{1};
+    poke(object->bytes + 3, std::byte{1});
     const DefectReport report = report_of([&] { static_cast<void>(cache.shrink_to_fit()); });
     REQUIRE(report.defect == Defect::WriteAfterFree);
     REQUIRE(report.pointer == object);
@@ -345,7 +346,7 @@ TEST_CASE(
         Object<4000>* objects[] = {cache.alloc(), cache.alloc()};
         cache.free_bulk(objects);
         REQUIRE(cache.shrink(0) == 0);  // from now on one Free slab is kept, but there are two
-        objects[written]->bytes[17] = std::byte{1};
+        poke(objects[written]->bytes + 17, std::byte{1});
         memory.refuse(1, true);
         Object<4000>* taken[2] = {};
         bool done = false;

@@ -10,6 +10,7 @@
 #include <support/configurations.hpp>
 #include <support/defects.hpp>
 #include <support/model.hpp>
+#include <support/poke.hpp>
 #include <support/random.hpp>
 #include <support/scenes.hpp>
 #include <support/test_memory.hpp>
@@ -212,32 +213,33 @@ TEST_CASE("churn at the border of a slab does not call the backend", "[cache]") 
 }
 
 TEST_CASE("a new slab is not written through", "[cache]") {
-    in_every_configuration([](const Configuration& configuration, TestMemory& memory,
-                              AnyCache& cache) {
-        if (configuration.guarded()) return;  // slots that are taken out are, by words
-        std::byte* const object = cache.alloc();
-        std::byte* const slab = memory.slab_of(object);
-        const std::size_t info_size =
-            configuration.layout.small()
-                ? slab_allocator::small_slab_info_size(configuration.layout.slots_per_slab)
-                : 0;
-        const auto* const info =
-            static_cast<const std::byte*>(static_cast<const void*>(cache.slab_info_of(object)));
-        std::size_t written = 0;
-        for (std::byte* at = slab; at != slab + configuration.layout.slab_size; ++at) {
-            const bool in_info = at >= info && at < info + info_size;
-            if (*at != TestMemory::fresh && !in_info) ++written;
-        }
-        REQUIRE(written == 0);
-        cache.free(object);
-        written = 0;
-        for (std::size_t byte = 0; byte < configuration.layout.object_size; ++byte) {
-            if (configuration.config.retained_free_slabs > 0 && object[byte] != TestMemory::fresh) {
-                ++written;
+    in_every_configuration(
+        [](const Configuration& configuration, TestMemory& memory, AnyCache& cache) {
+            if (configuration.guarded()) return;  // slots that are taken out are, by words
+            std::byte* const object = cache.alloc();
+            std::byte* const slab = memory.slab_of(object);
+            const std::size_t info_size =
+                configuration.layout.small()
+                    ? slab_allocator::small_slab_info_size(configuration.layout.slots_per_slab)
+                    : 0;
+            const auto* const info =
+                static_cast<const std::byte*>(static_cast<const void*>(cache.slab_info_of(object)));
+            std::size_t written = 0;
+            for (std::byte* at = slab; at != slab + configuration.layout.slab_size; ++at) {
+                const bool in_info = at >= info && at < info + info_size;
+                if (peek(at) != TestMemory::fresh && !in_info) ++written;
             }
-        }
-        REQUIRE(written == 0);  // nor is a freed object
-    });
+            REQUIRE(written == 0);
+            cache.free(object);
+            written = 0;
+            for (std::size_t byte = 0; byte < configuration.layout.object_size; ++byte) {
+                if (configuration.config.retained_free_slabs > 0 &&
+                    peek(object + byte) != TestMemory::fresh) {
+                    ++written;
+                }
+            }
+            REQUIRE(written == 0);  // nor is a freed object
+        });
 }
 
 TEST_CASE("allocation prefers the fullest slabs, so that the emptiest drain", "[cache]") {

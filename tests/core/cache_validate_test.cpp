@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <support/catch.hpp>
+#include <support/poke.hpp>
 #include <support/scenes.hpp>
 
 using namespace support;
@@ -29,10 +30,11 @@ struct Ward {
                const std::function<void()>& damage, Defect expected = Defect::CorruptedSlabInfo) {
         CAPTURE(what);
         REQUIRE(cache.validate().defect == Defect::None);
-        std::vector<std::byte> before(at, at + size);
+        std::vector<std::byte> before(size);
+        copy_raw(before.data(), at, size);
         damage();
         const DefectReport report = cache.validate();
-        std::memcpy(at, before.data(), size);
+        copy_raw(at, before.data(), size);
         REQUIRE(report.defect != Defect::None);
         if (expected != Defect::None) REQUIRE(report.defect == expected);
         REQUIRE(report.cache == cache.bytes().data());
@@ -139,10 +141,10 @@ TEST_CASE("validate finds every link of a list that was overwritten", "[cache][v
             for (const std::size_t link : {0U, 8U}) {
                 CAPTURE(number, link);
                 const auto overwrite = [&](const void* value) {
-                    return [=] { std::memcpy(links + link, &value, sizeof(value)); };
+                    return [=] { copy_raw(links + link, &value, sizeof(value)); };
                 };
                 const void* value = nullptr;
-                std::memcpy(&value, links + link, sizeof(value));
+                copy_raw(&value, links + link, sizeof(value));
                 if (value != &info) ward.finds_in(info, "to itself", overwrite(&info));
                 if (value != &other) ward.finds_in(info, "to another", overwrite(&other));
                 ward.finds_in(info, "to nowhere", overwrite(nullptr));

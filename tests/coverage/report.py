@@ -72,7 +72,10 @@ def run(arguments):
         variables = dict(os.environ, **FEWER)
         variables["LLVM_PROFILE_FILE"] = str(
             arguments.profiles / f"{pathlib.Path(program).stem}-%m.profraw")  # %m: adds up
-        done = subprocess.run([program], env=variables, check=False, stdout=subprocess.PIPE,
+        command = [program]
+        if program == arguments.memcheck:
+            command = ["valgrind", "--quiet", program, "memcheck"]
+        done = subprocess.run(command, env=variables, check=False, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True)
         if done.returncode != 0:
             print("\n".join(done.stdout.splitlines()[-40:]))
@@ -197,6 +200,7 @@ def main():
     parser.add_argument("--llvm-profdata", default="llvm-profdata-19")
     parser.add_argument("--no-run", action="store_true", help="what was run before is read again")
     parser.add_argument("--missed", type=int, default=0, help="as many are no failure")
+    parser.add_argument("--memcheck", help="the one that is run under Valgrind's memcheck")
     parser.add_argument("programs", nargs="+")
     arguments = parser.parse_args()
 

@@ -19,6 +19,7 @@
 #include <slab_allocator/magazine/thread_cpus.hpp>
 #include <support/catch.hpp>
 #include <support/defects.hpp>
+#include <support/poke.hpp>
 #include <support/random.hpp>
 #include <support/test_memory.hpp>
 
@@ -159,9 +160,9 @@ TEMPLATE_LIST_TEST_CASE("a second free is found wherever the block lies by then"
 TEST_CASE("a block that was written to after its free is not handed out twice", "[heap]") {
     using Heap = MagazineHeap<Backend, ThreadCpus<>, std::mutex>;
     auto heap = std::make_unique<Heap>();
-    auto* const block = static_cast<std::uint64_t*>(heap->alloc(64));
+    void* const block = heap->alloc(64);
     heap->free(block);
-    *block = 0;  // the token is gone
+    support::fill_raw(block, std::byte{0}, 8);  // the token is gone
     DefectCatcher catcher;
     heap->free(block);  // cannot be seen
     REQUIRE(catcher.number() == 0);

@@ -25,6 +25,7 @@
 #include <support/child.hpp>
 #include <support/defects.hpp>
 #include <support/played_cpus.hpp>
+#include <support/poke.hpp>
 #include <support/threads.hpp>
 
 using namespace support;
@@ -351,7 +352,7 @@ TEMPLATE_LIST_TEST_CASE("an object freed twice that was written between is hande
     Type* const object = cache.alloc();
     REQUIRE(defect_of([&] {
                 cache.free(object);
-                object->write(7);
+                fill_raw(object, std::byte{7}, sizeof(*object));
                 cache.cpus().cpu = 1;
                 cache.free(object);  // looks like a live one
             }) == Defect::None);
@@ -381,7 +382,7 @@ TEMPLATE_LIST_TEST_CASE("an object freed twice that was written between goes to 
     stock_up(cache, 1, 3);
     auto* const object = cache.alloc();
     cache.free(object);
-    object->write(7);
+    fill_raw(object, std::byte{7}, sizeof(*object));
     cache.cpus().cpu = 0;
     cache.free(object);
     const auto report = report_of([&] { static_cast<void>(cache.shrink_to_fit()); });
@@ -445,7 +446,7 @@ TEST_CASE("at level debug, a second free is found at once, whatever was written 
     Row::Type* const object = cache.alloc();
     Row::Type* const other = cache.alloc();
     cache.free(object);
-    object->write(7);
+    fill_raw(object, std::byte{7}, sizeof(*object));
     for (const std::size_t cpu : {0U, 1U}) {
         cache.cpus().cpu = cpu;
         const auto report = report_of([&] { cache.free(object); });
@@ -456,7 +457,7 @@ TEST_CASE("at level debug, a second free is found at once, whatever was written 
     }
     REQUIRE(cache.owns(other));
     REQUIRE(catcher.number() == 0);
-    other->bytes[0] = std::byte{1};
+    poke(other->bytes, std::byte{1});
     REQUIRE(defect_of([&] { cache.free(other); }) == Defect::None);
     REQUIRE(cache.validate().defect == Defect::WriteAfterFree);
     REQUIRE(defect_of([&] { static_cast<void>(cache.shrink_to_fit()); }) == Defect::WriteAfterFree);
@@ -482,7 +483,7 @@ TEST_CASE("at level hardened, tokens and canaries are beside each other", "[maga
     // An overflow while it was live is found when it goes to its slab.
     Row::Type* const object = cache.alloc();
     std::byte* const behind = object->bytes + sizeof(Row::Type);
-    *behind = std::byte{1};
+    poke(behind, std::byte{1});
     cache.free(object);
     REQUIRE(defect_of([&] { static_cast<void>(cache.shrink_to_fit()); }) == Defect::Overflow);
 }
@@ -982,7 +983,7 @@ TEST_CASE("what was written to in any magazine is dropped, and what is given is 
         cache.free_bulk(objects);
         REQUIRE(catcher.number() == 0);
         for (Row::Type* const object : objects)
-            object->write(3);
+            fill_raw(object, std::byte{3}, sizeof(*object));
         REQUIRE(cache.alloc_bulk(objects));
         for (const auto& report : catcher.reports())
             dropped.insert(report.pointer);

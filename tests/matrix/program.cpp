@@ -45,6 +45,11 @@ template <typename Call>
     return reports == 1 ? last : Defect::None;
 }
 
+/// On purpose: AddressSanitizer does not look.
+[[gnu::noinline, gnu::no_sanitize_address]] void flip(volatile unsigned char* byte) {
+    *byte = static_cast<unsigned char>(~*byte);
+}
+
 struct Random {
     std::uint64_t state = 1;
     [[nodiscard]] std::size_t below(std::size_t end) noexcept {
@@ -164,11 +169,9 @@ void misuse(const char* row) {
     }
     if constexpr (config.checks == Checks::hardened || config.checks == Checks::debug) {
         object->bytes[0] = 1;
-        auto* const behind = static_cast<volatile unsigned char*>(object->bytes);
-        const unsigned char before = behind[sizeof(T)];
-        behind[sizeof(T)] = static_cast<unsigned char>(~before);
+        flip(object->bytes + sizeof(T));
         expect(freed(object) == Defect::Overflow, row, "an overflow");
-        behind[sizeof(T)] = before;
+        flip(object->bytes + sizeof(T));
     }
     cache.free(object);
     expect(freed(object) == Defect::DoubleFree, row, "a double free");

@@ -24,6 +24,7 @@
 #include <slab_allocator/core/slab_info.hpp>
 
 #include <support/catch.hpp>
+#include <support/poke.hpp>
 #include <support/random.hpp>
 
 namespace support {
@@ -94,7 +95,7 @@ public:
         Slab& slab = take_slab(size, alignment);
         slab.live = true;
         if (++live_slabs_ > peak_slabs_) peak_slabs_ = live_slabs_;
-        if (patterns) std::memset(slab.start, static_cast<int>(fresh), size);
+        if (patterns) fill_raw(slab.start, fresh, size);  // a cache may have it
         note(Call::alloc_slab, slab.start);
         std::byte* const answer = slab.start + misalign;
         misaligned_ = misalign;
@@ -124,7 +125,7 @@ public:
         slab.live = false;
         slab.info = nullptr;
         --live_slabs_;
-        if (patterns && poison) std::memset(slab.start, static_cast<int>(released), size);
+        if (patterns && poison) fill_raw(slab.start, released, size);
         released_.push_back(number - 1);
     }
 
@@ -300,8 +301,8 @@ public:
     /// Everything that a cache could have changed, byte for byte, but how often the map was asked.
     void append_to(std::vector<std::byte>& bytes) const {
         const auto append = [&bytes](const void* memory, std::size_t size) {
-            const auto* const start = static_cast<const std::byte*>(memory);
-            bytes.insert(bytes.end(), start, start + size);
+            bytes.resize(bytes.size() + size);
+            copy_raw(bytes.data() + bytes.size() - size, memory, size);  // free objects, too
         };
         const auto* const frames =
             static_cast<const SlabInfo*>(static_cast<const void*>(frames_.start()));

@@ -1,0 +1,297 @@
+// What AddressSanitizer and Valgrind's memcheck must report, each at the line that does it, and
+// what they must not: the program is run once under each, which goes on after a report, and
+// expect.py reads what stands behind each "== place: kind".
+//
+//      misuse [memcheck]
+
+#include <cstddef>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <span>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+#include <slab_allocator/backends/aligned_alloc_backend.hpp>
+#include <slab_allocator/backends/mmap_backend.hpp>
+#include <slab_allocator/core/cache.hpp>
+#include <slab_allocator/heap/heap.hpp>
+#include <slab_allocator/heap/magazine_heap.hpp>
+#include <slab_allocator/magazine/lock.hpp>
+#include <slab_allocator/magazine/locked_backend.hpp>
+#include <slab_allocator/magazine/magazine_cache.hpp>
+#include <slab_allocator/magazine/thread_cpus.hpp>
+
+using namespace slab_allocator;
+
+namespace {
+
+bool memcheck = false;
+
+template <std::size_t size>
+struct Bytes {
+    std::byte bytes[size];
+};
+
+template <Checks checks, ObjectSizeType type = ObjectSizeType::Small, std::size_t alignment = 0>
+constexpr CacheConfig config{
+    .slab_size = 8192, .slab_alignment = alignment, .object_size_type = type, .checks = checks};
+
+template <std::size_t size, CacheConfig chosen>
+using CacheOf = Cache<Bytes<size>, AlignedAllocBackend, chosen>;
+
+struct NoLock {  // one thread
+    void lock() noexcept {}
+    void unlock() noexcept {}
+};
+using SharedBackend = LockedBackend<AlignedAllocBackend, NoLock>;
+template <std::size_t size, Checks checks>
+using MagazinesOf =
+    MagazineCache<Bytes<size>, SharedBackend, ThreadCpus<4>, NoLock, config<checks>>;
+
+/// A heap's blocks of one size.
+template <typename HeapType, std::size_t size>
+class BlocksOf {
+public:
+    using value_type = Bytes<size>;
+    [[nodiscard]] Bytes<size>* alloc() { return static_cast<Bytes<size>*>(heap_.alloc(size)); }
+    void free(Bytes<size>* block) { heap_.free(block); }
+    [[nodiscard]] DefectReport validate() { return heap_.validate(); }
+    void shrink_to_fit() { heap_.shrink_to_fit(); }
+
+private:
+    HeapType heap_;
+};
+template <std::size_t size>
+using HeapOf = BlocksOf<Heap<AlignedAllocBackend>, size>;
+template <std::size_t size>
+using MagazineHeapOf = BlocksOf<MagazineHeap<SharedBackend, ThreadCpus<4>, NoLock>, size>;
+
+template <typename Place>
+constexpr bool has_bulks = requires(Place& place, std::span<typename Place::value_type*> objects) {
+    place.alloc_bulk(objects);
+};
+template <typename Place>
+constexpr bool has_slabs = requires(Place& place) { place.for_each_slab([](const SlabView&) {}); };
+
+}  // namespace
+
+// Not inlined, and known by their names: the reports must say these lines.
+extern "C" {
+[[gnu::noinline]] int read_here(const std::byte* byte) {
+    const auto value = static_cast<int>(*byte);  // reads
+    asm volatile("" : : "r"(value));
+    return value;
+}
+[[gnu::noinline]] void write_here(std::byte* byte) {
+    *byte = std::byte{1};  // writes
+    asm volatile("" : : "r"(byte) : "memory");
+}
+[[gnu::noinline]] bool branch_here(const std::byte* byte) {
+    if (*byte == std::byte{7}) return true;  // branches
+    asm volatile("");
+    return false;
+}
+}
+
+namespace {
+
+[[gnu::noinline, gnu::no_sanitize_address]] std::byte look_at(const volatile std::byte* byte) {
+    return *byte;
+}
+[[gnu::noinline, gnu::no_sanitize_address]] void put_back(volatile std::byte* to, std::byte value) {
+    *to = value;
+}
+
+void begin(std::string_view place, std::string_view kind) {
+    std::fprintf(stderr, "== %.*s: %.*s\n", static_cast<int>(place.size()), place.data(),
+                 static_cast<int>(kind.size()), kind.data());
+}
+
+// ---- What must be reported ----------------------------------------------------------------------
+
+template <typename Place>
+void after_free(std::string_view name) {
+    Place place;
+    auto* const other = place.alloc();
+    auto* const object = place.alloc();
+    place.free(object);
+    begin(name, "read after free");
+    read_here(object->bytes + sizeof(*object) / 2);
+    begin(name, "write after free");
+    write_here(object->bytes);
+    place.free(other);
+}
+
+/// The object is not at the hand of the cache any more, but in its slab.
+template <typename Place>
+void after_it_went_home(std::string_view name) {
+    Place place;
+    auto* const other = place.alloc();
+    auto* const object = place.alloc();
+    place.free(object);
+    place.shrink_to_fit();
+    begin(name, "read after it went home");
+    read_here(object->bytes);
+    place.free(other);
+}
+
+template <typename Place>
+void after_free_bulk(std::string_view name) {
+    Place place;
+    auto* const other = place.alloc();
+    typename Place::value_type* objects[20];
+    if (!place.alloc_bulk(objects)) std::abort();
+    place.free_bulk(objects);
+    begin(name, "read after free_bulk");
+    read_here(objects[11]->bytes + 1);
+    place.free(other);
+}
+
+template <typename Place>
+void around(std::string_view name) {
+    Place place;
+    auto* const object = place.alloc();
+    begin(name, "overrun");
+    write_here(object->bytes + sizeof(*object));
+    begin(name, "second overrun");  // of another one: whichever is higher has nobody behind it
+    auto* const other = place.alloc();
+    write_here((other > object ? other : object)->bytes + sizeof(*object));
+}
+
+/// The object that stands before the SlabInfo, all of whose neighbours live.
+template <typename Place>
+void into_slab_info(std::string_view name) {
+    Place place;
+    std::vector<typename Place::value_type*> objects(2 * Place::objects_per_slab());
+    if (!place.alloc_bulk(objects)) std::abort();
+    begin(name, "overrun into a SlabInfo");
+    bool done = false;
+    place.for_each_slab([&](const SlabView& slab) {
+        const auto* const info =
+            static_cast<const std::byte*>(static_cast<const void*>(&slab.slab_info()));
+        for (auto* const object : objects) {
+            if (object->bytes + sizeof(*object) != info || done) continue;
+            const std::byte before = look_at(info);
+            done = true;
+            write_here(object->bytes + sizeof(*object));
+            put_back(object->bytes + sizeof(*object), before);
+        }
+    });
+    if (!done) std::abort();
+    place.free_bulk(objects);
+}
+
+/// memcheck's alone.
+template <typename Place>
+void uninitialised(std::string_view name) {
+    Place place;
+    auto* const object = place.alloc();
+    begin(name, "uninitialised");
+    branch_here(object->bytes + sizeof(*object) / 2);
+    place.free(object);
+}
+
+template <typename Place>
+[[gnu::noinline]] void lose_one(Place& place) {
+    auto* object = place.alloc();
+    asm volatile("" : "+r"(object));
+}
+
+/// memcheck's alone, at the end of the program.
+template <typename Place>
+void leak() {
+    alignas(Place) static std::byte memory[sizeof(Place)];
+    auto* const place = new (memory) Place;  // never destroyed
+    auto* const other = place->alloc();  // slot 0: the SlabInfo of a Large slab has that address
+    lose_one(*place);
+    place->free(other);
+}
+
+// ---- What must not be ---------------------------------------------------------------------------
+
+/// All calls, and every byte of every live object written and read.
+template <typename Place>
+void right(std::string_view name) {
+    using Object = typename Place::value_type;
+    begin(name, "right");
+    Place place;
+    std::vector<Object*> live;
+    const auto write = [](Object* object) {
+        std::memset(static_cast<void*>(object), 7, sizeof(Object));
+    };
+    unsigned random = 1;
+    for (std::size_t step = 0; step < 4000; ++step) {
+        random = random * 1'664'525U + 1'013'904'223U;
+        const unsigned choice = random >> 24;
+        if (choice < 120) {
+            live.push_back(place.alloc());
+            write(live.back());
+        } else if (choice < 240 && !live.empty()) {
+            std::swap(live[(random >> 8) % live.size()], live.back());
+            if (!branch_here(live.back()->bytes + sizeof(Object) - 1)) std::abort();
+            place.free(live.back());
+            live.pop_back();
+        } else if (choice == 242) {
+            place.shrink_to_fit();
+        } else if (choice == 243 && place.validate().defect != Defect::None) {
+            std::abort();
+        }
+        if constexpr (has_bulks<Place>) {
+            if (choice == 240) {
+                Object* some[100];
+                if (!place.alloc_bulk(some)) std::abort();
+                for (Object* const object : some)
+                    write(object);
+                place.free_bulk(some);
+            } else if (choice == 241) {
+                place.free_bulk(live);
+                live.clear();
+            }
+        }
+    }
+    for (Object* const object : live)
+        place.free(object);
+}
+
+template <typename Place>
+void each_kind(std::string_view name) {
+    right<Place>(name);
+    after_free<Place>(name);
+    after_it_went_home<Place>(name);
+    const bool guarded = name.find("hardened") != name.npos || name == "debug";
+    if (!memcheck || !guarded) around<Place>(name);  // what guards find, memcheck does not look for
+    if constexpr (has_bulks<Place>) after_free_bulk<Place>(name);
+    if (memcheck) uninitialised<Place>(name);
+    if (memcheck) leak<Place>();
+}
+
+}  // namespace
+
+int main(int number, char** arguments) {
+    memcheck = number > 1 && std::string_view(arguments[1]) == "memcheck";
+    set_defect_handler([](const DefectReport&) noexcept {});  // of what was overwritten, too
+
+    each_kind<CacheOf<64, config<Checks::none>>>("none");
+    each_kind<CacheOf<64, config<Checks::misuse>>>("misuse");
+    each_kind<CacheOf<64, config<Checks::hardened>>>("hardened");
+    each_kind<CacheOf<64, config<Checks::debug>>>("debug");
+    each_kind<CacheOf<48, config<Checks::misuse, ObjectSizeType::Small, 4096>>>("small by map");
+    each_kind<CacheOf<64, config<Checks::misuse, ObjectSizeType::Large>>>("large");
+    each_kind<MagazinesOf<64, Checks::none>>("magazines, none");
+    each_kind<MagazinesOf<64, Checks::misuse>>("magazines");
+    each_kind<MagazinesOf<64, Checks::hardened>>("magazines, hardened");
+    each_kind<Cache<Bytes<64>, MmapBackend, config<Checks::misuse>>>("mmap");
+    if (!memcheck) each_kind<HeapOf<64>>("heap");
+    if (!memcheck) each_kind<MagazineHeapOf<64>>("magazine heap");
+
+    // Neighbours share eight bytes.
+    right<CacheOf<13, config<Checks::misuse>>>("13 bytes");
+    right<CacheOf<13, config<Checks::hardened>>>("13 bytes, hardened");
+    right<CacheOf<3, config<Checks::debug>>>("3 bytes, debug");
+    right<MagazinesOf<13, Checks::misuse>>("13 bytes, magazines");
+    if (!memcheck) into_slab_info<CacheOf<64, config<Checks::misuse>>>("misuse");
+    begin("the end", "leaks");
+}
