@@ -265,8 +265,8 @@ struct CacheConfig {
 //   [F1] nonempty has bit w  <=>  words[w] has a set bit that is not covered
 //   [F2] covered bits are always set, bits beyond the last slot never
 
-// The map is the last member of a SlabInfo. In a Small slab the record is cut to the words that its
-// slots need, or goes on behind sizeof(SlabInfo): only words() of existing slots are touched.
+// Every map has a first word. The others go on behind it, as many as the slots need: a FreeMap is
+// the last member of a record, which its owner placed where there is room for them (slab_info.hpp).
 
 namespace slab_allocator {
 
@@ -409,14 +409,14 @@ private:
         return number >= bits_per_word ? ~std::uint64_t{0} : (std::uint64_t{1} << number) - 1;
     }
 
-    // Through a pointer, because the words of a Small slab do not end where the array does.
+    // Through a pointer, because the words go on behind the first.
     [[nodiscard]] std::uint64_t* words() noexcept { return static_cast<std::uint64_t*>(words_); }
     [[nodiscard]] const std::uint64_t* words() const noexcept {
         return static_cast<const std::uint64_t*>(words_);
     }
 
     std::uint64_t nonempty_;
-    std::uint64_t words_[10];
+    std::uint64_t words_[1];
 };
 
 }  // namespace slab_allocator
@@ -621,16 +621,21 @@ template <typename T>
 class IntrusiveList;
 
 /// Base class of everything that can stand on an IntrusiveList.
+///
+/// In a Small slab AddressSanitizer takes a node for memory that nobody has (placement.hpp): what
+/// reaches into one is not looked at.
 class ListNode {
 public:
     constexpr ListNode() noexcept = default;
     ListNode(const ListNode&) = delete;  // neighbours know this node by its address
     ListNode& operator=(const ListNode&) = delete;
 
-    [[nodiscard]] constexpr bool linked() const noexcept { return next_ != nullptr; }
+    [[nodiscard, gnu::no_sanitize_address]] constexpr bool linked() const noexcept {
+        return next_ != nullptr;
+    }
 
     /// Takes the node off its ring and lays it to rest. Requires: linked().
-    constexpr void unlink() noexcept {
+    [[gnu::no_sanitize_address]] constexpr void unlink() noexcept {
         check(linked() && consistent());  // [L1]
         next_->previous_ = previous_;
         previous_->next_ = next_;
@@ -638,7 +643,7 @@ public:
     }
 
     /// Do both neighbours know this node? Requires: linked().
-    [[nodiscard]] constexpr bool consistent() const noexcept {
+    [[nodiscard, gnu::no_sanitize_address]] constexpr bool consistent() const noexcept {
         return next_ != nullptr && previous_ != nullptr && next_->previous_ == this &&
                previous_->next_ == this;
     }
@@ -656,7 +661,7 @@ private:
         }
     }
 
-    constexpr void link_after(ListNode& position) noexcept {
+    [[gnu::no_sanitize_address]] constexpr void link_after(ListNode& position) noexcept {
         check(!linked() && position.consistent());  // [L3] [L1]
         previous_ = &position;
         next_ = position.next_;
@@ -677,7 +682,7 @@ public:
     class Iterator {
     public:
         constexpr T& operator*() const noexcept { return static_cast<T&>(*node_); }
-        constexpr Iterator& operator++() noexcept {
+        [[gnu::no_sanitize_address]] constexpr Iterator& operator++() noexcept {
             node_ = node_->next_;
             return *this;
         }
@@ -725,13 +730,11 @@ private:
 
 namespace slab_allocator {
 
-class SlabInfo : public ListNode {
+/// What every SlabInfo has, in a Small slab with no more words behind it than the slots need.
+class SlabRecord : public ListNode {
 public:
-    /// As many slots as a SlabInfo outside of its slab can manage.
-    static constexpr std::size_t max_slots = 640;
-
-    /// Writes the first 48 bytes only: the words, if there are that many, are fill()'s to write.
-    SlabInfo() noexcept {}  // NOLINT: the map is left alone, see above
+    /// Writes the first 48 bytes only: the map is fill()'s to write.
+    SlabRecord() noexcept {}  // NOLINT: the map is left alone, see above
 
     const void* owner = nullptr;  // [S1]
     std::byte* slab = nullptr;
@@ -742,10 +745,30 @@ public:
     FreeMap map;
 };
 
+/// One outside of its slab: what backends store.
+class SlabInfo : public SlabRecord {
+public:
+    /// As many slots as it can manage.
+    static constexpr std::size_t max_slots = 640;
+
+    SlabInfo() noexcept {}  // NOLINT: the words are left alone, as the map is
+
+private:
+    [[maybe_unused]] std::uint64_t more_words_[FreeMap::words_for(max_slots) - 1];
+};
+
+/// Backends know SlabInfos only. One in its slab, shorter than that type, goes to a backend's map
+/// and comes back as an address.
+[[nodiscard]] inline SlabInfo* for_backend(SlabRecord* slab_info) noexcept {
+    return static_cast<SlabInfo*>(static_cast<void*>(slab_info));
+}
+[[nodiscard]] inline SlabRecord* from_backend(SlabInfo* slab_info) noexcept {
+    return static_cast<SlabRecord*>(static_cast<void*>(slab_info));
+}
+
 /// The bytes of a SlabInfo that manages `slots` slots in their own slab.
 [[nodiscard]] constexpr std::size_t small_slab_info_size(std::size_t slots) noexcept {
-    return sizeof(SlabInfo) - sizeof(FreeMap) +
-           sizeof(std::uint64_t) * (1 + FreeMap::words_for(slots));
+    return sizeof(SlabRecord) + sizeof(std::uint64_t) * (FreeMap::words_for(slots) - 1);
 }
 
 }  // namespace slab_allocator
@@ -1221,7 +1244,7 @@ consteval bool check_config() {
 
 namespace slab_allocator {
 
-class SlabInfo;
+class SlabRecord;
 
 /// As many objects as 128 KiB and four slabs hold, but a power of two from 1 to 128.
 [[nodiscard]] constexpr std::size_t recent_capacity(std::size_t stride,
@@ -1326,8 +1349,11 @@ public:
         return object;
     }
 
+    /// Of the object that pop() gave, no address stays: who looks for leaks would find it.
+    void wipe_popped() noexcept { *top_ = nullptr; }
+
     /// Requires: !full(), and checked: !occupied(object). Not checked.
-    void push(std::byte* object, SlabInfo* slab_info) noexcept {
+    void push(std::byte* object, SlabRecord* slab_info) noexcept {
         std::byte** const place = top_;  // what is stored there does not move it
         put(object, place, slab_info);
         top_ = place + 1;
@@ -1389,7 +1415,7 @@ public:
 
     /// Pushes the slots `bits` of a word that starts at `start`, so that the lowest comes out
     /// first. Requires: room and places for all of them, not checked.
-    void push_slots(std::byte* start, std::uint64_t bits, SlabInfo* slab_info) noexcept {
+    void push_slots(std::byte* start, std::uint64_t bits, SlabRecord* slab_info) noexcept {
         if constexpr (capacity >= FreeMap::bits_per_word) {
             if (bits == ~std::uint64_t{0}) return push_word(start, slab_info);
         }
@@ -1404,7 +1430,7 @@ public:
     [[nodiscard]] std::span<std::byte* const> all() const noexcept { return {bottom(), top_}; }
 
     /// The SlabInfo of the object `rank` places from the bottom.
-    [[nodiscard]] SlabInfo* info_at(std::size_t rank) const noexcept
+    [[nodiscard]] SlabRecord* info_at(std::size_t rank) const noexcept
         requires with_infos
     {
         return infos_[rank];
@@ -1422,7 +1448,8 @@ private:
     [[nodiscard]] constexpr std::byte** bottom() noexcept { return objects_ + 1; }
     [[nodiscard]] constexpr std::byte* const* bottom() const noexcept { return objects_ + 1; }
 
-    void put(std::byte* object, std::byte** place, [[maybe_unused]] SlabInfo* slab_info) noexcept {
+    void put(std::byte* object, std::byte** place,
+             [[maybe_unused]] SlabRecord* slab_info) noexcept {
         ranks_.put(object, static_cast<std::size_t>(place - bottom()));
         if constexpr (with_infos) infos_[place - bottom()] = slab_info;
         *place = object;
@@ -1430,7 +1457,7 @@ private:
 
     /// All slots of a word, as of a slab that nobody has churned: known numbers, for the compiler
     /// to make wide stores of.
-    void push_word(std::byte* start, SlabInfo* slab_info) noexcept {
+    void push_word(std::byte* start, SlabRecord* slab_info) noexcept {
         constexpr std::size_t slots = FreeMap::bits_per_word;
         ranks_.put_word(start, size());
         for_all_of_word([&](std::size_t slot) {
@@ -1462,7 +1489,8 @@ private:
         first_popped_end();
     [[no_unique_address]] Ranks ranks_;
     std::byte* objects_[1 + capacity] = {};
-    [[no_unique_address]] std::conditional_t<with_infos, SlabInfo* [capacity], NoInfos> infos_ = {};
+    [[no_unique_address]] std::conditional_t<with_infos, SlabRecord* [capacity], NoInfos> infos_ =
+        {};
 };
 
 }  // namespace slab_allocator
@@ -1488,7 +1516,7 @@ private:
 
 namespace slab_allocator {
 
-class SlabInfo;
+class SlabRecord;
 
 /// `with_infos`: it remembers each object's SlabInfo, as RecentObjects does.
 template <std::size_t stride, std::size_t objects_per_slab, bool with_infos>
@@ -1515,8 +1543,16 @@ public:
     /// Takes a ready object. Requires: !none_ready(), not checked.
     [[nodiscard]] std::byte* pop() noexcept { return *next_++; }
 
+    /// Of objects that pop() gave, no address stays: who looks for leaks would find it. Costs:
+    /// O(capacity).
+    void wipe_popped() noexcept {
+        for (std::byte** place = objects_; place != objects_ + places; ++place) {
+            if (place < next_ || place >= end_) *place = nullptr;
+        }
+    }
+
     /// Requires: !full(), not checked.
-    void push(std::byte* object, SlabInfo* slab_info) noexcept { put(end_++, object, slab_info); }
+    void push(std::byte* object, SlabRecord* slab_info) noexcept { put(end_++, object, slab_info); }
 
     /// Brings all into random order, and makes them ready. Requires: set_limit() after it.
     void shuffle(std::uint64_t random) noexcept {
@@ -1525,7 +1561,7 @@ public:
             random = random * 6364136223846793005U + 1442695040888963407U;
             const auto other = static_cast<std::size_t>(((random >> 32) * (rank + 1)) >> 32);
             std::byte* const object = next_[rank];
-            SlabInfo* const slab_info = info_at(rank);
+            SlabRecord* const slab_info = info_at(rank);
             put(objects_ + rank, objects_[other], info_of(objects_ + other));
             put(objects_ + other, object, slab_info);
         }
@@ -1572,7 +1608,7 @@ public:
 
     /// Puts the slots `bits` of a word that starts at `start` behind all others. Requires: room for
     /// them, not checked.
-    void push_slots(std::byte* start, std::uint64_t bits, SlabInfo* slab_info) noexcept {
+    void push_slots(std::byte* start, std::uint64_t bits, SlabRecord* slab_info) noexcept {
         for (; bits != 0; bits &= bits - 1)
             push(start + lowest_bit(bits) * stride, slab_info);
     }
@@ -1581,7 +1617,7 @@ public:
     [[nodiscard]] std::span<std::byte* const> all() const noexcept { return {next_, end_}; }
 
     /// The SlabInfo of the object `rank` places from the next one; nullptr: not remembered.
-    [[nodiscard]] SlabInfo* info_at(std::size_t rank) const noexcept {
+    [[nodiscard]] SlabRecord* info_at(std::size_t rank) const noexcept {
         return info_of(next_ + rank);
     }
 
@@ -1596,11 +1632,12 @@ private:
 
     struct NoInfos {};
 
-    void put(std::byte** place, std::byte* object, [[maybe_unused]] SlabInfo* slab_info) noexcept {
+    void put(std::byte** place, std::byte* object,
+             [[maybe_unused]] SlabRecord* slab_info) noexcept {
         *place = object;
         if constexpr (with_infos) infos_[place - objects_] = slab_info;
     }
-    [[nodiscard]] SlabInfo* info_of([[maybe_unused]] std::byte* const* place) const noexcept {
+    [[nodiscard]] SlabRecord* info_of([[maybe_unused]] std::byte* const* place) const noexcept {
         if constexpr (with_infos) return infos_[place - objects_];
         return nullptr;
     }
@@ -1610,10 +1647,132 @@ private:
     std::byte** end_ = objects_;
     std::byte** limit_ = objects_ + capacity;
     std::byte* objects_[places] = {};
-    [[no_unique_address]] std::conditional_t<with_infos, SlabInfo* [places], NoInfos> infos_ = {};
+    [[no_unique_address]] std::conditional_t<with_infos, SlabRecord* [places], NoInfos> infos_ = {};
 };
 
 }  // namespace slab_allocator
+
+// poison.hpp -- AddressSanitizer is told which bytes of a slab are somebody's.
+//
+//      slab is born       hide all but its SlabInfo       hidden: who reads or writes there is
+//      alloc              reveal the object               reported, at the instruction of his that
+//      free               hide the object                 does it
+//      slab goes back     reveal all
+//
+// It is on where a hosted program is compiled with AddressSanitizer, without anybody asking for it,
+// and off it is no instruction and no byte. The sanitizer needs no header: its functions are
+// declared here. A kernel's sanitizer has others, so freestanding it is off.
+//
+// Invariants
+//   [A1] no byte of a live object is hidden. Of eight bytes that objects share, the sanitizer knows
+//        only how many of the first are somebody's: what it cannot say is not hidden.
+//   [A2] who holds no lock changes only groups of eight that lie in his own object alone.
+
+extern "C" {  // of the sanitizer; where it is off, nobody calls them
+void __asan_poison_memory_region(const volatile void* start, std::size_t size);    // NOLINT
+void __asan_unpoison_memory_region(const volatile void* start, std::size_t size);  // NOLINT
+int __asan_address_is_poisoned(const volatile void* address);                      // NOLINT
+}
+
+namespace slab_allocator::detail {
+
+#if __STDC_HOSTED__ && defined(__SANITIZE_ADDRESS__)
+inline constexpr bool hides = true;
+#elif __STDC_HOSTED__ && defined(__has_feature)
+#if __has_feature(address_sanitizer)
+inline constexpr bool hides = true;
+#else
+inline constexpr bool hides = false;
+#endif
+#else
+inline constexpr bool hides = false;
+#endif
+
+[[gnu::always_inline]] inline void hide(const void* start, std::size_t size) noexcept {
+    if constexpr (hides) __asan_poison_memory_region(start, size);
+}
+[[gnu::always_inline]] inline void reveal(const void* start, std::size_t size) noexcept {
+    if constexpr (hides) __asan_unpoison_memory_region(start, size);
+}
+[[nodiscard, gnu::always_inline]] inline bool is_hidden(const void* byte) noexcept {
+    if constexpr (hides) return __asan_address_is_poisoned(byte) != 0;
+    return false;
+}
+
+inline constexpr std::size_t hidden_together = 8;
+
+/// The same without a lock [A2].
+[[gnu::always_inline]] inline void hide_alone(const void* start, std::size_t size) noexcept {
+    if constexpr (hides) {
+        const std::uintptr_t first = align_up(address_of(start), hidden_together);
+        const std::uintptr_t end = align_down(address_of(start) + size, hidden_together);
+        if (first < end) hide(pointer_to<const void>(first), end - first);
+    }
+}
+[[gnu::always_inline]] inline void reveal_alone(const void* start, std::size_t size) noexcept {
+    if constexpr (hides) {
+        const std::uintptr_t first = align_up(address_of(start), hidden_together);
+        const std::uintptr_t end = align_down(address_of(start) + size, hidden_together);
+        if (first < end) reveal(pointer_to<const void>(first), end - first);
+    }
+}
+
+/// What stands around an object, revealed while this lives. Nothing where it is not hidden: there
+/// is no object.
+template <std::size_t front, std::size_t size, std::size_t behind>
+class RevealedGuards {
+public:
+    explicit RevealedGuards(const std::byte* object) noexcept
+        : object_(object), hidden_(is_hidden(object + size)) {
+        if (!hidden_) return;
+        reveal(object_ - front, front);
+        reveal(object_ + size, behind);
+    }
+    RevealedGuards(const RevealedGuards&) = delete;
+    RevealedGuards& operator=(const RevealedGuards&) = delete;
+    ~RevealedGuards() {
+        if (!hidden_) return;
+        hide(object_ - front, front);
+        hide(object_ + size, behind);
+    }
+
+private:
+    const std::byte* object_;
+    bool hidden_;
+};
+
+/// The same, and the object, which is hidden afterwards or not.
+template <std::size_t front, std::size_t size, std::size_t behind>
+class RevealedSlot {
+public:
+    RevealedSlot(const std::byte* object, bool hidden_afterwards) noexcept
+        : object_(object), hidden_afterwards_(hidden_afterwards) {
+        reveal(object_ - front, front + size + behind);
+    }
+    RevealedSlot(const RevealedSlot&) = delete;
+    RevealedSlot& operator=(const RevealedSlot&) = delete;
+    ~RevealedSlot() {
+        hide(object_ - front, front);
+        hide(object_ + size, behind);
+        if (hidden_afterwards_) hide(object_, size);
+    }
+
+private:
+    const std::byte* object_;
+    bool hidden_afterwards_;
+};
+
+struct NothingRevealed {
+    explicit constexpr NothingRevealed(const std::byte*, bool = false) noexcept {}
+};
+
+template <std::size_t front, std::size_t size, std::size_t behind>
+using Revealed = std::conditional_t<hides, RevealedSlot<front, size, behind>, NothingRevealed>;
+template <std::size_t front, std::size_t size, std::size_t behind>
+using RevealedAround =
+    std::conditional_t<hides, RevealedGuards<front, size, behind>, NothingRevealed>;
+
+}  // namespace slab_allocator::detail
 
 // guards.hpp -- what stands around an object and in a free one, at the levels that have it.
 //
@@ -1637,6 +1796,7 @@ private:
 //   [G1] a slot below SlabInfo::untouched, that is no live object, is as a free one must be
 //   [G2] a live object has the guards of a live one, and nothing else in the slab has
 //   [G3] levels none and misuse: no byte, no instruction
+//   [G4] under AddressSanitizer, what stands around an object is hidden, but from here (poison.hpp)
 
 namespace slab_allocator {
 
@@ -1766,14 +1926,17 @@ public:
     }
 
     void make_free(std::byte* object, const void*) const noexcept {
+        const Slot slot(object, true);
         detail::fill_bytes<layout.object_size, 0>(object);
         put_canary(object, free_canary(object));
     }
     void make_live(std::byte* object, const void*) const noexcept {
+        const Slot slot(object, false);
         put_canary(object, live_canary(object));
     }
 
     [[nodiscard]] bool is_free(const std::byte* object) const noexcept {
+        const Slot slot(object, true);
         return canary_at(object) == free_canary(object) &&
                detail::all_bytes_are<layout.object_size, 0>(object);
     }
@@ -1783,6 +1946,7 @@ public:
 
     [[nodiscard]] Wrong wrong_of_free(const std::byte* object) const noexcept {
         if (is_free(object)) return {};
+        const Slot slot(object, true);
         const std::size_t other = detail::first_other_byte(object, layout.object_size, 0);
         if (other != layout.object_size)
             return {.defect = Defect::WriteAfterFree, .offset = static_cast<std::ptrdiff_t>(other)};
@@ -1790,17 +1954,23 @@ public:
     }
     [[nodiscard]] Wrong wrong_of_live(const std::byte* object) const noexcept {
         if (is_live(object)) return {};
+        const Around around(object);
         return wrong_canary(object, live_canary(object));
     }
 
 private:
+    using Slot = detail::Revealed<layout.front, layout.object_size, layout.behind>;
+    using Around = detail::RevealedAround<layout.front, layout.object_size, layout.behind>;
+
     [[nodiscard]] std::uint64_t live_canary(const std::byte* object) const noexcept {
         return secret_.of_live(address_of(object));
     }
     [[nodiscard]] std::uint64_t free_canary(const std::byte* object) const noexcept {
         return secret_.of_free(address_of(object));
     }
-    [[nodiscard]] static std::uint64_t canary_at(const std::byte* object) noexcept {
+    /// Of any address that is asked for: AddressSanitizer does not look.
+    [[nodiscard, gnu::no_sanitize_address]] static std::uint64_t canary_at(
+        const std::byte* object) noexcept {
         std::uint64_t canary = 0;
         __builtin_memcpy(&canary, object + layout.object_size, sizeof canary);
         return canary;
@@ -1839,44 +2009,58 @@ public:
     }
 
     static void make_free(std::byte* object, const void* by) noexcept {
+        const Slot slot(object, true);
         detail::fill_bytes<layout.object_size, poison>(object);
         make_zones<zone_of_free>(object);
         put(object, freed, by);
     }
     static void make_live(std::byte* object, const void* by) noexcept {
+        const Slot slot(object, false);
         detail::fill_bytes<layout.object_size, fresh>(object);
         make_zones<zone_of_live>(object);
         put(object, allocated, by);
     }
     /// A slot that nobody had yet.
-    static void forget_who(std::byte* object) noexcept { put(object, allocated, nullptr); }
+    static void forget_who(std::byte* object) noexcept {
+        const Around around(object);
+        put(object, allocated, nullptr);
+    }
 
     [[nodiscard]] static bool is_free(const std::byte* object) noexcept {
+        const Slot slot(object, true);
         return detail::all_bytes_are<layout.object_size, poison>(object) &&
                zones_are<zone_of_free>(object);
     }
     [[nodiscard]] static bool is_live(const std::byte* object) noexcept {
+        const Around around(object);
         return zones_are<zone_of_live>(object);
     }
 
     [[nodiscard]] static Wrong wrong_of_free(const std::byte* object) noexcept {
+        const Slot slot(object, true);
         const std::size_t other = detail::first_other_byte(object, layout.object_size, poison);
         if (other != layout.object_size)
             return {.defect = Defect::WriteAfterFree, .offset = static_cast<std::ptrdiff_t>(other)};
         return wrong_zone(object, zone_of_free);
     }
     [[nodiscard]] static Wrong wrong_of_live(const std::byte* object) noexcept {
+        const Around around(object);
         return wrong_zone(object, zone_of_live);
     }
 
     [[nodiscard]] static const void* allocated_by(const std::byte* object) noexcept {
+        const Around around(object);
         return who(object, allocated);
     }
     [[nodiscard]] static const void* freed_by(const std::byte* object) noexcept {
+        const Around around(object);
         return who(object, freed);
     }
 
 private:
+    using Slot = detail::Revealed<layout.front, layout.object_size, layout.behind>;
+    using Around = detail::RevealedAround<layout.front, layout.object_size, layout.behind>;
+
     static constexpr std::size_t marks = 2 * sizeof(void*);
     static constexpr std::size_t back_zone = layout.behind - marks;
     static constexpr std::size_t allocated = layout.object_size + back_zone;
@@ -1920,6 +2104,150 @@ private:
 };
 
 }  // namespace slab_allocator
+
+// memcheck.hpp -- Valgrind's memcheck is told which bytes of a slab are somebody's, and of leaks.
+//
+//      slab is born       asked: is memcheck here?  no: never again      its slots: nobody's
+//      alloc              a block, with the stack of who called
+//      free               no block any more, with the stack of who called
+//      slab goes back     its live objects are no blocks any more; all of it may be used
+//
+// It is on without anybody asking for it, where a hosted program runs under memcheck, and costs the
+// hot path no instruction: with memcheck there a cache keeps no objects at hand and a CPU has no
+// magazines, so that every call takes the slow path, which tells. Without it a slow path looks at
+// one byte, and a slab's birth asks.
+//
+// What stands around objects at levels hardened and debug is not hidden: their guards find who
+// writes there.
+//
+// A request is what Valgrind knows when it sees it: rotations that together do nothing, and an
+// instruction that does nothing, with the address of six words in a register. It needs no header
+// of Valgrind's, and on a machine it costs as many instructions as it has. (The Valgrind manual,
+// "The Client Request mechanism".)
+
+namespace slab_allocator::detail {
+
+/// The words of a request: which one, and up to five arguments.
+struct ValgrindRequest {
+    static constexpr std::uintptr_t block_allocated = 0x1301;  // start, size, guards, zeroed?
+    static constexpr std::uintptr_t block_freed = 0x1302;      // start, guards
+    static constexpr std::uintptr_t block_resized = 0x130b;    // start, before, after, guards
+    static constexpr std::uintptr_t of_memcheck = std::uintptr_t{'M'} << 24 | std::uintptr_t{'C'}
+                                                                                  << 16;
+    static constexpr std::uintptr_t nobodys = of_memcheck;  // start, size
+    static constexpr std::uintptr_t undefined = of_memcheck + 1;
+    static constexpr std::uintptr_t defined = of_memcheck + 2;
+
+    std::uintptr_t words[6];
+};
+
+#if __STDC_HOSTED__ && defined(__x86_64__) && !defined(__ILP32__)
+inline constexpr bool valgrind_runs_here = !hides;
+inline std::uintptr_t ask_valgrind(const ValgrindRequest& request) noexcept {
+    std::uintptr_t answer = 0;  // NOLINT: Valgrind writes it
+    __asm__ volatile(
+        "rolq $3, %%rdi\n\trolq $13, %%rdi\n\trolq $61, %%rdi\n\trolq $51, %%rdi\n\t"
+        "xchgq %%rbx, %%rbx"
+        : "+d"(answer)
+        : "a"(&request)
+        : "cc", "memory");
+    return answer;
+}
+#elif __STDC_HOSTED__ && defined(__i386__)
+inline constexpr bool valgrind_runs_here = !hides;
+inline std::uintptr_t ask_valgrind(const ValgrindRequest& request) noexcept {
+    std::uintptr_t answer = 0;
+    __asm__ volatile(
+        "roll $3, %%edi\n\troll $13, %%edi\n\troll $29, %%edi\n\troll $19, %%edi\n\t"
+        "xchgl %%ebx, %%ebx"
+        : "+d"(answer)
+        : "a"(&request)
+        : "cc", "memory");
+    return answer;
+}
+#elif __STDC_HOSTED__ && defined(__aarch64__) && !defined(__ILP32__)
+inline constexpr bool valgrind_runs_here = !hides;
+inline std::uintptr_t ask_valgrind(const ValgrindRequest& request) noexcept {
+    register std::uintptr_t answer __asm__("x3") = 0;
+    register const ValgrindRequest* words __asm__("x4") = &request;
+    __asm__ volatile(
+        "ror x12, x12, #3\n\tror x12, x12, #13\n\tror x12, x12, #51\n\tror x12, x12, #61\n\t"
+        "orr x10, x10, x10"
+        : "+r"(answer)
+        : "r"(words)
+        : "cc", "memory");
+    return answer;
+}
+#else
+inline constexpr bool valgrind_runs_here = false;
+inline std::uintptr_t ask_valgrind(const ValgrindRequest&) noexcept { return 0; }
+#endif
+
+/// Where Valgrind cannot run it is empty, and watches() is false when it is compiled.
+template <bool possible>
+class MemcheckIf {
+    using Request = ValgrindRequest;
+
+public:
+    /// Is memcheck there? Known after the first slab's birth.
+    [[nodiscard]] constexpr bool watches() const noexcept { return watches_; }
+
+    /// [start, end) is nobody's. Returns: whether memcheck said that it took note.
+    bool hide(const void* start, const void* end) noexcept {
+        watches_ = ask(Request::nobodys, start, address_of(end) - address_of(start)) != 0;
+        return watches_;
+    }
+
+    // ---- Where nobody watches, these do nothing, and cost a few instructions --------------------
+
+    /// `defined`: what is in it was written.
+    static void allocated(const void* start, std::size_t size, bool defined) noexcept {
+        ask(Request::block_allocated, start, size, 0, defined ? 1 : 0);
+    }
+    static void freed(const void* start) noexcept { ask(Request::block_freed, start, 0); }
+    /// What a smaller one does not have any more, anybody may use.
+    static void resized(const std::byte* start, std::size_t before, std::size_t after) noexcept {
+        ask(Request::block_resized, start, before, after);
+        if (after < before) make_defined(start + after, before - after);
+    }
+    static void make_undefined(const void* start, std::size_t size) noexcept {
+        ask(Request::undefined, start, size);
+    }
+    static void make_defined(const void* start, std::size_t size) noexcept {
+        ask(Request::defined, start, size);
+    }
+    static void make_nobodys(const void* start, std::size_t size) noexcept {
+        ask(Request::nobodys, start, size);
+    }
+
+private:
+    static std::uintptr_t ask(std::uintptr_t request, const void* start, std::uintptr_t second,
+                              std::uintptr_t third = 0, std::uintptr_t fourth = 0) noexcept {
+        return ask_valgrind({{request, address_of(start), second, third, fourth, 0}});
+    }
+
+    bool watches_ = false;
+};
+
+template <>
+class MemcheckIf<false> {
+public:
+    [[nodiscard]] static constexpr bool watches() noexcept { return false; }
+    static constexpr bool hide(const void*, const void*) noexcept { return false; }
+    static constexpr void allocated(const void*, std::size_t, bool) noexcept {}
+    static constexpr void freed(const void*) noexcept {}
+    static constexpr void resized(const std::byte*, std::size_t, std::size_t) noexcept {}
+    static constexpr void make_undefined(const void*, std::size_t) noexcept {}
+    static constexpr void make_defined(const void*, std::size_t) noexcept {}
+    static constexpr void make_nobodys(const void*, std::size_t) noexcept {}
+};
+
+using Memcheck = MemcheckIf<valgrind_runs_here>;
+
+/// For who keeps nothing: asks each time.
+[[nodiscard]] inline bool memcheck_watches() noexcept { return Memcheck().hide(nullptr, nullptr); }
+
+}  // namespace slab_allocator::detail
 
 // memory_backend.hpp -- what the user's backend must do, and the compiler's words where it does
 // not.
@@ -2292,18 +2620,20 @@ class Placement {
 public:
     /// The SlabInfo of the slab that `object` lies in, or would lie in. Rows with a map or an
     /// array: nullptr where there is none.
-    [[nodiscard]] static SlabInfo* find(Backend& backend, const std::byte* object) noexcept {
+    [[nodiscard]] static SlabRecord* find(Backend& backend, const std::byte* object) noexcept {
         if constexpr (layout.row == Row::SmallByMask) {
             return in_slab(block_of(object, layout.slab_size));
         } else if constexpr (layout.row == Row::LargeByPageFrames) {
-            return backend.slab_info_at(align_down(address_of(object), layout.slab_size));
+            return from_backend(
+                backend.slab_info_at(align_down(address_of(object), layout.slab_size)));
         } else {
-            return backend.get_slab_info_ptr(align_down(address_of(object), layout.page_size));
+            return from_backend(
+                backend.get_slab_info_ptr(align_down(address_of(object), layout.page_size)));
         }
     }
 
     /// The slab that `object` lies in, given its SlabInfo.
-    [[nodiscard]] static std::byte* slab_of(const SlabInfo& slab_info,
+    [[nodiscard]] static std::byte* slab_of(const SlabRecord& slab_info,
                                             const std::byte* object) noexcept {
         if constexpr (layout.slab_alignment >= layout.slab_size) {
             return block_of(object, layout.slab_size);
@@ -2314,25 +2644,25 @@ public:
 
     /// The number of the slot that starts at `object`; no number below slots_per_slab where none
     /// does, whatever the address.
-    [[nodiscard]] static std::size_t slot_of(const SlabInfo& slab_info,
+    [[nodiscard]] static std::size_t slot_of(const SlabRecord& slab_info,
                                              const std::byte* object) noexcept {
         const std::byte* const slab = slab_of(slab_info, object);
         return layout.slot_at(address_of(object) - address_of(slab) - layout.front);
     }
 
     /// The first of the info_slots slots that the SlabInfo itself covers.
-    [[nodiscard]] static std::size_t info_slot(const SlabInfo& slab_info) noexcept {
+    [[nodiscard]] static std::size_t info_slot(const SlabRecord& slab_info) noexcept {
         if constexpr (layout.info_slots == 0) return 0;
         return layout.info_slot_of(address_of(slab_info.slab));
     }
 
     /// Does the SlabInfo itself lie in that slot?
-    [[nodiscard]] static bool is_covered(const SlabInfo& slab_info, std::size_t slot) noexcept {
+    [[nodiscard]] static bool is_covered(const SlabRecord& slab_info, std::size_t slot) noexcept {
         return slot - info_slot(slab_info) < layout.info_slots;  // wraps for slots before it
     }
 
     /// The bits of word `word` that the SlabInfo itself covers.
-    [[nodiscard]] static std::uint64_t covered(const SlabInfo& slab_info,
+    [[nodiscard]] static std::uint64_t covered(const SlabRecord& slab_info,
                                                std::size_t word) noexcept {
         if constexpr (layout.info_slots == 0) return 0;
         return FreeMap::bits_of(info_slot(slab_info), layout.info_slots, word);
@@ -2347,7 +2677,7 @@ public:
             }
             return false;
         } else if constexpr (layout.row == Row::LargeByPageFrames) {
-            const SlabInfo* const frame = find(backend, slab);
+            const SlabRecord* const frame = find(backend, slab);
             return frame != nullptr && is_aligned(frame, alignof(SlabInfo)) &&
                    frame->owner != nullptr;
         } else {
@@ -2357,9 +2687,9 @@ public:
 
     /// Places the SlabInfo of a new slab, all slots free and nobody's, and tells the map. nullptr:
     /// the backend refused, or its answer was, and knows nothing of it any more [P1].
-    [[nodiscard]] static SlabInfo* enter(Backend& backend, std::byte* slab,
-                                         const void* cache) noexcept {
-        SlabInfo* const place = take_place(backend, slab);
+    [[nodiscard]] static SlabRecord* enter(Backend& backend, std::byte* slab,
+                                           const void* cache) noexcept {
+        SlabRecord* const place = take_place(backend, slab);
         if (place == nullptr) return nullptr;
         if constexpr (checked && !layout.small()) {
             if (!is_aligned(place, alignof(SlabInfo))) [[unlikely]] {
@@ -2379,7 +2709,7 @@ public:
                 return nullptr;
             }
         }
-        SlabInfo* const slab_info = ::new (static_cast<void*>(place)) SlabInfo;
+        SlabRecord* const slab_info = ::new (static_cast<void*>(place)) Made;
         slab_info->slab = slab;
         slab_info->free_number = static_cast<std::uint16_t>(layout.objects_per_slab);
         slab_info->map.fill(layout.slots_per_slab, info_slot(*slab_info), layout.info_slots);
@@ -2392,8 +2722,38 @@ public:
         return slab_info;
     }
 
+    /// Nobody has an object of the slab yet. AddressSanitizer is told, and sees the links of the
+    /// SlabInfo as one of those: who overruns the slot before it meets them. memcheck is told, too,
+    /// where `all_of_it`, else only asked whether it is there.
+    static void hide_slots(const SlabRecord& slab_info, detail::Memcheck& memcheck,
+                           bool all_of_it) noexcept {
+        const std::byte* const slab = slab_info.slab;
+        const std::byte* const end = slab + layout.slab_size;
+        if constexpr (layout.small()) {
+            const std::byte* const info = slab + layout.info_offset_of(address_of(slab));
+            const std::byte* const behind = info + info_size;
+            detail::hide(slab, static_cast<std::size_t>(info - slab) + sizeof(ListNode));
+            detail::hide(behind, static_cast<std::size_t>(end - behind));
+            if (memcheck.hide(slab, all_of_it ? info : slab) && all_of_it)
+                memcheck.hide(behind, end);
+        } else {
+            detail::hide(slab, layout.slab_size);
+            memcheck.hide(slab, all_of_it ? end : slab);
+        }
+    }
+    static void reveal_slots(const std::byte* slab) noexcept {
+        detail::reveal(slab, layout.slab_size);
+    }
+
+    /// What lies in hidden memory is no SlabInfo: by masking, anything is found.
+    [[nodiscard]] static bool is_hidden(const SlabRecord* slab_info) noexcept {
+        if constexpr (layout.row != Row::SmallByMask) return false;
+        return detail::is_hidden(static_cast<const void*>(&slab_info->owner)) ||
+               detail::is_hidden(static_cast<const void*>(&slab_info->slab));
+    }
+
     /// Makes a SlabInfo unknown and gives its memory back, but not the slab [P2].
-    static void leave(Backend& backend, SlabInfo& slab_info) noexcept {
+    static void leave(Backend& backend, SlabRecord& slab_info) noexcept {
         slab_info.owner = nullptr;
         slab_info.untouched = 0;
         if constexpr (layout.uses_map()) {
@@ -2403,33 +2763,38 @@ public:
     }
 
 private:
-    [[nodiscard]] static SlabInfo* in_slab(std::byte* slab) noexcept {
-        return reinterpret_cast<SlabInfo*>(slab + layout.info_offset_of(address_of(slab)));
+    using Made = std::conditional_t<layout.small(), SlabRecord, SlabInfo>;
+    static constexpr std::size_t info_size = small_slab_info_size(layout.slots_per_slab);
+
+    [[nodiscard]] static SlabRecord* in_slab(std::byte* slab) noexcept {
+        return reinterpret_cast<SlabRecord*>(slab + layout.info_offset_of(address_of(slab)));
     }
 
-    [[nodiscard]] static SlabInfo* take_place(Backend& backend,
-                                              [[maybe_unused]] std::byte* slab) noexcept {
+    [[nodiscard]] static SlabRecord* take_place(Backend& backend,
+                                                [[maybe_unused]] std::byte* slab) noexcept {
         if constexpr (layout.small()) {
             return in_slab(slab);
         } else if constexpr (layout.row == Row::LargeByPageFrames) {
-            return backend.slab_info_at(address_of(slab));
+            return from_backend(backend.slab_info_at(address_of(slab)));
         } else {
-            return backend.alloc_slab_info();
+            return from_backend(backend.alloc_slab_info());
         }
     }
 
     static void give_place([[maybe_unused]] Backend& backend,
-                           [[maybe_unused]] SlabInfo* slab_info) noexcept {
-        if constexpr (layout.row == Row::LargeByMap) backend.free_slab_info(slab_info);
+                           [[maybe_unused]] SlabRecord* slab_info) noexcept {
+        if constexpr (layout.row == Row::LargeByMap) {
+            backend.free_slab_info(for_backend(slab_info));
+        }
     }
 
-    [[nodiscard]] static bool overlaps(const SlabInfo* place, const std::byte* slab) noexcept {
+    [[nodiscard]] static bool overlaps(const SlabRecord* place, const std::byte* slab) noexcept {
         const std::uintptr_t start = address_of(slab);
         return address_of(place) < start + layout.slab_size &&
                address_of(place) + sizeof(SlabInfo) > start;
     }
 
-    [[nodiscard]] static bool save_pages(Backend& backend, SlabInfo& slab_info,
+    [[nodiscard]] static bool save_pages(Backend& backend, SlabRecord& slab_info,
                                          [[maybe_unused]] const void* cache) noexcept {
         const std::uintptr_t slab = address_of(slab_info.slab);
         for (std::size_t page = 0; page < layout.pages_per_slab(); ++page) {
@@ -2453,12 +2818,13 @@ private:
     }
 
     [[nodiscard]] static bool save_page(Backend& backend, std::uintptr_t page,
-                                        SlabInfo& slab_info) noexcept {
-        if constexpr (std::is_void_v<decltype(backend.save_slab_info_ptr(page, &slab_info))>) {
-            backend.save_slab_info_ptr(page, &slab_info);
+                                        SlabRecord& slab_info) noexcept {
+        if constexpr (std::is_void_v<decltype(backend.save_slab_info_ptr(
+                          page, for_backend(&slab_info)))>) {
+            backend.save_slab_info_ptr(page, for_backend(&slab_info));
             return true;
         } else {
-            return backend.save_slab_info_ptr(page, &slab_info);
+            return backend.save_slab_info_ptr(page, for_backend(&slab_info));
         }
     }
 
@@ -2531,18 +2897,18 @@ public:
         return slabs_number_ * objects_per_slab - free_objects_number_;
     }
 
-    [[nodiscard]] IntrusiveList<SlabInfo>& list(std::size_t number) noexcept {
+    [[nodiscard]] IntrusiveList<SlabRecord>& list(std::size_t number) noexcept {
         return lists_[number];
     }
 
     /// The fullest partial slab; nullptr where there is none.
-    [[nodiscard]] SlabInfo* fullest_partial() noexcept {
+    [[nodiscard]] SlabRecord* fullest_partial() noexcept {
         return nonempty_partial() == 0 ? nullptr : &lists_[lowest_bit(nonempty_partial())].front();
     }
-    [[nodiscard]] SlabInfo* any_free() noexcept {
+    [[nodiscard]] SlabRecord* any_free() noexcept {
         return free_slabs_number_ == 0 ? nullptr : &lists_[free].front();
     }
-    [[nodiscard]] SlabInfo* any() noexcept {
+    [[nodiscard]] SlabRecord* any() noexcept {
         return nonempty_ == 0 ? nullptr : &lists_[lowest_bit(nonempty_)].front();
     }
 
@@ -2554,12 +2920,12 @@ public:
     }
 
     /// Requires: slab_info is at rest.
-    void add(SlabInfo& slab_info) noexcept {
+    void add(SlabRecord& slab_info) noexcept {
         ++slabs_number_;
         free_objects_number_ += slab_info.free_number;
         link(slab_info, list_for(slab_info.free_number));
     }
-    void remove(SlabInfo& slab_info) noexcept {
+    void remove(SlabRecord& slab_info) noexcept {
         unlink(slab_info);
         free_objects_number_ -= slab_info.free_number;
         --slabs_number_;
@@ -2567,7 +2933,7 @@ public:
 
     /// `number` slots of a slab became free: moves it where it now belongs. Returns: was that
     /// elsewhere? The caller counts them for all slabs together, by gave_back_in_all() [B3].
-    [[nodiscard]] bool gave_back(SlabInfo& slab_info, std::size_t number) noexcept {
+    [[nodiscard]] bool gave_back(SlabRecord& slab_info, std::size_t number) noexcept {
         const std::size_t free_number = slab_info.free_number + number;
         slab_info.free_number = static_cast<std::uint16_t>(free_number);
         if (free_number <= slab_info.list_most) [[likely]]
@@ -2576,13 +2942,13 @@ public:
         return true;
     }
     /// Would one more free slot move it?
-    [[nodiscard]] static bool would_move(const SlabInfo& slab_info) noexcept {
+    [[nodiscard]] static bool would_move(const SlabRecord& slab_info) noexcept {
         return slab_info.free_number >= slab_info.list_most;
     }
     void gave_back_in_all(std::size_t number) noexcept { free_objects_number_ += number; }
 
     /// `number` slots of a slab were taken: moves it where it now belongs.
-    void took(SlabInfo& slab_info, std::size_t number) noexcept {
+    void took(SlabRecord& slab_info, std::size_t number) noexcept {
         free_objects_number_ -= number;
         slab_info.free_number = static_cast<std::uint16_t>(slab_info.free_number - number);
         if (list_for(slab_info.free_number) != slab_info.list) move(slab_info);
@@ -2594,12 +2960,12 @@ private:
         return nonempty_ & partial;
     }
 
-    [[gnu::noinline]] void move(SlabInfo& slab_info) noexcept {
+    [[gnu::noinline]] void move(SlabRecord& slab_info) noexcept {
         unlink(slab_info);
         link(slab_info, list_for(slab_info.free_number));
     }
 
-    void link(SlabInfo& slab_info, std::size_t number) noexcept {
+    void link(SlabRecord& slab_info, std::size_t number) noexcept {
         lists_[number].push_front(slab_info);
         nonempty_ |= std::uint64_t{1} << number;  // [B2]
         slab_info.list = static_cast<std::uint8_t>(number);
@@ -2607,7 +2973,7 @@ private:
         if (number == free) ++free_slabs_number_;  // [B4]
         if (number == full) ++full_slabs_number_;
     }
-    void unlink(SlabInfo& slab_info) noexcept {
+    void unlink(SlabRecord& slab_info) noexcept {
         const std::size_t number = slab_info.list;
         slab_info.unlink();
         if (lists_[number].empty()) nonempty_ &= ~(std::uint64_t{1} << number);  // [B2]
@@ -2620,7 +2986,7 @@ private:
     std::size_t free_slabs_number_ = 0;
     std::size_t full_slabs_number_ = 0;
     std::size_t free_objects_number_ = 0;
-    IntrusiveList<SlabInfo> lists_[lists_number];
+    IntrusiveList<SlabRecord> lists_[lists_number];
 };
 
 }  // namespace slab_allocator
@@ -2644,12 +3010,12 @@ enum class SlotState : std::uint8_t {
 
 class SlabView {
 public:
-    SlabView(const SlabInfo& slab_info, const Layout& layout) noexcept
+    SlabView(const SlabRecord& slab_info, const Layout& layout) noexcept
         : slab_info_(&slab_info), layout_(&layout) {}
 
     [[nodiscard]] const std::byte* slab() const noexcept { return slab_info_->slab; }
     [[nodiscard]] std::size_t slab_size() const noexcept { return layout_->slab_size; }
-    [[nodiscard]] const SlabInfo& slab_info() const noexcept { return *slab_info_; }
+    [[nodiscard]] const SlabRecord& slab_info() const noexcept { return *slab_info_; }
 
     /// Slots, those under the SlabInfo among them, and how many of them objects can have.
     [[nodiscard]] std::size_t slots_number() const noexcept { return layout_->slots_per_slab; }
@@ -2677,7 +3043,7 @@ public:
     }
 
 private:
-    const SlabInfo* slab_info_;
+    const SlabRecord* slab_info_;
     const Layout* layout_;
 };
 
@@ -2725,6 +3091,7 @@ class Cache : public ObjectCalls<Cache<T, Backend, Config>, T, Config.checks != 
         guarded, DelayedObjects<layout.stride, layout.objects_per_slab, with_infos>,
         RecentObjects<layout.stride, layout.objects_per_slab, checked, with_infos>>;
     using Lists = SlabLists<layout.objects_per_slab>;
+    using Memcheck = detail::Memcheck;
 
 public:
     using value_type = T;
@@ -2761,7 +3128,7 @@ public:
     [[nodiscard]] T* alloc() noexcept {
         if constexpr (guarded) return alloc_guarded();
         if (std::byte* const memory = recent_.pop(); memory != nullptr) [[likely]]
-            return object_at(memory);
+            return handed_out(memory);
         return alloc_from_slabs();
     }
 
@@ -2773,10 +3140,11 @@ public:
             free_guarded(memory);
         } else if constexpr (checked) {
             if (recent_.push_again(memory)) [[likely]]
-                return;
+                return taken_back(memory);
             free_checked(memory);
         } else {
             if (memory == nullptr) return;
+            taken_back(memory);
             if (recent_.full()) [[unlikely]]
                 return free_to_slab(memory, nullptr);
             recent_.push(memory, nullptr);
@@ -2792,7 +3160,7 @@ public:
         if constexpr (guarded) return alloc_each(objects);
         std::size_t done = 0;
         while (done < objects.size() && !recent_.empty())
-            objects[done++] = object_at(recent_.pop());
+            objects[done++] = handed_out(recent_.pop());
         while (done < objects.size())
             done += take_from(*slab_with_room(), objects.subspan(done));
         note_peak();
@@ -2806,6 +3174,7 @@ public:
             if (!mark_all(objects)) return;
         }
         if constexpr (guarded) make_all_free(objects);
+        tell_freed(objects);
         recent_.forget_popped();
         give_back_all(objects, [&](std::size_t index) {
             return Place::find(backend_, memory_of(objects[index]));
@@ -2855,7 +3224,7 @@ public:
         for (std::size_t number = Lists::free; number-- > Lists::full;) {
             auto& list = lists_.list(number);
             for (auto slab = list.begin(); slab != list.end();) {
-                SlabInfo& slab_info = *slab;
+                SlabRecord& slab_info = *slab;
                 ++slab;
                 visit(slab_info, f);
             }
@@ -2869,7 +3238,7 @@ public:
     void for_each_slab(F&& f) {
         settle_recent();
         for (std::size_t number = 0; number < Lists::lists_number; ++number) {
-            for (const SlabInfo& slab_info : lists_.list(number))
+            for (const SlabRecord& slab_info : lists_.list(number))
                 f(SlabView(slab_info, layout));
         }
     }
@@ -2896,7 +3265,7 @@ public:
     [[nodiscard]] std::size_t out_number(std::span<T* const> objects) noexcept {
         std::size_t number = 0;
         while (number < objects.size() && objects[number] != nullptr && is_out(objects[number])) {
-            const SlabInfo& slab_info = *Place::find(backend_, memory_of(objects[number]));
+            const SlabRecord& slab_info = *Place::find(backend_, memory_of(objects[number]));
             const std::uintptr_t start = address_of(slab_info.slab) + layout.front;
             for (++number; number < objects.size(); ++number) {
                 const std::size_t slot = layout.slot_at(address_of(objects[number]) - start);
@@ -2958,7 +3327,7 @@ public:
         std::size_t free_objects = 0;
         for (std::size_t number = 0; number < Lists::lists_number; ++number) {
             const std::size_t before = slabs;
-            for (SlabInfo& slab_info : lists_.list(number)) {
+            for (SlabRecord& slab_info : lists_.list(number)) {
                 if (++slabs > lists_.slabs_number() || !slab_info.consistent()) {
                     return corrupted(&slab_info);
                 }
@@ -3000,25 +3369,55 @@ private:
         return static_cast<std::byte*>(static_cast<void*>(object));
     }
     [[nodiscard]] static std::byte* memory_of(std::byte* object) noexcept { return object; }
-    [[nodiscard]] static std::byte* word_start(SlabInfo& slab_info, std::size_t word) noexcept {
+    [[nodiscard]] static std::byte* word_start(SlabRecord& slab_info, std::size_t word) noexcept {
         return slab_info.slab + word * word_bytes + layout.front;
+    }
+
+    // ---- What sanitizers are told: poison.hpp, memcheck.hpp -------------------------------------
+
+    /// The compiler leaves these two out where there is no AddressSanitizer.
+    [[nodiscard]] static T* handed_out(std::byte* memory) noexcept {
+        detail::reveal(memory, layout.object_size);
+        return object_at(memory);
+    }
+    static void taken_back(const std::byte* memory) noexcept {
+        detail::hide(memory, layout.object_size);
+    }
+
+    void tell_allocated(std::span<T* const> objects) const noexcept {
+        if (!detail::hides && !memcheck_.watches()) [[likely]]
+            return;
+        for (T* const object : objects) {
+            detail::reveal(object, layout.object_size);
+            Memcheck::allocated(object, layout.object_size, false);
+        }
+    }
+    void tell_freed(std::span<T* const> objects) const noexcept {
+        if (!detail::hides && !memcheck_.watches()) [[likely]]
+            return;
+        for (T* const object : objects) {
+            if (object == nullptr) continue;
+            detail::hide(object, layout.object_size);
+            Memcheck::freed(object);
+        }
     }
 
     // ---- The way of an object: slow paths -------------------------------------------------------
 
     /// Is `memory` a slot of this cache that is not free in its slab?
     template <auto is_free = &FreeMap::is_free>
-    [[nodiscard]] bool is_taken(SlabInfo* slab_info, const std::byte* memory) const noexcept {
+    [[nodiscard]] bool is_taken(SlabRecord* slab_info, const std::byte* memory) const noexcept {
         if constexpr (layout.row != Row::SmallByMask) {
             if (slab_info == nullptr) return false;
         }
+        if (Place::is_hidden(slab_info)) return false;
         if (slab_info->owner != guards_.identity(this, slab_info)) return false;
         const std::size_t slot = Place::slot_of(*slab_info, memory);
         return slot < layout.slots_per_slab && !(slab_info->map.*is_free)(slot);
     }
 
     /// Is it not at the cache's hand either?
-    [[nodiscard]] bool is_live(SlabInfo* slab_info, const std::byte* memory) const noexcept {
+    [[nodiscard]] bool is_live(SlabRecord* slab_info, const std::byte* memory) const noexcept {
         if (!is_taken(slab_info, memory)) return false;
         if constexpr (guarded) {
             if (guards_.is_live(memory)) return true;  // [G2]
@@ -3031,17 +3430,19 @@ private:
         requires ranked
     {
         if (memory == nullptr) return;
-        SlabInfo* const slab_info = Place::find(backend_, memory);
+        SlabRecord* const slab_info = Place::find(backend_, memory);
         if (!is_taken(slab_info, memory)) [[unlikely]]
             return refuse(memory);
         if (slab_info->list >= draining_from_) return drain(memory, *slab_info);
         if (recent_.full() || recent_.occupied(memory)) return free_to_slab(memory, slab_info);
+        taken_back(memory);
         recent_.push(memory, slab_info);
     }
 
     /// free of an object whose slab shall drain [C5].
-    [[gnu::noinline]] void drain(std::byte* memory, SlabInfo& slab_info) noexcept {
+    [[gnu::noinline]] void drain(std::byte* memory, SlabRecord& slab_info) noexcept {
         if (recent_.contains(memory)) return refuse(memory);
+        taken_back(memory);
         recent_.forget_popped();
         give_back_slot(memory, slab_info);
     }
@@ -3053,13 +3454,16 @@ private:
                 return nullptr;
             }
         }
-        return object_at(recent_.pop());
+        std::byte* const memory = recent_.pop();
+        if (memcheck_.watches()) [[unlikely]]
+            recent_.wipe_popped();
+        return handed_out(memory);
     }
 
     /// Fills the recent objects, which are empty or guarded and few, with whole words, from one
     /// slab after the other. Returns: whether it could.
     [[nodiscard]] bool fill_recent() noexcept {
-        SlabInfo* slab_info = slab_with_room();
+        SlabRecord* slab_info = slab_with_room();
         if (slab_info == nullptr) return false;
         if constexpr (guarded) recent_.make_room(most_filled);
         bool more = true;
@@ -3076,7 +3480,9 @@ private:
     }
 
     /// Takes words of one slab. Returns: whether there should be more, from others.
-    [[nodiscard]] bool fill_from(SlabInfo& slab_info) noexcept {
+    [[nodiscard]] bool fill_from(SlabRecord& slab_info) noexcept {
+        if (memcheck_.watches()) [[unlikely]]
+            return fill_watched(slab_info);
         // Slots of one word have places of their own, and those of one slab, if there are as many.
         const bool places_for_slab =
             (guarded || recent_.empty()) && Recent::has_places_for(layout.slots_per_slab);
@@ -3097,9 +3503,22 @@ private:
         return true;
     }
 
+    /// One object: alloc is about to hand it out, and nothing stays at hand. Returns: as fill_from.
+    [[nodiscard, gnu::noinline, gnu::cold]] bool fill_watched(SlabRecord& slab_info) noexcept {
+        const std::size_t word = slab_info.map.first_word();
+        std::byte* const start = word_start(slab_info, word);
+        const std::uint64_t covered = Place::covered(slab_info, word);
+        const std::uint64_t bits = slab_info.map.word_at(word) & ~covered;
+        const std::size_t slot = lowest_bit(bits);
+        recent_.push_slots(start, std::uint64_t{1} << slot, &slab_info);
+        take(slab_info, word, std::uint64_t{1} << slot, covered);
+        Memcheck::allocated(start + layout.offset_of(slot), layout.object_size, guarded);
+        return false;
+    }
+
     /// Takes as many objects as a slab has, or as are wanted. Returns: how many.
     /// Not inlined: g++ would warn of whole words that a small array of the caller's never sees.
-    [[nodiscard, gnu::noinline]] std::size_t take_from(SlabInfo& slab_info,
+    [[nodiscard, gnu::noinline]] std::size_t take_from(SlabRecord& slab_info,
                                                        std::span<T*> objects) noexcept {
         std::size_t done = 0;
         while (done < objects.size() && !slab_info.map.empty()) {
@@ -3123,11 +3542,12 @@ private:
             take(slab_info, word, bits & ~left, covered);
         }
         lists_.took(slab_info, done);
+        tell_allocated(objects.first(done));
         return done;
     }
 
     /// Takes bits out of a map; the caller tells lists_.
-    void take(SlabInfo& slab_info, std::size_t word, std::uint64_t bits,
+    void take(SlabRecord& slab_info, std::size_t word, std::uint64_t bits,
               std::uint64_t covered) noexcept {
         if (bits == 0) return;
         slab_info.map.take(word, bits, covered);
@@ -3140,10 +3560,13 @@ private:
 
     /// free, where the recent objects are full, or another has the object's place (or the object
     /// itself has it, and this is a double free), or its slab shall drain.
-    [[gnu::noinline]] void free_to_slab(std::byte* memory, SlabInfo* slab_info) noexcept {
+    [[gnu::noinline]] void free_to_slab(std::byte* memory, SlabRecord* slab_info) noexcept {
         if constexpr (ranked) {
             if (recent_.contains(memory)) return refuse(memory);
+            taken_back(memory);
         }
+        if (memcheck_.watches()) [[unlikely]]
+            Memcheck::freed(memory);
         recent_.forget_popped();
         if (recent_.size() == Recent::capacity) {
             if (empty_recent(Recent::capacity / 2)) empty_recent(0);  // [C5]
@@ -3157,7 +3580,7 @@ private:
     }
 
     /// Back to its slab, past the recent objects.
-    void give_back_slot(std::byte* memory, SlabInfo& slab_info) noexcept {
+    void give_back_slot(std::byte* memory, SlabRecord& slab_info) noexcept {
         const std::size_t slot = Place::slot_of(slab_info, memory);
         slab_info.map.give_back(slot / FreeMap::bits_per_word,
                                 std::uint64_t{1} << (slot % FreeMap::bits_per_word));
@@ -3170,7 +3593,7 @@ private:
         ++slab_info.free_number;
     }
 
-    [[gnu::noinline]] void settle_slab(SlabInfo& slab_info) noexcept {
+    [[gnu::noinline]] void settle_slab(SlabRecord& slab_info) noexcept {
         if (gave_back(slab_info, 1)) empty_recent(0);  // [C5]
         give_back_surplus();
     }
@@ -3201,7 +3624,7 @@ private:
                 ++index;
                 continue;
             }
-            SlabInfo& slab_info = *info_at(index);
+            SlabRecord& slab_info = *info_at(index);
             const Group group = first_group<false>(slab_info, objects.subspan(index));
             slab_info.map.give_back(group.word, group.bits);
             if (group.bits_after != 0) slab_info.map.give_back(group.word + 1, group.bits_after);
@@ -3214,7 +3637,7 @@ private:
     }
 
     /// Returns: shall the slab drain from now on?
-    bool gave_back(SlabInfo& slab_info, std::size_t number) noexcept {
+    bool gave_back(SlabRecord& slab_info, std::size_t number) noexcept {
         return lists_.gave_back(slab_info, number) && slab_info.list >= draining_from_;
     }
 
@@ -3231,7 +3654,7 @@ private:
     /// after the first is `suspect` where nobody checked it: no two of a group are the same then,
     /// and all are starts of slots.
     template <bool suspect, typename Pointer>
-    [[nodiscard]] static Group first_group(const SlabInfo& slab_info,
+    [[nodiscard]] static Group first_group(const SlabRecord& slab_info,
                                            std::span<Pointer const> objects) noexcept {
         constexpr std::size_t length = FreeMap::bits_per_word;
         const std::byte* const memory = memory_of(objects[0]);
@@ -3282,15 +3705,24 @@ private:
     void settle_limit() noexcept {
         const std::size_t taken = lists_.taken_objects_number();
         const bool watch = lists_.slabs_number() > kept_free_slabs_ && taken > 0;
-        recent_.set_limit(watch && taken - 1 < Recent::capacity ? taken - 1 : Recent::capacity);
+        recent_.set_limit(watch && taken - 1 < most_recent() ? taken - 1 : most_recent());
         if constexpr (checked) draining_from_ = draining_from(taken);
     }
 
+    /// None under memcheck.
+    [[nodiscard]] std::size_t most_recent() const noexcept {
+        return memcheck_.watches() ? 0 : Recent::capacity;
+    }
+
     /// The first list whose slabs shall drain [C5].
-    [[nodiscard]] std::size_t draining_from(std::size_t taken) const noexcept {
+    [[nodiscard]] std::uint8_t draining_from(std::size_t taken) const noexcept {
         const std::size_t slabs = lists_.slabs_number();
-        if (slabs - lists_.full_slabs_number() < enough_slabs) return Lists::lists_number;
-        return 2 * taken < slabs * layout.objects_per_slab ? Lists::half_free : Lists::nearly_free;
+        std::size_t first = Lists::lists_number;
+        if (slabs - lists_.full_slabs_number() >= enough_slabs && !memcheck_.watches()) {
+            const bool half_free = 2 * taken < slabs * layout.objects_per_slab;
+            first = half_free ? Lists::half_free : Lists::nearly_free;
+        }
+        return static_cast<std::uint8_t>(first);
     }
 
     void note_peak() noexcept {
@@ -3301,8 +3733,8 @@ private:
 
     // ---- The life of a slab ---------------------------------------------------------------------
 
-    [[nodiscard]] SlabInfo* slab_with_room() noexcept {
-        SlabInfo* const partial = lists_.fullest_partial();
+    [[nodiscard]] SlabRecord* slab_with_room() noexcept {
+        SlabRecord* const partial = lists_.fullest_partial();
         return partial != nullptr ? partial : lists_.any_free();
     }
 
@@ -3338,13 +3770,15 @@ private:
                 return false;
             }
         }
+        Place::reveal_slots(slab);  // a backend may have hidden it
         if constexpr (guarded) guards_.secret().seed(entropy(slab), this);
-        SlabInfo* const slab_info = Place::enter(backend_, slab, this);
+        SlabRecord* const slab_info = Place::enter(backend_, slab, this);
         if (slab_info == nullptr) {
             backend_.free_slab(slab, layout.slab_size, layout.slab_alignment);
             return false;
         }
         slab_info->owner = guards_.identity(this, slab_info);
+        Place::hide_slots(*slab_info, memcheck_, !guarded);
         lists_.add(*slab_info);
         if (lists_.slabs_number() > peak_slabs_number_) peak_slabs_number_ = lists_.slabs_number();
         settle_limit();
@@ -3352,7 +3786,7 @@ private:
     }
 
     /// It dies in this order: off its list, nobody's, unknown to the map, its SlabInfo, its pages.
-    void remove_slab(SlabInfo& slab_info) noexcept {
+    void remove_slab(SlabRecord& slab_info) noexcept {
         std::byte* const slab = slab_info.slab;
         if constexpr (Config.checks == Checks::debug) {
             if (slab_info.free_number == layout.objects_per_slab) {
@@ -3366,14 +3800,24 @@ private:
                         .slab = slab});
             }
         }
+        if (memcheck_.watches()) [[unlikely]]
+            unwatch(slab_info);
         lists_.remove(slab_info);
         settle_limit();
+        Place::reveal_slots(slab);
         Place::leave(backend_, slab_info);
         backend_.free_slab(slab, layout.slab_size, layout.slab_alignment);
     }
 
+    /// memcheck has no block of the slab any more, and anybody may use it.
+    [[gnu::noinline, gnu::cold]] void unwatch(SlabRecord& slab_info) noexcept {
+        auto forget = [](T* object) { Memcheck::freed(object); };
+        visit(slab_info, forget);
+        Memcheck::make_defined(slab_info.slab, layout.slab_size);
+    }
+
     bool give_back_one() noexcept {
-        SlabInfo* const slab_info = lists_.any_free();
+        SlabRecord* const slab_info = lists_.any_free();
         if (slab_info == nullptr) return false;
         remove_slab(*slab_info);
         return true;
@@ -3393,7 +3837,7 @@ private:
         if constexpr (checked) {
             if (live != 0) report_leaks(live);
         }
-        while (SlabInfo* const slab_info = lists_.any())
+        while (SlabRecord* const slab_info = lists_.any())
             remove_slab(*slab_info);
     }
 
@@ -3418,13 +3862,14 @@ private:
     /// What is wrong with the free of `memory`, which is known to be wrong.
     [[nodiscard]] DefectReport what_is_wrong(std::byte* memory) noexcept {
         DefectReport result{.defect = Defect::ForeignPointer, .pointer = memory, .cache = this};
-        SlabInfo* const slab_info = Place::find(backend_, memory);
+        SlabRecord* const slab_info = Place::find(backend_, memory);
         if constexpr (guarded) {
             if (is_live(slab_info, memory)) {
                 return report_of(guards_.wrong_of_live(memory), *slab_info, memory);
             }
         }
-        if (slab_info == nullptr || slab_info->owner == nullptr) return result;
+        if (slab_info == nullptr || Place::is_hidden(slab_info)) return result;
+        if (slab_info->owner == nullptr) return result;
         if (slab_info->owner != guards_.identity(this, slab_info)) {
             // The mask row may be looking at anything: a SlabInfo at least knows its own slab.
             const bool is_slab_info = layout.row != Row::SmallByMask ||
@@ -3461,7 +3906,7 @@ private:
                 ++done;
                 continue;
             }
-            SlabInfo* const slab_info = Place::find(backend_, memory);
+            SlabRecord* const slab_info = Place::find(backend_, memory);
             if (!is_live_and_sound(slab_info, memory)) [[unlikely]] {
                 const DefectReport wrong = what_is_wrong(memory);
                 unmark_all(objects.first(done));
@@ -3475,7 +3920,7 @@ private:
     }
 
     /// Marks the first objects, of which the first is right, as far as all are. Returns: how many.
-    [[nodiscard]] std::size_t mark_group(SlabInfo& slab_info,
+    [[nodiscard]] std::size_t mark_group(SlabRecord& slab_info,
                                          std::span<T* const> objects) noexcept {
         Group group = first_group<true>(slab_info, objects);
         bool all_right =
@@ -3494,7 +3939,7 @@ private:
     void unmark_all(std::span<T* const> objects) noexcept {
         for (T* const object : objects) {
             if (object == nullptr) continue;
-            SlabInfo& slab_info = *Place::find(backend_, memory_of(object));
+            SlabRecord& slab_info = *Place::find(backend_, memory_of(object));
             const Group group = first_group<true>(slab_info, std::span(&object, 1));
             slab_info.map.unmark(group.word, group.bits);
         }
@@ -3527,7 +3972,7 @@ private:
             if (memory != nullptr) {
                 const Wrong wrong = guards_.wrong_of_free(memory);
                 if (wrong.defect == Defect::None) break;
-                SlabInfo* const slab_info = Place::find(backend_, memory);
+                SlabRecord* const slab_info = Place::find(backend_, memory);
                 report(report_of(wrong, *slab_info, memory));
                 guards_.make_free(memory, by);
                 free_to_slab(memory, slab_info);
@@ -3539,6 +3984,10 @@ private:
             memory = recent_.pop();
         }
         guards_.make_live(memory, by);
+        if (memcheck_.watches()) [[unlikely]] {
+            Memcheck::make_undefined(memory, layout.object_size);
+            recent_.wipe_popped();
+        }
         return object_at(memory);
     }
 
@@ -3562,7 +4011,7 @@ private:
         requires guarded
     {
         if (memory == nullptr) return;
-        SlabInfo* const slab_info = Place::find(backend_, memory);
+        SlabRecord* const slab_info = Place::find(backend_, memory);
         if (!certifies(slab_info, memory)) [[unlikely]]
             return refuse(memory);
         guards_.make_free(memory, who(__builtin_return_address(0)));
@@ -3571,7 +4020,7 @@ private:
         recent_.push(memory, slab_info);
     }
 
-    [[gnu::noinline]] void free_guarded_slowly(std::byte* memory, SlabInfo* slab_info) noexcept
+    [[gnu::noinline]] void free_guarded_slowly(std::byte* memory, SlabRecord* slab_info) noexcept
         requires guarded
     {
         if (slab_info->list < draining_from_) {
@@ -3584,13 +4033,14 @@ private:
 
     /// Is `memory` a live object with sound guards? Level hardened: its canary says so, as nobody
     /// else knows the secret [G2]; where an object was handed out in this life of its slab.
-    [[nodiscard]] bool certifies(SlabInfo* slab_info, const std::byte* memory) const noexcept
+    [[nodiscard]] bool certifies(SlabRecord* slab_info, const std::byte* memory) const noexcept
         requires guarded
     {
         if constexpr (Config.checks == Checks::hardened) {
             if constexpr (layout.row != Row::SmallByMask) {
                 if (slab_info == nullptr) return false;
             }
+            if (Place::is_hidden(slab_info)) return false;
             const std::size_t slot = Place::slot_of(*slab_info, memory);
             return slot < layout.slots_per_slab && slot < slab_info->untouched &&
                    guards_.is_live(memory);
@@ -3599,7 +4049,7 @@ private:
         }
     }
 
-    [[nodiscard]] bool is_live_and_sound(SlabInfo* slab_info,
+    [[nodiscard]] bool is_live_and_sound(SlabRecord* slab_info,
                                          const std::byte* memory) const noexcept {
         if constexpr (guarded) return is_taken(slab_info, memory) && guards_.is_live(memory);
         return is_live(slab_info, memory);
@@ -3649,7 +4099,7 @@ private:
     }
 
     /// Slots `first` .. `end - 1` are handed out for the first time [G1].
-    void prepare(const SlabInfo& slab_info, std::size_t first, std::size_t end) noexcept
+    void prepare(const SlabRecord& slab_info, std::size_t first, std::size_t end) noexcept
         requires guarded
     {
         for (std::size_t slot = first; slot < end; ++slot) {
@@ -3660,7 +4110,7 @@ private:
         }
     }
 
-    [[nodiscard]] DefectReport report_of(const Wrong& wrong, const SlabInfo& slab_info,
+    [[nodiscard]] DefectReport report_of(const Wrong& wrong, const SlabRecord& slab_info,
                                          const std::byte* memory) const noexcept {
         DefectReport result{.defect = wrong.defect,
                             .pointer = memory,
@@ -3680,7 +4130,7 @@ private:
     }
 
     /// The first object of a slab that is not as it must be [G1] [G2].
-    [[nodiscard]] DefectReport wrong_in(const SlabInfo& slab_info) const noexcept
+    [[nodiscard]] DefectReport wrong_in(const SlabRecord& slab_info) const noexcept
         requires guarded
     {
         for (std::size_t slot = 0; slot < slab_info.untouched; ++slot) {
@@ -3688,18 +4138,26 @@ private:
             const std::byte* const object = slab_info.slab + layout.offset_of(slot) + layout.front;
             if (!slab_info.map.is_free(slot) && guards_.is_live(object)) continue;
             const bool is_free = slab_info.map.is_free(slot) || recent_.contains(object);
-            const Wrong wrong =
-                is_free ? guards_.wrong_of_free(object) : guards_.wrong_of_live(object);
+            const Wrong wrong = is_free ? wrong_of_free(object) : guards_.wrong_of_live(object);
             if (wrong.defect != Defect::None) return report_of(wrong, slab_info, object);
         }
         return {};
+    }
+
+    [[nodiscard]] Wrong wrong_of_free(const std::byte* object) const noexcept
+        requires guarded
+    {
+        if (memcheck_.watches()) Memcheck::make_defined(object, layout.object_size);
+        const Wrong wrong = guards_.wrong_of_free(object);
+        if (memcheck_.watches()) Memcheck::make_nobodys(object, layout.object_size);
+        return wrong;
     }
 
     [[nodiscard]] DefectReport wrong_anywhere() noexcept
         requires guarded
     {
         for (std::size_t number = 0; number < Lists::lists_number; ++number) {
-            for (const SlabInfo& slab_info : lists_.list(number)) {
+            for (const SlabRecord& slab_info : lists_.list(number)) {
                 const DefectReport wrong = wrong_in(slab_info);
                 if (wrong.defect != Defect::None) return wrong;
             }
@@ -3710,7 +4168,7 @@ private:
     // ---- Walks ----------------------------------------------------------------------------------
 
     template <typename F>
-    static void visit(SlabInfo& slab_info, F& f) {
+    static void visit(SlabRecord& slab_info, F& f) {
         std::size_t live = layout.objects_per_slab - slab_info.free_number;
         for (std::size_t word = 0; live > 0; ++word) {  // the slab may be gone after its last one
             std::byte* const start = word_start(slab_info, word);
@@ -3726,7 +4184,7 @@ private:
         return {.defect = Defect::CorruptedSlabInfo, .pointer = where, .cache = this};
     }
 
-    [[nodiscard]] Defect defect_of(SlabInfo& slab_info, std::size_t number) noexcept {
+    [[nodiscard]] Defect defect_of(SlabRecord& slab_info, std::size_t number) noexcept {
         const bool sound =
             slab_info.owner == guards_.identity(this, &slab_info) && slab_info.list == number &&
             slab_info.list_most == Lists::most_on(number) &&
@@ -3741,7 +4199,7 @@ private:
     }
 
     /// Does a page of the slab not lead to its SlabInfo?
-    [[nodiscard]] bool is_lost(const SlabInfo& slab_info) noexcept {
+    [[nodiscard]] bool is_lost(const SlabRecord& slab_info) noexcept {
         for (std::size_t page = 0; page < layout.pages_per_slab(); ++page) {
             const std::byte* const address = slab_info.slab + page * layout.page_size;
             if (Place::find(backend_, address) != &slab_info) return true;
@@ -3757,7 +4215,8 @@ private:
     [[no_unique_address]] std::conditional_t<Config.checks == Checks::debug, const void*, NoTag>
         tag_{};
     Lists lists_;
-    std::size_t draining_from_ = Lists::lists_number;  // [C5]
+    std::uint8_t draining_from_ = Lists::lists_number;  // [C5]
+    [[no_unique_address]] Memcheck memcheck_;
     std::size_t kept_free_slabs_ = Config.retained_free_slabs;
     std::size_t peak_slabs_number_ = 0;
     std::size_t peak_taken_objects_number_ = 0;
@@ -4264,6 +4723,7 @@ public:
                 if ((hand_ & bit) != 0) [[unlikely]]
                     return false;
             }
+            detail::hide(object, layout_.object_size);
             hand_ |= bit;
             return true;
         }
@@ -4271,6 +4731,7 @@ public:
             if (!slab_info.map.all_taken(word, bit)) [[unlikely]]
                 return false;
         }
+        detail::hide(object, layout_.object_size);
         slab_info.map.give_back(word, bit);
         if (++slab_info.free_number > slab_info.list_most) [[unlikely]]
             has_more_free(slab_info);
@@ -4425,7 +4886,9 @@ private:
     [[nodiscard]] void* take_lowest() noexcept {
         const std::size_t slot = lowest_bit(hand_);
         hand_ &= hand_ - 1;
-        return hand_start_ + slot * layout_.stride;
+        std::byte* const object = hand_start_ + slot * layout_.stride;
+        detail::reveal(object, layout_.object_size);
+        return object;
     }
 
     [[nodiscard]] bool in_hand(std::size_t slot, const SlabInfo& slab_info) const noexcept {
@@ -4528,14 +4991,16 @@ private:
         slab_info->free_number = static_cast<std::uint16_t>(layout_.objects_per_slab);
         slab_info->map.fill(layout_.slots_per_slab, 0, 0);
         slab_info->owner = this;
+        detail::hide(slab_info->slab, layout_.slab_size);
         link(*slab_info, free_list);
         if (++slabs_number_ > peak_slabs_number_) peak_slabs_number_ = slabs_number_;
         return true;
     }
 
-    void remove(SlabInfo& slab_info) noexcept {
+    [[gnu::noinline]] void remove(SlabInfo& slab_info) noexcept {
         unlink(slab_info);
         --slabs_number_;
+        detail::reveal(slab_info.slab, layout_.slab_size);
         pages_.give(slab_info, wanted());
     }
 
@@ -4664,6 +5129,7 @@ public:
         runs_.push_front(*run);
         ++number_;
         bytes_ += pages * page_size;
+        detail::Memcheck::allocated(run->slab, pages * page_size, false);
         return run->slab;
     }
 
@@ -4672,6 +5138,8 @@ public:
         run.unlink();
         --number_;
         bytes_ -= size_of(run);
+        detail::Memcheck::freed(run.slab);
+        detail::Memcheck::make_defined(run.slab, size_of(run));  // anybody may use it
         pages_.give(run, wanted(pages_of(run), std::size_t{1} << run.list));
     }
 
@@ -4688,6 +5156,7 @@ public:
             return false;
         remember(run, pages);
         bytes_ += after - before;  // wraps where it is less
+        detail::Memcheck::resized(run.slab, before, after);
         return true;
     }
 
@@ -6412,6 +6881,9 @@ private:
 //   [K1] an object is handed out without its token
 //   [K2] nothing follows from what is read here but whether a call is refused or an object dropped
 //   [K3] a token is neither 0 nor an address: its upper bits are those of a constant
+//
+// An object in a magazine is hidden from AddressSanitizer (core/poison.hpp), but its token is read
+// and written: these functions are not looked at.
 
 namespace slab_allocator {
 
@@ -6422,7 +6894,7 @@ public:
 
     explicit Token(const void* cache) noexcept : cache_(address_of(cache)) {}
 
-    [[nodiscard]] bool is_on(const void* object) const noexcept {
+    [[nodiscard, gnu::no_sanitize_address]] bool is_on(const void* object) const noexcept {
         Atomics::look_at(object);
         opaque(object);
         Word word = 0;
@@ -6443,7 +6915,7 @@ private:
     [[nodiscard]] Word of(const void* object) const noexcept {
         return (Word{address_of(object)} ^ Word{cache_}) + 0x9e37'79b9'7f4a'7c15U;  // [K3]
     }
-    static void write(void* object, Word word) noexcept {
+    [[gnu::no_sanitize_address]] static void write(void* object, Word word) noexcept {
         Atomics::change(object);
         __builtin_memcpy(object, &word, sizeof(word));
         opaque(object);
@@ -6603,7 +7075,7 @@ public:
             if (!token().take_off(object)) [[unlikely]]
                 return drop_and_alloc(object);
         }
-        return outside(object);
+        return outside(revealed(object));
     }
 
     /// Takes back what alloc gave, on whichever CPU; nullptr does nothing. Costs: O(1), a lock once
@@ -6618,6 +7090,7 @@ public:
         } else {
             if (object == nullptr) return;
         }
+        hide(object);
         if (!cpus_.push(slots_, object)) [[unlikely]]
             free_slowly(object);
     }
@@ -6647,6 +7120,8 @@ public:
         }
         while (!objects.empty()) {
             const std::size_t right = mark(objects);
+            for (T* const object : objects.first(right))
+                hide(inside(object));
             if (right > 0) give_to_magazines(objects.first(right));
             if (right == objects.size()) return;
             if constexpr (checked) refuse(inside(objects[right]));
@@ -6804,6 +7279,13 @@ private:
     }
     [[nodiscard]] Token<Atomics> token() const noexcept { return Token<Atomics>(this); }
 
+    /// What lies in a magazine is hidden from AddressSanitizer.
+    static void hide(const Object* object) noexcept { detail::hide_alone(object, sizeof(Object)); }
+    [[nodiscard]] static Object* revealed(Object* object) noexcept {
+        detail::reveal_alone(object, sizeof(Object));
+        return object;
+    }
+
     [[nodiscard]] bool is_live(const Object* object) noexcept {
         if (object == nullptr || !slabs_.cache().is_out(object)) return false;  // [Z2]
         if constexpr (checked) return !token().is_on(object);
@@ -6849,6 +7331,8 @@ private:
         for (;;) {
             const std::size_t found = pop_from_magazines(objects, stocked);
             const std::size_t taken = found - drop_without_token(objects.first(found));
+            for (T* const object : objects.first(taken))
+                static_cast<void>(revealed(inside(object)));
             if (taken != 0 || found == 0) return taken;
         }
     }
@@ -6934,6 +7418,8 @@ private:
             for (Object* const object : objects)
                 token().put_on(object);
         }
+        for (Object* const object : objects)
+            hide(object);
         std::size_t left = objects.size();
         {
             const Held held(*this);
@@ -7017,6 +7503,7 @@ private:
 
     /// [Z3]
     [[nodiscard]] bool add_magazine() noexcept {
+        if (detail::memcheck_watches()) return false;  // every call is to be seen by the core
         Magazine<Object>* const magazine = magazines_.create();
         if (magazine != nullptr) depot_.put_empty(*magazine);
         return magazine != nullptr;
@@ -9344,6 +9831,7 @@ public:
             if (!token().take_off(block)) [[unlikely]]
                 return drop_and_alloc(block, number);
         }
+        detail::reveal_alone(block, size_classes::size_of_class(number));
         return block;
     }
 
@@ -9360,6 +9848,7 @@ public:
             token().put_on(block);
         }
         const std::size_t number = slabs.number();
+        detail::hide_alone(block, slabs.object_size());  // from AddressSanitizer
         auto pin = cpus_.enter();
         Front* const front = front_at(index_of(pin));
         const bool done = front != nullptr && (*front)[number].push(static_cast<std::byte*>(block));
@@ -9533,6 +10022,8 @@ private:
             for (std::byte* const block : blocks)
                 token().put_on(block);
         }
+        for (std::byte* const block : blocks)
+            detail::hide_alone(block, size_classes::size_of_class(number));
         std::size_t put = 0;
         {
             const Held held(*this, number);
