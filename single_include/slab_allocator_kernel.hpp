@@ -6200,8 +6200,9 @@ public:
 private:
     template <typename From, typename To>
     static void copy(const From* from, To* to, std::size_t number) noexcept {
-        static_assert(sizeof(From) == sizeof(Object*) && sizeof(To) == sizeof(Object*));
-        __builtin_memcpy(to, from, number * sizeof(Object*));
+        static_assert(std::is_pointer_v<From> && std::is_pointer_v<To>);
+        constexpr std::size_t size = sizeof(Object*);  // NOLINT: of the pointer
+        __builtin_memcpy(static_cast<void*>(to), static_cast<const void*>(from), number * size);
     }
 
     Object* objects_[capacity];

@@ -12,8 +12,6 @@
 //      "T must be an object type without const or volatile"
 // CASE OBJECT=Throwing
 //      "destroy" "is_nothrow_destructible"
-// CASE OBJECT=Incomplete
-//      "incomplete type"
 
 #include "functions.hpp"
 
@@ -24,7 +22,6 @@
 struct Throwing {
     ~Throwing() noexcept(false) {}
 };
-struct Incomplete;
 
 struct Backend : AllocSlab<right>, FreeSlab<right> {};
 
