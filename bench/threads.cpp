@@ -397,7 +397,7 @@ const Subject subjects[] = {
     subject<OneByOne<Present<Rpmalloc<object_size>>>>("rpmalloc"),
 #endif
 #ifdef BENCH_MIMALLOC
-    subject<OneByOne<Present<MimallocOfFolder<object_size>>>>("mimalloc-of-folder"),
+    subject<OneByOne<Present<MimallocOfFolder<object_size>>>>("mimalloc-src"),
 #endif
     subject<OneByOne<SynchronizedPool>>("pmr"),
 };

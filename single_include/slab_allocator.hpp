@@ -289,6 +289,11 @@ namespace slab_allocator {
     return static_cast<std::size_t>((bits * 0x0101'0101'0101'0101U) >> 56);
 }
 
+/// The lowest `number` bits, of 64 at most.
+[[nodiscard]] constexpr std::uint64_t bits_below(std::size_t number) noexcept {
+    return number >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << number) - 1;
+}
+
 /// f(0) && f(1) && ... && f(63): eight to a round, because a processor does not foresee the end of
 /// a loop of 64. (Batches in LIFO order, 64 bytes: 0.86 to 1.23 ns an operation, else 1.08 to
 /// 1.49.)
@@ -404,9 +409,7 @@ private:
     /// The bits of a word that begins with slot `start`, up to slot `end`.
     [[nodiscard]] static constexpr std::uint64_t below(std::size_t end,
                                                        std::size_t start) noexcept {
-        if (end <= start) return 0;
-        const std::size_t number = end - start;
-        return number >= bits_per_word ? ~std::uint64_t{0} : (std::uint64_t{1} << number) - 1;
+        return end <= start ? 0 : bits_below(end - start);
     }
 
     // Through a pointer, because the words go on behind the first.
@@ -1701,20 +1704,29 @@ inline constexpr bool hides = false;
 
 inline constexpr std::size_t hidden_together = 8;
 
-/// The same without a lock [A2].
-[[gnu::always_inline]] inline void hide_alone(const void* start, std::size_t size) noexcept {
+/// change(start, size) of the groups that lie in those bytes alone [A2].
+template <void (*change)(const void*, std::size_t) noexcept>
+[[gnu::always_inline]] inline void change_alone(const void* start, std::size_t size) noexcept {
     if constexpr (hides) {
         const std::uintptr_t first = align_up(address_of(start), hidden_together);
         const std::uintptr_t end = align_down(address_of(start) + size, hidden_together);
-        if (first < end) hide(pointer_to<const void>(first), end - first);
+        if (first < end) change(pointer_to<const void>(first), end - first);
     }
 }
+
+/// The same without a lock [A2].
+[[gnu::always_inline]] inline void hide_alone(const void* start, std::size_t size) noexcept {
+    change_alone<hide>(start, size);
+}
 [[gnu::always_inline]] inline void reveal_alone(const void* start, std::size_t size) noexcept {
-    if constexpr (hides) {
-        const std::uintptr_t first = align_up(address_of(start), hidden_together);
-        const std::uintptr_t end = align_down(address_of(start) + size, hidden_together);
-        if (first < end) reveal(pointer_to<const void>(first), end - first);
-    }
+    change_alone<reveal>(start, size);
+}
+
+/// What stands around an object.
+template <std::size_t front, std::size_t size, std::size_t behind>
+void hide_around(const std::byte* object) noexcept {
+    hide(object - front, front);
+    hide(object + size, behind);
 }
 
 /// What stands around an object, revealed while this lives. Nothing where it is not hidden: there
@@ -1731,9 +1743,7 @@ public:
     RevealedGuards(const RevealedGuards&) = delete;
     RevealedGuards& operator=(const RevealedGuards&) = delete;
     ~RevealedGuards() {
-        if (!hidden_) return;
-        hide(object_ - front, front);
-        hide(object_ + size, behind);
+        if (hidden_) hide_around<front, size, behind>(object_);
     }
 
 private:
@@ -1752,8 +1762,7 @@ public:
     RevealedSlot(const RevealedSlot&) = delete;
     RevealedSlot& operator=(const RevealedSlot&) = delete;
     ~RevealedSlot() {
-        hide(object_ - front, front);
-        hide(object_ + size, behind);
+        hide_around<front, size, behind>(object_);
         if (hidden_afterwards_) hide(object_, size);
     }
 
@@ -3373,6 +3382,21 @@ private:
         return slab_info.slab + word * word_bytes + layout.front;
     }
 
+    /// What a slab has free in one word of its map.
+    struct FreeWord {
+        std::size_t number;
+        std::byte* start;       // of its first slot's object
+        std::uint64_t covered;  // by the SlabInfo itself
+        std::uint64_t bits;
+    };
+    [[nodiscard]] static FreeWord free_word(SlabRecord& slab_info, std::size_t number) noexcept {
+        const std::uint64_t covered = Place::covered(slab_info, number);
+        return {.number = number,
+                .start = word_start(slab_info, number),
+                .covered = covered,
+                .bits = slab_info.map.word_at(number) & ~covered};
+    }
+
     // ---- What sanitizers are told: poison.hpp, memcheck.hpp -------------------------------------
 
     /// The compiler leaves these two out where there is no AddressSanitizer.
@@ -3487,10 +3511,7 @@ private:
         const bool places_for_slab =
             (guarded || recent_.empty()) && Recent::has_places_for(layout.slots_per_slab);
         for (std::uint64_t words = slab_info.map.nonempty_words(); words != 0; words &= words - 1) {
-            const std::size_t word = lowest_bit(words);
-            std::byte* const start = word_start(slab_info, word);
-            const std::uint64_t covered = Place::covered(slab_info, word);
-            const std::uint64_t bits = slab_info.map.word_at(word) & ~covered;
+            const auto [word, start, covered, bits] = free_word(slab_info, lowest_bit(words));
             const std::size_t room = most_filled - recent_.size();
             // A word fits always or never: above enough_filled nobody fills.
             const bool all_fit = room >= FreeMap::bits_per_word &&  // not reached: the other way
@@ -3505,10 +3526,7 @@ private:
 
     /// One object: alloc is about to hand it out, and nothing stays at hand. Returns: as fill_from.
     [[nodiscard, gnu::noinline, gnu::cold]] bool fill_watched(SlabRecord& slab_info) noexcept {
-        const std::size_t word = slab_info.map.first_word();
-        std::byte* const start = word_start(slab_info, word);
-        const std::uint64_t covered = Place::covered(slab_info, word);
-        const std::uint64_t bits = slab_info.map.word_at(word) & ~covered;
+        const auto [word, start, covered, bits] = free_word(slab_info, slab_info.map.first_word());
         const std::size_t slot = lowest_bit(bits);
         recent_.push_slots(start, std::uint64_t{1} << slot, &slab_info);
         take(slab_info, word, std::uint64_t{1} << slot, covered);
@@ -3522,10 +3540,8 @@ private:
                                                        std::span<T*> objects) noexcept {
         std::size_t done = 0;
         while (done < objects.size() && !slab_info.map.empty()) {
-            const std::size_t word = slab_info.map.first_word();
-            std::byte* const start = word_start(slab_info, word);
-            const std::uint64_t covered = Place::covered(slab_info, word);
-            const std::uint64_t bits = slab_info.map.word_at(word) & ~covered;
+            const auto [word, start, covered, bits] =
+                free_word(slab_info, slab_info.map.first_word());
             std::uint64_t left = bits;
             const std::span<T*> rest = objects.subspan(done);
             if (bits == ~std::uint64_t{0} && rest.size() >= FreeMap::bits_per_word) {
@@ -3559,7 +3575,7 @@ private:
     }
 
     /// free, where the recent objects are full, or another has the object's place (or the object
-    /// itself has it, and this is a double free), or its slab shall drain.
+    /// itself has it, and this is a double free), or, guarded, its slab shall drain.
     [[gnu::noinline]] void free_to_slab(std::byte* memory, SlabRecord* slab_info) noexcept {
         if constexpr (ranked) {
             if (recent_.contains(memory)) return refuse(memory);
@@ -5383,8 +5399,8 @@ private:
 
 namespace slab_allocator {
 
-/// A base class of Derived, which has alloc(size), free(block), alloc_run, resize_run, look_up,
-/// find, refuse, and its blocks_.
+/// A base class of Derived, which has alloc(size), free_found, alloc_run, resize_run,
+/// look_up, find, refuse, and its blocks_.
 template <typename Derived, HeapConfig Config>
 class HeapCalls {
 public:
@@ -5400,13 +5416,13 @@ public:
     /// the same class or number of pages, is a Defect::WrongSize, and refused.
     void free(void* block, std::size_t size) noexcept { free(block, size, 1); }
     void free(void* block, std::size_t size, std::size_t alignment) noexcept {
+        SlabInfo* const slab_info = derived().look_up(block);
         if constexpr (Config.checks != Checks::none) {
-            SlabInfo* const slab_info = derived().look_up(block);
             if (block != nullptr && !derived().blocks_.has_size(slab_info, size, alignment))
                 [[unlikely]]
                 return refuse_size(block);
         }
-        derived().free(block);
+        derived().free_found(block, slab_info);
     }
 
     /// A block of another size with the same contents, as far as both go; where it is, if a block
@@ -5428,7 +5444,7 @@ public:
         if (other == nullptr) return nullptr;
         const std::size_t before = found.size();
         __builtin_memcpy(other, block, before < size ? before : size);
-        derived().free(block);
+        derived().free_found(block, found.slab_info);
         return other;
     }
 
@@ -5531,16 +5547,7 @@ public:
     }
 
     /// Takes back what alloc gave; nullptr does nothing. Costs: O(1), one question to the map.
-    void free(void* block) noexcept {
-        SlabInfo* const slab_info = look_up(block);
-        if (slab_info == nullptr) [[unlikely]]
-            return refuse(block);
-        if (!blocks_.is_of_class(*slab_info)) [[unlikely]]
-            return free_run(block, *slab_info);
-        Slabs& slabs = blocks_.class_of(*slab_info);
-        if (!slabs.free(block, *slab_info)) [[unlikely]]
-            refuse(block);
-    }
+    void free(void* block) noexcept { free_found(block, look_up(block)); }
 
     // ---- To look at -----------------------------------------------------------------------------
 
@@ -5588,6 +5595,17 @@ private:
     }
     [[nodiscard]] Found find(const void* block) noexcept {
         return blocks_.find(block, look_up(block));
+    }
+
+    /// `slab_info` is what the map answers for the block.
+    void free_found(void* block, SlabInfo* slab_info) noexcept {
+        if (slab_info == nullptr) [[unlikely]]
+            return refuse(block);
+        if (!blocks_.is_of_class(*slab_info)) [[unlikely]]
+            return free_run(block, *slab_info);
+        Slabs& slabs = blocks_.class_of(*slab_info);
+        if (!slabs.free(block, *slab_info)) [[unlikely]]
+            refuse(block);
     }
 
     // ---- Slow paths -----------------------------------------------------------------------------
@@ -8797,7 +8815,7 @@ public:
     [[nodiscard]] std::size_t end_before(std::size_t page) const noexcept {
         while (page > 0) {
             const std::size_t start = (page - 1) / 64 * 64;
-            const std::uint64_t bits = words_[start / 64] & below(page - start);
+            const std::uint64_t bits = words_[start / 64] & bits_below(page - start);
             if (bits != 0) return start + highest_bit(bits) + 1;
             page = start;
         }
@@ -8822,15 +8840,12 @@ public:
 private:
     static constexpr std::size_t words_number = pages_number / 64;
 
-    [[nodiscard]] static constexpr std::uint64_t below(std::size_t bit) noexcept {
-        return bit >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << bit) - 1;
-    }
     template <typename F>
     static void for_each_word(std::size_t page, std::size_t pages, F f) noexcept {
         for (const std::size_t end = page + pages; page < end;) {
             const std::size_t word = page / 64;
             const std::size_t last = end - word * 64;
-            f(word, below(last) & ~below(page % 64));
+            f(word, bits_below(last) & ~bits_below(page % 64));
             page = (word + 1) * 64;
         }
     }
@@ -8864,6 +8879,12 @@ public:
     ~FirstFitPages() {
         while (first_ != nullptr)
             give_back(*first_);
+    }
+
+    /// Is such a slab Pages' own, and not cut from a chunk?
+    [[nodiscard]] static constexpr bool is_for_source(std::size_t slab_size,
+                                                      std::size_t slab_alignment) noexcept {
+        return slab_size > largest_slab || slab_alignment > largest_slab;
     }
 
     /// Whole pages. Costs: O(groups), and O(holes) of one group; once in vain for each change of a
@@ -8965,10 +8986,6 @@ private:
     };
     static constexpr std::size_t record_size = align_up(sizeof(Chunk), page_size);
 
-    [[nodiscard]] static constexpr bool is_for_source(std::size_t slab_size,
-                                                      std::size_t slab_alignment) noexcept {
-        return slab_size > largest_slab || slab_alignment > largest_slab;
-    }
     [[nodiscard]] static constexpr Wanted wanted_for(std::size_t slab_size,
                                                      std::size_t slab_alignment) noexcept {
         return {divide_up(slab_size == 0 ? 1 : slab_size, page_size),
@@ -9836,27 +9853,7 @@ public:
         return block;
     }
 
-    void free(void* block) noexcept {
-        SlabInfo* const slab_info = look_up(block);
-        if (slab_info == nullptr) [[unlikely]]
-            return refuse(block);
-        if (!blocks_.is_of_class(*slab_info)) [[unlikely]]
-            return free_run(block, *slab_info);
-        Slabs& slabs = blocks_.class_of(*slab_info);
-        if constexpr (checked) {
-            if (!slabs.is_out(block, *slab_info) || token().is_on(block)) [[unlikely]]
-                return refuse(block);
-            token().put_on(block);
-        }
-        const std::size_t number = slabs.number();
-        detail::hide_alone(block, slabs.object_size());  // from AddressSanitizer
-        auto pin = cpus_.enter();
-        Front* const front = front_at(index_of(pin));
-        const bool done = front != nullptr && (*front)[number].push(static_cast<std::byte*>(block));
-        cpus_.leave(pin);
-        if (!done) [[unlikely]]
-            free_slowly(static_cast<std::byte*>(block), number);
-    }
+    void free(void* block) noexcept { free_found(block, look_up(block)); }
 
     // ---- To look at -----------------------------------------------------------------------------
 
@@ -9919,6 +9916,28 @@ private:
     using Front = HeapFront<classes_number>;
     static constexpr std::size_t front_bytes = align_up(sizeof(Front), Config.page_size);
     static constexpr std::size_t most_at_once = 127;
+
+    /// `slab_info` is what the map answers for the block.
+    void free_found(void* block, SlabInfo* slab_info) noexcept {
+        if (slab_info == nullptr) [[unlikely]]
+            return refuse(block);
+        if (!blocks_.is_of_class(*slab_info)) [[unlikely]]
+            return free_run(block, *slab_info);
+        Slabs& slabs = blocks_.class_of(*slab_info);
+        if constexpr (checked) {
+            if (!slabs.is_out(block, *slab_info) || token().is_on(block)) [[unlikely]]
+                return refuse(block);
+            token().put_on(block);
+        }
+        const std::size_t number = slabs.number();
+        detail::hide_alone(block, slabs.object_size());  // from AddressSanitizer
+        auto pin = cpus_.enter();
+        Front* const front = front_at(index_of(pin));
+        const bool done = front != nullptr && (*front)[number].push(static_cast<std::byte*>(block));
+        cpus_.leave(pin);
+        if (!done) [[unlikely]]
+            free_slowly(static_cast<std::byte*>(block), number);
+    }
 
     // ---- Fronts ---------------------------------------------------------------------------------
 

@@ -35,12 +35,12 @@ public:
     constexpr explicit ProgramMemory(PageMap& map) noexcept : map_(map) {}
 
     [[nodiscard]] void* alloc_slab(std::size_t size, std::size_t alignment) noexcept {
-        if (is_mapping(size, alignment)) return mappings_.alloc_slab(size, alignment);
+        if (Runs::is_for_source(size, alignment)) return mappings_.alloc_slab(size, alignment);
         const LockGuard<Lock> guard(lock_);
         return runs_.alloc_slab(size, alignment);
     }
     void free_slab(void* slab, std::size_t size, std::size_t alignment) noexcept {
-        if (is_mapping(size, alignment)) return mappings_.free_slab(slab, size, alignment);
+        if (Runs::is_for_source(size, alignment)) return mappings_.free_slab(slab, size, alignment);
         const LockGuard<Lock> guard(lock_);
         runs_.free_slab(slab, size, alignment);
     }
@@ -89,11 +89,6 @@ public:
     }
 
 private:
-    [[nodiscard]] static constexpr bool is_mapping(std::size_t size,
-                                                   std::size_t alignment) noexcept {
-        return size > Runs::largest_slab || alignment > Runs::largest_slab;
-    }
-
     PageMap& map_;  // a megabyte of zeros, which would not be in .bss here
     Lock lock_;
     slab_allocator::MmapPages mappings_;

@@ -48,13 +48,7 @@ public:
 
     /// In the child of a fork the caller is alone, and keeps its number.
     static void forget_others() noexcept {
-        numbers_ = {};
-        if (offset_ == none) return;
-        const std::size_t number = offset_ / slab_allocator::cpu_slot_size;
-        while (numbers_.take() != number) {
-        }
-        for (std::size_t lower = 0; lower < number; ++lower)
-            numbers_.give_back(lower);
+        numbers_.keep_only(offset_ / slab_allocator::cpu_slot_size);
     }
 
 private:

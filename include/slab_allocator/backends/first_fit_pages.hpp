@@ -64,7 +64,7 @@ public:
     [[nodiscard]] std::size_t end_before(std::size_t page) const noexcept {
         while (page > 0) {
             const std::size_t start = (page - 1) / 64 * 64;
-            const std::uint64_t bits = words_[start / 64] & below(page - start);
+            const std::uint64_t bits = words_[start / 64] & bits_below(page - start);
             if (bits != 0) return start + highest_bit(bits) + 1;
             page = start;
         }
@@ -89,15 +89,12 @@ public:
 private:
     static constexpr std::size_t words_number = pages_number / 64;
 
-    [[nodiscard]] static constexpr std::uint64_t below(std::size_t bit) noexcept {
-        return bit >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << bit) - 1;
-    }
     template <typename F>
     static void for_each_word(std::size_t page, std::size_t pages, F f) noexcept {
         for (const std::size_t end = page + pages; page < end;) {
             const std::size_t word = page / 64;
             const std::size_t last = end - word * 64;
-            f(word, below(last) & ~below(page % 64));
+            f(word, bits_below(last) & ~bits_below(page % 64));
             page = (word + 1) * 64;
         }
     }
@@ -131,6 +128,12 @@ public:
     ~FirstFitPages() {
         while (first_ != nullptr)
             give_back(*first_);
+    }
+
+    /// Is such a slab Pages' own, and not cut from a chunk?
+    [[nodiscard]] static constexpr bool is_for_source(std::size_t slab_size,
+                                                      std::size_t slab_alignment) noexcept {
+        return slab_size > largest_slab || slab_alignment > largest_slab;
     }
 
     /// Whole pages. Costs: O(groups), and O(holes) of one group; once in vain for each change of a
@@ -232,10 +235,6 @@ private:
     };
     static constexpr std::size_t record_size = align_up(sizeof(Chunk), page_size);
 
-    [[nodiscard]] static constexpr bool is_for_source(std::size_t slab_size,
-                                                      std::size_t slab_alignment) noexcept {
-        return slab_size > largest_slab || slab_alignment > largest_slab;
-    }
     [[nodiscard]] static constexpr Wanted wanted_for(std::size_t slab_size,
                                                      std::size_t slab_alignment) noexcept {
         return {divide_up(slab_size == 0 ? 1 : slab_size, page_size),

@@ -350,6 +350,21 @@ private:
         return slab_info.slab + word * word_bytes + layout.front;
     }
 
+    /// What a slab has free in one word of its map.
+    struct FreeWord {
+        std::size_t number;
+        std::byte* start;       // of its first slot's object
+        std::uint64_t covered;  // by the SlabInfo itself
+        std::uint64_t bits;
+    };
+    [[nodiscard]] static FreeWord free_word(SlabRecord& slab_info, std::size_t number) noexcept {
+        const std::uint64_t covered = Place::covered(slab_info, number);
+        return {.number = number,
+                .start = word_start(slab_info, number),
+                .covered = covered,
+                .bits = slab_info.map.word_at(number) & ~covered};
+    }
+
     // ---- What sanitizers are told: poison.hpp, memcheck.hpp -------------------------------------
 
     /// The compiler leaves these two out where there is no AddressSanitizer.
@@ -464,10 +479,7 @@ private:
         const bool places_for_slab =
             (guarded || recent_.empty()) && Recent::has_places_for(layout.slots_per_slab);
         for (std::uint64_t words = slab_info.map.nonempty_words(); words != 0; words &= words - 1) {
-            const std::size_t word = lowest_bit(words);
-            std::byte* const start = word_start(slab_info, word);
-            const std::uint64_t covered = Place::covered(slab_info, word);
-            const std::uint64_t bits = slab_info.map.word_at(word) & ~covered;
+            const auto [word, start, covered, bits] = free_word(slab_info, lowest_bit(words));
             const std::size_t room = most_filled - recent_.size();
             // A word fits always or never: above enough_filled nobody fills.
             const bool all_fit = room >= FreeMap::bits_per_word &&  // not reached: the other way
@@ -482,10 +494,7 @@ private:
 
     /// One object: alloc is about to hand it out, and nothing stays at hand. Returns: as fill_from.
     [[nodiscard, gnu::noinline, gnu::cold]] bool fill_watched(SlabRecord& slab_info) noexcept {
-        const std::size_t word = slab_info.map.first_word();
-        std::byte* const start = word_start(slab_info, word);
-        const std::uint64_t covered = Place::covered(slab_info, word);
-        const std::uint64_t bits = slab_info.map.word_at(word) & ~covered;
+        const auto [word, start, covered, bits] = free_word(slab_info, slab_info.map.first_word());
         const std::size_t slot = lowest_bit(bits);
         recent_.push_slots(start, std::uint64_t{1} << slot, &slab_info);
         take(slab_info, word, std::uint64_t{1} << slot, covered);
@@ -499,10 +508,8 @@ private:
                                                        std::span<T*> objects) noexcept {
         std::size_t done = 0;
         while (done < objects.size() && !slab_info.map.empty()) {
-            const std::size_t word = slab_info.map.first_word();
-            std::byte* const start = word_start(slab_info, word);
-            const std::uint64_t covered = Place::covered(slab_info, word);
-            const std::uint64_t bits = slab_info.map.word_at(word) & ~covered;
+            const auto [word, start, covered, bits] =
+                free_word(slab_info, slab_info.map.first_word());
             std::uint64_t left = bits;
             const std::span<T*> rest = objects.subspan(done);
             if (bits == ~std::uint64_t{0} && rest.size() >= FreeMap::bits_per_word) {
@@ -536,7 +543,7 @@ private:
     }
 
     /// free, where the recent objects are full, or another has the object's place (or the object
-    /// itself has it, and this is a double free), or its slab shall drain.
+    /// itself has it, and this is a double free), or, guarded, its slab shall drain.
     [[gnu::noinline]] void free_to_slab(std::byte* memory, SlabRecord* slab_info) noexcept {
         if constexpr (ranked) {
             if (recent_.contains(memory)) return refuse(memory);

@@ -55,20 +55,29 @@ inline constexpr bool hides = false;
 
 inline constexpr std::size_t hidden_together = 8;
 
-/// The same without a lock [A2].
-[[gnu::always_inline]] inline void hide_alone(const void* start, std::size_t size) noexcept {
+/// change(start, size) of the groups that lie in those bytes alone [A2].
+template <void (*change)(const void*, std::size_t) noexcept>
+[[gnu::always_inline]] inline void change_alone(const void* start, std::size_t size) noexcept {
     if constexpr (hides) {
         const std::uintptr_t first = align_up(address_of(start), hidden_together);
         const std::uintptr_t end = align_down(address_of(start) + size, hidden_together);
-        if (first < end) hide(pointer_to<const void>(first), end - first);
+        if (first < end) change(pointer_to<const void>(first), end - first);
     }
 }
+
+/// The same without a lock [A2].
+[[gnu::always_inline]] inline void hide_alone(const void* start, std::size_t size) noexcept {
+    change_alone<hide>(start, size);
+}
 [[gnu::always_inline]] inline void reveal_alone(const void* start, std::size_t size) noexcept {
-    if constexpr (hides) {
-        const std::uintptr_t first = align_up(address_of(start), hidden_together);
-        const std::uintptr_t end = align_down(address_of(start) + size, hidden_together);
-        if (first < end) reveal(pointer_to<const void>(first), end - first);
-    }
+    change_alone<reveal>(start, size);
+}
+
+/// What stands around an object.
+template <std::size_t front, std::size_t size, std::size_t behind>
+void hide_around(const std::byte* object) noexcept {
+    hide(object - front, front);
+    hide(object + size, behind);
 }
 
 /// What stands around an object, revealed while this lives. Nothing where it is not hidden: there
@@ -85,9 +94,7 @@ public:
     RevealedGuards(const RevealedGuards&) = delete;
     RevealedGuards& operator=(const RevealedGuards&) = delete;
     ~RevealedGuards() {
-        if (!hidden_) return;
-        hide(object_ - front, front);
-        hide(object_ + size, behind);
+        if (hidden_) hide_around<front, size, behind>(object_);
     }
 
 private:
@@ -106,8 +113,7 @@ public:
     RevealedSlot(const RevealedSlot&) = delete;
     RevealedSlot& operator=(const RevealedSlot&) = delete;
     ~RevealedSlot() {
-        hide(object_ - front, front);
-        hide(object_ + size, behind);
+        hide_around<front, size, behind>(object_);
         if (hidden_afterwards_) hide(object_, size);
     }
 

@@ -89,16 +89,7 @@ public:
     }
 
     /// Takes back what alloc gave; nullptr does nothing. Costs: O(1), one question to the map.
-    void free(void* block) noexcept {
-        SlabInfo* const slab_info = look_up(block);
-        if (slab_info == nullptr) [[unlikely]]
-            return refuse(block);
-        if (!blocks_.is_of_class(*slab_info)) [[unlikely]]
-            return free_run(block, *slab_info);
-        Slabs& slabs = blocks_.class_of(*slab_info);
-        if (!slabs.free(block, *slab_info)) [[unlikely]]
-            refuse(block);
-    }
+    void free(void* block) noexcept { free_found(block, look_up(block)); }
 
     // ---- To look at -----------------------------------------------------------------------------
 
@@ -146,6 +137,17 @@ private:
     }
     [[nodiscard]] Found find(const void* block) noexcept {
         return blocks_.find(block, look_up(block));
+    }
+
+    /// `slab_info` is what the map answers for the block.
+    void free_found(void* block, SlabInfo* slab_info) noexcept {
+        if (slab_info == nullptr) [[unlikely]]
+            return refuse(block);
+        if (!blocks_.is_of_class(*slab_info)) [[unlikely]]
+            return free_run(block, *slab_info);
+        Slabs& slabs = blocks_.class_of(*slab_info);
+        if (!slabs.free(block, *slab_info)) [[unlikely]]
+            refuse(block);
     }
 
     // ---- Slow paths -----------------------------------------------------------------------------

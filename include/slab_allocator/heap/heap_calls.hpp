@@ -18,8 +18,8 @@
 
 namespace slab_allocator {
 
-/// A base class of Derived, which has alloc(size), free(block), alloc_run, resize_run, look_up,
-/// find, refuse, and its blocks_.
+/// A base class of Derived, which has alloc(size), free_found, alloc_run, resize_run,
+/// look_up, find, refuse, and its blocks_.
 template <typename Derived, HeapConfig Config>
 class HeapCalls {
 public:
@@ -35,13 +35,13 @@ public:
     /// the same class or number of pages, is a Defect::WrongSize, and refused.
     void free(void* block, std::size_t size) noexcept { free(block, size, 1); }
     void free(void* block, std::size_t size, std::size_t alignment) noexcept {
+        SlabInfo* const slab_info = derived().look_up(block);
         if constexpr (Config.checks != Checks::none) {
-            SlabInfo* const slab_info = derived().look_up(block);
             if (block != nullptr && !derived().blocks_.has_size(slab_info, size, alignment))
                 [[unlikely]]
                 return refuse_size(block);
         }
-        derived().free(block);
+        derived().free_found(block, slab_info);
     }
 
     /// A block of another size with the same contents, as far as both go; where it is, if a block
@@ -63,7 +63,7 @@ public:
         if (other == nullptr) return nullptr;
         const std::size_t before = found.size();
         __builtin_memcpy(other, block, before < size ? before : size);
-        derived().free(block);
+        derived().free_found(block, found.slab_info);
         return other;
     }
 

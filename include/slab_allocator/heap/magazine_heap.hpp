@@ -122,27 +122,7 @@ public:
         return block;
     }
 
-    void free(void* block) noexcept {
-        SlabInfo* const slab_info = look_up(block);
-        if (slab_info == nullptr) [[unlikely]]
-            return refuse(block);
-        if (!blocks_.is_of_class(*slab_info)) [[unlikely]]
-            return free_run(block, *slab_info);
-        Slabs& slabs = blocks_.class_of(*slab_info);
-        if constexpr (checked) {
-            if (!slabs.is_out(block, *slab_info) || token().is_on(block)) [[unlikely]]
-                return refuse(block);
-            token().put_on(block);
-        }
-        const std::size_t number = slabs.number();
-        detail::hide_alone(block, slabs.object_size());  // from AddressSanitizer
-        auto pin = cpus_.enter();
-        Front* const front = front_at(index_of(pin));
-        const bool done = front != nullptr && (*front)[number].push(static_cast<std::byte*>(block));
-        cpus_.leave(pin);
-        if (!done) [[unlikely]]
-            free_slowly(static_cast<std::byte*>(block), number);
-    }
+    void free(void* block) noexcept { free_found(block, look_up(block)); }
 
     // ---- To look at -----------------------------------------------------------------------------
 
@@ -205,6 +185,28 @@ private:
     using Front = HeapFront<classes_number>;
     static constexpr std::size_t front_bytes = align_up(sizeof(Front), Config.page_size);
     static constexpr std::size_t most_at_once = 127;
+
+    /// `slab_info` is what the map answers for the block.
+    void free_found(void* block, SlabInfo* slab_info) noexcept {
+        if (slab_info == nullptr) [[unlikely]]
+            return refuse(block);
+        if (!blocks_.is_of_class(*slab_info)) [[unlikely]]
+            return free_run(block, *slab_info);
+        Slabs& slabs = blocks_.class_of(*slab_info);
+        if constexpr (checked) {
+            if (!slabs.is_out(block, *slab_info) || token().is_on(block)) [[unlikely]]
+                return refuse(block);
+            token().put_on(block);
+        }
+        const std::size_t number = slabs.number();
+        detail::hide_alone(block, slabs.object_size());  // from AddressSanitizer
+        auto pin = cpus_.enter();
+        Front* const front = front_at(index_of(pin));
+        const bool done = front != nullptr && (*front)[number].push(static_cast<std::byte*>(block));
+        cpus_.leave(pin);
+        if (!done) [[unlikely]]
+            free_slowly(static_cast<std::byte*>(block), number);
+    }
 
     // ---- Fronts ---------------------------------------------------------------------------------
 
