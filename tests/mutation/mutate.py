@@ -9,11 +9,12 @@
 A mutant is include/slab_allocator/core with one operator, number, condition or statement changed.
 All of them are compiled at once: each place asks which mutant is on, and the environment says so.
 So a mutant costs a run and no build. What the compiler needs as a constant (a layout, the size of
-an array, an if constexpr) cannot ask; those mutants are left out, and counted. Two programs are run,
-the quick one first:
+an array, an if constexpr) cannot ask; those mutants are left out, and counted. Up to three programs
+are run (--programs), the quick ones first:
 
     quick    caches of every row and level, walked, fuzzed and attacked: quick.cpp, a second
-    core     the tests of the core that --programs names, with few.cpp's configurations
+    units    the tests of the rooms below the cache, a second
+    core     the tests of the cache, with few.cpp's configurations
 
 A mutant is killed where a test fails or traps, or takes ten times as long as it should. One that
 nothing can notice is listed in equivalent.txt, with the reason; it counts as neither. Prints every
@@ -44,11 +45,15 @@ MEMORY = 8 << 30  # for a mutant that takes without end
 FILES = ("align", "cache", "free_map", "guards", "handle", "intrusive_list", "layout",
          "object_calls", "placement", "recent_objects", "slab_lists", "slab_info")
 
-QUICK = ("mutation/quick.cpp",)
-CORE = ("mutation/few.cpp", *(f"core/{name}_test.cpp" for name in (
-    "align", "free_map", "handle", "intrusive_list", "layout", "recent_objects", "slab_lists",
-    "cache", "cache_misuse", "cache_bulk", "cache_slabs", "cache_validate", "cache_guards",
-    "cache_hostile_backend", "cache_out_of_memory", "cache_reentrancy", "cache_statistics")))
+PROGRAMS = {
+    "quick": ("mutation/quick.cpp",),
+    "units": tuple(f"core/{name}_test.cpp" for name in (
+        "align", "free_map", "handle", "intrusive_list", "layout", "recent_objects",
+        "slab_lists")),
+    "core": ("mutation/few.cpp", *(f"core/{name}_test.cpp" for name in (
+        "cache", "cache_misuse", "cache_bulk", "cache_slabs", "cache_validate", "cache_guards",
+        "cache_hostile_backend", "cache_out_of_memory", "cache_reentrancy",
+        "cache_statistics")))}
 
 SWAPS = [
     (r"(?<![<>=!-])<(?![<=])(?=\s)(?<=\s<)", ["<=", ">="]),
@@ -348,14 +353,12 @@ def write_headers(include, mutants, dropped):
 
 
 class Workshop:
-    """Builds the two programs, and runs them with one mutant on."""
+    """Builds the programs, and runs them with one mutant on."""
 
     def __init__(self, directory, arguments):
         self.directory, self.arguments = pathlib.Path(directory), arguments
         self.include = self.directory / "include"
-        self.programs = {"quick": QUICK, "core": CORE}
-        if arguments.programs == "quick":
-            del self.programs["core"]
+        self.programs = {name: PROGRAMS[name] for name in arguments.programs.split(",")}
         self.seconds = {}
 
     def compile(self, source, *options):
@@ -371,7 +374,7 @@ class Workshop:
         while True:
             left_out = write_headers(self.include, mutants, dropped)
             errors = ""
-            for source in (QUICK[0], *(CORE if "core" in self.programs else ())):
+            for source in (source for sources in self.programs.values() for source in sources):
                 errors = self.compile(source, "-fsyntax-only").stderr
                 wrong = self.blamed(errors)
                 if wrong:
@@ -390,7 +393,7 @@ class Workshop:
                                      zip(sources, objects)):
                     if done.returncode != 0:
                         sys.exit(done.stderr[:3000])
-            libraries = ["-lCatch2WithMain"] if program == "core" else []
+            libraries = [] if program == "quick" else ["-lCatch2WithMain"]
             subprocess.run([self.arguments.compiler, *objects, *libraries, "-o",
                             str(self.directory / program)], check=True)
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -423,7 +426,7 @@ class Workshop:
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         variables = dict(os.environ, SLAB_ALLOCATOR_MUTANT=str(number),
                          SLAB_ALLOCATOR_OPERATIONS="20000")
-        options = ["--abort"] if program == "core" else []
+        options = [] if program == "quick" else ["--abort"]
         done = subprocess.run([str(self.directory / program), *options], env=variables,
                               check=False, preexec_fn=limit, stdout=subprocess.DEVNULL,
                               stderr=subprocess.DEVNULL)
@@ -458,7 +461,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", metavar="FILE[:FUNCTION]")
     parser.add_argument("--list", action="store_true", help="print the mutants and stop")
-    parser.add_argument("--programs", choices=("quick", "all"), default="all")
+    parser.add_argument("--programs", default=",".join(PROGRAMS), help="some of them, in order")
     parser.add_argument("--least", type=float, default=95, help="percent that must be killed")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--compiler", default="clang++-19")
