@@ -233,7 +233,7 @@ def parts_of(text):
     if body:
         return "body", [text[slice(*body.span(group))] for group in (1, 2)] + [
             text[body.start(3):]]
-    if "[[no_unique_address]]" in code:
+    if re.match(r"\s*\[\[(no_unique_address|maybe_unused)\]\]", code):
         return None
     if re.match(r"\s*(?:const\s+)?[\w:]+(?:<[^;=]*>)?[\s*&]+\w+\s*(=|;|\{|\[)", code) and \
             not code.strip().startswith("return"):
