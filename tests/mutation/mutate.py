@@ -9,12 +9,14 @@
 A mutant is include/slab_allocator/core with one operator, number, condition or statement changed.
 All of them are compiled at once: each place asks which mutant is on, and the environment says so.
 So a mutant costs a run and no build. What the compiler needs as a constant (a layout, the size of
-an array, an if constexpr) cannot ask; those mutants are left out, and counted. Up to three programs
-are run (--programs), the quick ones first:
+an array, an if constexpr) cannot ask; those mutants are left out, and counted. These programs are
+run (--programs), the quick ones first:
 
-    quick    caches of every row and level, walked, fuzzed and attacked: quick.cpp, a second
-    units    the tests of the rooms below the cache, a second
-    core     the tests of the cache, with few.cpp's configurations
+    quick     caches of every row and level, walked, fuzzed and attacked: quick.cpp, a second
+    units     the tests of the rooms below the cache, a second
+    address   tests/sanitizers under AddressSanitizer, which must report each misuse; a second
+    memcheck  the same under Valgrind
+    core      the tests of the cache, with few.cpp's configurations
 
 A mutant is killed where a test fails or traps, or takes ten times as long as it should. One that
 nothing can notice is listed in equivalent.txt, with the reason; it counts as neither. Prints every
@@ -45,15 +47,33 @@ MEMORY = 8 << 30  # for a mutant that takes without end
 FILES = ("align", "cache", "free_map", "guards", "handle", "intrusive_list", "layout",
          "object_calls", "placement", "recent_objects", "slab_lists", "slab_info")
 
+
+
+@dataclasses.dataclass
+class Program:
+    sources: tuple
+    options: tuple = ()
+    tool: str = ""  # how tests/sanitizers/expect.py runs it; none: it runs by itself
+    catch: bool = False
+
+
+def core_tests(*names):
+    return tuple(f"core/{name}_test.cpp" for name in names)
+
+
 PROGRAMS = {
-    "quick": ("mutation/quick.cpp",),
-    "units": tuple(f"core/{name}_test.cpp" for name in (
-        "align", "free_map", "handle", "intrusive_list", "layout", "recent_objects",
-        "slab_lists")),
-    "core": ("mutation/few.cpp", *(f"core/{name}_test.cpp" for name in (
+    "quick": Program(("mutation/quick.cpp",)),
+    "units": Program(core_tests("align", "delayed_objects", "free_map", "handle", "intrusive_list",
+                                "layout", "recent_objects", "slab_info", "slab_lists"),
+                     catch=True),
+    "address": Program(("sanitizers/misuse.cpp",),
+                       ("-g1", "-fno-omit-frame-pointer", "-fsanitize=address",
+                        "-fsanitize-recover=address"), tool="address"),
+    "memcheck": Program(("sanitizers/misuse.cpp",), ("-g", "-gdwarf-4"), tool="memcheck"),
+    "core": Program(("mutation/few.cpp", *core_tests(
         "cache", "cache_misuse", "cache_bulk", "cache_slabs", "cache_validate", "cache_guards",
-        "cache_hostile_backend", "cache_out_of_memory", "cache_reentrancy",
-        "cache_statistics")))}
+        "cache_hostile_backend", "cache_out_of_memory", "cache_reentrancy", "cache_statistics",
+        "slab_view")), catch=True)}
 
 SWAPS = [
     (r"(?<![<>=!-])<(?![<=])(?=\s)(?<=\s<)", ["<=", ">="]),
@@ -162,8 +182,18 @@ def mutants_of(name):
                 yield Mutant(f"{name}.hpp", number, line, after, function)
 
 
+def survivors_of(output):
+    """(file, before, after) of those that an earlier run printed."""
+    found = re.findall(rf"survived: {FOLDER}/(\S+):\d+ \(.*\)\n  - (.*)\n  \+ (.*)",
+                       pathlib.Path(output).read_text(encoding="utf-8"))
+    return set(found)
+
+
 def chosen(arguments):
     mutants = [mutant for name in FILES for mutant in mutants_of(name)]
+    if arguments.again:
+        wanted = survivors_of(arguments.again)
+        mutants = [m for m in mutants if (m.file, m.before.strip(), m.after.strip()) in wanted]
     if arguments.only:
         file, _, function = arguments.only.partition(":")
         mutants = [m for m in mutants
@@ -367,6 +397,10 @@ class Workshop:
              f"-I{self.include}", f"-I{ROOT}/tests", str(ROOT / "tests" / source), *options],
             check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
+    def sources(self):
+        return list(dict.fromkeys(source for program in self.programs.values()
+                                  for source in program.sources))
+
     def build(self, mutants):
         """Returns: the numbers of those that are in the programs."""
         shutil.copytree(ROOT / "include", self.include)
@@ -374,7 +408,7 @@ class Workshop:
         while True:
             left_out = write_headers(self.include, mutants, dropped)
             errors = ""
-            for source in (source for sources in self.programs.values() for source in sources):
+            for source in self.sources():
                 errors = self.compile(source, "-fsyntax-only").stderr
                 wrong = self.blamed(errors)
                 if wrong:
@@ -384,23 +418,24 @@ class Workshop:
             if "error:" not in errors:
                 break
             dropped |= wrong
-        for program, sources in self.programs.items():
-            objects = []
+        for name, program in self.programs.items():
+            objects = [str(self.directory / f"{name}-{pathlib.Path(source).stem}.o")
+                       for source in program.sources]
             with concurrent.futures.ThreadPoolExecutor(self.arguments.jobs) as pool:
-                for source in sources:
-                    objects.append(str(self.directory / (pathlib.Path(source).stem + ".o")))
-                for done in pool.map(lambda pair: self.compile(pair[0], "-c", "-o", pair[1]),
-                                     zip(sources, objects)):
+                for done in pool.map(
+                        lambda pair, options=program.options: self.compile(
+                            pair[0], *options, "-c", "-o", pair[1]),
+                        zip(program.sources, objects)):
                     if done.returncode != 0:
                         sys.exit(done.stderr[:3000])
-            libraries = [] if program == "quick" else ["-lCatch2WithMain"]
-            subprocess.run([self.arguments.compiler, *objects, *libraries, "-o",
-                            str(self.directory / program)], check=True)
+            subprocess.run([self.arguments.compiler, *program.options, *objects,
+                            *(["-lCatch2WithMain"] if program.catch else []), "-o",
+                            str(self.directory / name)], check=True)
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            if self.run(program, 0, 600) is not None:
-                sys.exit(f"{program} fails without a mutant")
+            if self.run(name, 0, 600) is not None:
+                sys.exit(f"{name} fails without a mutant")
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            self.seconds[program] = after.ru_utime - before.ru_utime
+            self.seconds[name] = after.ru_utime - before.ru_utime
         return [number for number in range(1, len(mutants) + 1)
                 if number not in dropped and number not in left_out]
 
@@ -418,18 +453,24 @@ class Workshop:
                     break
         return result
 
-    def run(self, program, number, seconds):
+    def run(self, name, number, seconds):
         """None: nothing was noticed."""
+        program = self.programs[name]
+
         def limit():
-            resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+            if program.tool == "":  # the tools map more than there is
+                resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
             resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         variables = dict(os.environ, SLAB_ALLOCATOR_MUTANT=str(number),
                          SLAB_ALLOCATOR_OPERATIONS="20000")
-        options = [] if program == "quick" else ["--abort"]
-        done = subprocess.run([str(self.directory / program), *options], env=variables,
-                              check=False, preexec_fn=limit, stdout=subprocess.DEVNULL,
-                              stderr=subprocess.DEVNULL)
+        command = [str(self.directory / name), *(["--abort"] if program.catch else [])]
+        if program.tool != "":
+            tests = ROOT / "tests" / "sanitizers"
+            command = [sys.executable, "-B", str(tests / "expect.py"), program.tool, command[0],
+                       str(tests / "misuse.cpp"), "valgrind"]
+        done = subprocess.run(command, env=variables, check=False, preexec_fn=limit,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         return None if done.returncode == 0 else done.returncode
 
     def fate_of(self, number):
@@ -460,6 +501,7 @@ def main():
     parser.add_argument("--sample", type=int, default=0, help="how many, by chance; 0: all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", metavar="FILE[:FUNCTION]")
+    parser.add_argument("--again", metavar="OUTPUT", help="those that survived an earlier run")
     parser.add_argument("--list", action="store_true", help="print the mutants and stop")
     parser.add_argument("--programs", default=",".join(PROGRAMS), help="some of them, in order")
     parser.add_argument("--least", type=float, default=95, help="percent that must be killed")
