@@ -182,3 +182,56 @@ TEST_CASE("a run of neighbours of which one is free already is refused whole", "
             }
         });
 }
+
+TEST_CASE("out_number counts the first objects that are out of their slabs", "[cache][bulk]") {
+    in_every_configuration([](const Configuration& configuration, TestMemory&, AnyCache& cache) {
+        std::vector<std::byte*> objects(configuration.slabs(3) + 1);
+        REQUIRE(cache.alloc_bulk(objects));
+        REQUIRE(cache.out_number(objects) == objects.size());
+        REQUIRE(cache.out_number({}) == 0);
+        std::vector<std::byte*> backwards(objects.rbegin(), objects.rend());
+        REQUIRE(cache.out_number(backwards) == objects.size());
+
+        // In a slab's middle, at the border of two, and as the first and the last one.
+        const std::size_t per_slab = configuration.objects_per_slab();
+        for (const std::size_t rank :
+             {std::size_t{0}, per_slab / 2, per_slab, per_slab + 1, objects.size() - 1}) {
+            CAPTURE(rank);
+            std::vector<std::byte*> others = objects;
+            others[rank] = nullptr;
+            REQUIRE(cache.out_number(others) == rank);
+            if (configuration.layout.stride > 1) {
+                others[rank] = objects[rank] + 1;
+                REQUIRE(cache.out_number(others) == rank);
+            }
+            others[rank] = objects[objects.size() - 1 - rank];  // of another slab, and out
+            REQUIRE(cache.out_number(others) == others.size());
+        }
+
+        std::byte* const back = objects[per_slab / 2];
+        cache.free_bulk({&back, 1});  // to its slab, not to the hand
+        REQUIRE(cache.out_number(objects) == per_slab / 2);
+        objects.erase(objects.begin() + static_cast<std::ptrdiff_t>(per_slab / 2));
+        REQUIRE(cache.out_number(objects) == objects.size());
+        cache.free_bulk(objects);
+    });
+}
+
+TEST_CASE("what alloc_bulk gave lies at the hand when it is freed: no map is asked",
+          "[cache][bulk]") {
+    in_every_configuration(
+        [](const Configuration& configuration, TestMemory& memory, AnyCache& cache) {
+            if (configuration.checked()) return;  // a free asks then
+            const std::size_t at_hand = slab_allocator::recent_capacity(
+                configuration.layout.stride, configuration.objects_per_slab());
+            std::byte* const first = cache.alloc();
+            std::vector<std::byte*> objects(configuration.slabs(4) + at_hand);
+            REQUIRE(cache.alloc_bulk(objects));
+            memory.gets = 0;
+            for (std::size_t rank = 0; rank < at_hand; ++rank)
+                cache.free(objects[rank]);
+            REQUIRE(memory.gets == 0);
+            cache.free_bulk(std::span(objects).subspan(at_hand));
+            cache.free(first);
+        });
+}

@@ -196,6 +196,20 @@ TEST_CASE("shrink gives back Free slabs, as many as it may, and tells how many",
         });
 }
 
+TEST_CASE("a shrink of nothing ends what reserve was to keep", "[cache][slabs]") {
+    in_every_configuration(
+        [](const Configuration& configuration, TestMemory& memory, AnyCache& cache) {
+            const std::size_t slabs = configuration.config.retained_free_slabs + 3;
+            std::byte* const object = cache.alloc();
+            static_cast<void>(cache.reserve(configuration.slabs(slabs) - 1));
+            REQUIRE(memory.live_slabs() == slabs);
+            REQUIRE(cache.shrink(0) == 0);
+            REQUIRE(memory.live_slabs() == slabs);
+            cache.free(object);
+            REQUIRE(memory.live_slabs() == configuration.config.retained_free_slabs);
+        });
+}
+
 TEST_CASE("shrink_to_fit finds the Free slabs in whatever order their objects were freed",
           "[cache][slabs]") {
     in_every_configuration(

@@ -64,6 +64,7 @@ public:
     virtual std::size_t shrink_to_fit() = 0;
     virtual void for_each(const std::function<void(std::byte*)>& visit) = 0;
     [[nodiscard]] virtual bool owns(const std::byte* object) = 0;
+    [[nodiscard]] virtual std::size_t out_number(std::span<std::byte* const> objects) = 0;
     [[nodiscard]] virtual CacheStatistics statistics() = 0;
     [[nodiscard]] virtual DefectReport validate() = 0;
 
@@ -108,11 +109,7 @@ public:
         return done;
     }
     void free_bulk(std::span<std::byte* const> objects) override {
-        std::vector<T*> typed;
-        typed.reserve(objects.size());
-        for (std::byte* const object : objects)
-            typed.push_back(object_of(object));
-        cache_.free_bulk(typed);
+        cache_.free_bulk(typed(objects));
     }
     std::size_t reserve(std::size_t objects_number) override {
         return cache_.reserve(objects_number);
@@ -124,6 +121,9 @@ public:
     }
     bool owns(const std::byte* object) override {
         return cache_.owns(static_cast<const T*>(static_cast<const void*>(object)));
+    }
+    std::size_t out_number(std::span<std::byte* const> objects) override {
+        return cache_.out_number(typed(objects));
     }
     CacheStatistics statistics() override { return cache_.statistics(); }
     DefectReport validate() override { return cache_.validate(); }
@@ -143,6 +143,13 @@ private:
     }
     [[nodiscard]] static T* object_of(std::byte* object) noexcept {
         return static_cast<T*>(static_cast<void*>(object));
+    }
+    [[nodiscard]] static std::vector<T*> typed(std::span<std::byte* const> objects) {
+        std::vector<T*> result;
+        result.reserve(objects.size());
+        for (std::byte* const object : objects)
+            result.push_back(object_of(object));
+        return result;
     }
     [[nodiscard]] static std::byte* bytes_of(T* object) noexcept {
         return static_cast<std::byte*>(static_cast<void*>(object));

@@ -170,7 +170,6 @@ public:
         if (lists_.free_slabs_number() > kept_free_slabs_) {
             kept_free_slabs_ = lists_.free_slabs_number();
         }
-        settle_limit();
         return objects_at_hand();
     }
 
@@ -179,12 +178,11 @@ public:
 
     /// Gives at most `most` Free slabs back. Returns: how many.
     std::size_t shrink(std::size_t most) noexcept {
-        settle_recent();
         kept_free_slabs_ = Config.retained_free_slabs;
+        settle_recent();
         std::size_t given = 0;
         while (given < most && give_back_one())
             ++given;
-        settle_limit();
         return given;
     }
 
