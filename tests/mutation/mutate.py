@@ -195,9 +195,8 @@ def chosen(arguments):
         wanted = survivors_of(arguments.again)
         mutants = [m for m in mutants if (m.file, m.before.strip(), m.after.strip()) in wanted]
     if arguments.only:
-        file, _, function = arguments.only.partition(":")
-        mutants = [m for m in mutants
-                   if m.file == file and function in ("", m.function)]
+        wanted = set(arguments.only.split(","))
+        mutants = [m for m in mutants if wanted & {m.file, f"{m.file}:{m.function}"}]
     return sorted(mutants, key=lambda m: (m.file, m.line))
 
 
@@ -500,7 +499,7 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sample", type=int, default=0, help="how many, by chance; 0: all")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", default="", metavar="FILE[:FUNCTION]")
+    parser.add_argument("--only", default="", metavar="FILE[:FUNCTION],...")
     parser.add_argument("--again", metavar="OUTPUT", help="those that survived an earlier run")
     parser.add_argument("--list", action="store_true", help="print the mutants and stop")
     parser.add_argument("--programs", default=",".join(PROGRAMS), help="some of them, in order")
