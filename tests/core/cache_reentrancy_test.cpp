@@ -1,3 +1,4 @@
+#include <span>
 #include <vector>
 
 #include <support/catch.hpp>
@@ -155,5 +156,35 @@ TEST_CASE("what a backend frees while it takes a slab leaves no slab behind",
                 REQUIRE(memory.live_slabs() <= configuration.config.retained_free_slabs);
             }
             REQUIRE(cache.validate().defect == Defect::None);
+        });
+}
+
+TEST_CASE("the statistics are exact, though the backend calls the cache while they are made",
+          "[cache][reentrancy][statistics]") {
+    in_every_configuration(
+        [](const Configuration& configuration, TestMemory& memory, AnyCache& cache) {
+            // Objects of two slabs lie at the hand, one lives: to be exact, slabs go back.
+            if (configuration.config.retained_free_slabs > 1) return;
+            std::vector<std::byte*> objects;
+            while (objects.size() < configuration.slabs(3))
+                objects.push_back(cache.alloc());
+            std::byte* const live = objects.front();
+            for (std::byte* const object : std::span(objects).subspan(1))
+                cache.free(object);
+            std::size_t pairs = 0;
+            memory.on_call = [&](Call call) {
+                if (call != Call::free_slab || pairs > 0) return;
+                ++pairs;
+                std::byte* const object = cache.alloc();
+                std::byte* const other = cache.alloc();
+                cache.free(object);
+                cache.free(other);
+            };
+            const CacheStatistics told = cache.statistics();
+            memory.on_call = nullptr;
+            REQUIRE(told.allocated_objects_number == 1);
+            REQUIRE(told.free_objects_number ==
+                    told.slabs_number() * configuration.objects_per_slab() - 1);
+            cache.free(live);
         });
 }

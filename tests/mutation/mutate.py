@@ -72,8 +72,8 @@ PROGRAMS = {
     "memcheck": Program(("sanitizers/misuse.cpp",), ("-g", "-gdwarf-4"), tool="memcheck"),
     "core": Program(("mutation/few.cpp", *core_tests(
         "cache", "cache_misuse", "cache_bulk", "cache_slabs", "cache_validate", "cache_guards",
-        "cache_hostile_backend", "cache_out_of_memory", "cache_reentrancy", "cache_statistics",
-        "slab_view")), catch=True)}
+        "cache_hand", "cache_hostile_backend", "cache_out_of_memory", "cache_reentrancy",
+        "cache_statistics", "slab_view")), catch=True)}
 
 SWAPS = [
     (r"(?<![<>=!-])<(?![<=])(?=\s)(?<=\s<)", ["<=", ">="]),
@@ -330,6 +330,8 @@ def with_mutants(text, versions):
                                         for number, version in versions_of_step) + \
                 f" void(({bare.lstrip('; ')}))"
         elif kind == "declaration":
+            # A const number is a constant, if it can be, and for a constant no mutant is on.
+            pieces[0] = re.sub(r"^(\s*)const (?=[\w:]+ \w+ =)", r"\1", pieces[0])
             pieces[at] = one_of(bare, some, False)
         elif kind == "body":
             pieces[at] = chosen_statement(bare, some)

@@ -256,7 +256,6 @@ public:
         settle_recent();
         give_back_surplus();
         settle_recent();  // the backend may have called the cache [C3]
-        note_peak();
         const std::size_t slabs = lists_.slabs_number();
         const std::size_t infos = layout.row == Row::LargeByMap ? sizeof(SlabInfo) : 0;
         return {
@@ -549,7 +548,6 @@ private:
         }
         if (memcheck_.watches()) [[unlikely]]
             Memcheck::freed(memory);
-        recent_.forget_popped();
         if (recent_.size() == Recent::capacity) {
             if (empty_recent(Recent::capacity / 2)) empty_recent(0);  // [C5]
             if (has_place(memory)) {
