@@ -3174,7 +3174,6 @@ public:
         if (lists_.free_slabs_number() > kept_free_slabs_) {
             kept_free_slabs_ = lists_.free_slabs_number();
         }
-        settle_limit();
         return objects_at_hand();
     }
 
@@ -3183,12 +3182,11 @@ public:
 
     /// Gives at most `most` Free slabs back. Returns: how many.
     std::size_t shrink(std::size_t most) noexcept {
-        settle_recent();
         kept_free_slabs_ = Config.retained_free_slabs;
+        settle_recent();
         std::size_t given = 0;
         while (given < most && give_back_one())
             ++given;
-        settle_limit();
         return given;
     }
 
@@ -3262,7 +3260,6 @@ public:
         settle_recent();
         give_back_surplus();
         settle_recent();  // the backend may have called the cache [C3]
-        note_peak();
         const std::size_t slabs = lists_.slabs_number();
         const std::size_t infos = layout.row == Row::LargeByMap ? sizeof(SlabInfo) : 0;
         return {
@@ -3555,7 +3552,6 @@ private:
         }
         if (memcheck_.watches()) [[unlikely]]
             Memcheck::freed(memory);
-        recent_.forget_popped();
         if (recent_.size() == Recent::capacity) {
             if (empty_recent(Recent::capacity / 2)) empty_recent(0);  // [C5]
             if (has_place(memory)) {
