@@ -45,7 +45,8 @@ MEMORY = 8 << 30  # for a mutant that takes without end
 
 # What has statements that run.
 FILES = ("align", "cache", "free_map", "guards", "handle", "intrusive_list", "layout",
-         "object_calls", "placement", "recent_objects", "slab_lists", "slab_info")
+         "object_calls", "placement", "recent_objects", "slab_lists", "slab_info",
+         "slot_group")
 
 
 
@@ -64,7 +65,7 @@ def core_tests(*names):
 PROGRAMS = {
     "quick": Program(("mutation/quick.cpp",)),
     "units": Program(core_tests("align", "delayed_objects", "free_map", "handle", "intrusive_list",
-                                "layout", "recent_objects", "slab_info", "slab_lists"),
+                                "layout", "recent_objects", "slab_info", "slab_lists", "slot_group"),
                      catch=True),
     "address": Program(("sanitizers/misuse.cpp",),
                        ("-g1", "-fno-omit-frame-pointer", "-fsanitize=address",

@@ -58,7 +58,7 @@ namespace slab_allocator {
 /// a loop of 64. (Batches in LIFO order, 64 bytes: 0.86 to 1.23 ns an operation, else 1.08 to
 /// 1.49.)
 template <typename F>
-constexpr bool for_all_of_word(F f) noexcept {
+[[gnu::always_inline]] constexpr bool for_all_of_word(F f) noexcept {
     for (std::size_t slot = 0; slot < 64; slot += 8) {
         if (!(f(slot) && f(slot + 1) && f(slot + 2) && f(slot + 3) && f(slot + 4) && f(slot + 5) &&
               f(slot + 6) && f(slot + 7))) {
