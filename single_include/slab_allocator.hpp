@@ -298,7 +298,7 @@ namespace slab_allocator {
 /// a loop of 64. (Batches in LIFO order, 64 bytes: 0.86 to 1.23 ns an operation, else 1.08 to
 /// 1.49.)
 template <typename F>
-constexpr bool for_all_of_word(F f) noexcept {
+[[gnu::always_inline]] constexpr bool for_all_of_word(F f) noexcept {
     for (std::size_t slot = 0; slot < 64; slot += 8) {
         if (!(f(slot) && f(slot + 1) && f(slot + 2) && f(slot + 3) && f(slot + 4) && f(slot + 5) &&
               f(slot + 6) && f(slot + 7))) {
@@ -3058,6 +3058,95 @@ private:
 
 }  // namespace slab_allocator
 
+// slot_group.hpp -- which objects go back to their slab together.
+//
+//      objects   | a | a+1 | a+2 | c | d | ...
+//                '---- a group ----'   one word of a map, or 64 neighbours that stand in two
+//
+// Many objects that are freed at once, or are given back from the cache's hand, come in the order
+// in which they were freed: often side by side, up or down. What the SlabInfo of a group costs, it
+// costs once for all of it.
+//
+// Invariants
+//   [S1] a group is the first `number` of the objects, all of one slab, all different.
+
+namespace slab_allocator {
+
+struct SlotGroup {
+    std::size_t number;
+    std::size_t word;
+    std::uint64_t bits;        // of that word
+    std::uint64_t bits_after;  // of the next one
+
+    [[nodiscard]] bool all_taken_in(const FreeMap& map) const noexcept {
+        return map.all_taken(word, bits) &&
+               (bits_after == 0 || map.all_taken(word + 1, bits_after));
+    }
+    void mark_in(FreeMap& map) const noexcept {
+        map.mark(word, bits);
+        if (bits_after != 0) map.mark(word + 1, bits_after);
+    }
+    void unmark_in(FreeMap& map) const noexcept {
+        map.unmark(word, bits);
+        if (bits_after != 0) map.unmark(word + 1, bits_after);
+    }
+    [[gnu::always_inline]] void give_back_to(FreeMap& map) const noexcept {
+        map.give_back(word, bits);
+        if (bits_after != 0) map.give_back(word + 1, bits_after);
+    }
+};
+
+namespace detail {
+
+/// Do the first 64 objects stand `step` bytes from one another?
+template <std::uintptr_t step, typename Object>
+[[nodiscard]] bool are_neighbours(std::span<Object* const> objects) noexcept {
+    const std::uintptr_t first = address_of(objects[0]);
+    return for_all_of_word(
+        [&](std::size_t index) { return address_of(objects[index]) == first + index * step; });
+}
+
+}  // namespace detail
+
+/// The group of the first objects. The first one is the start of a slot of a slab whose first
+/// object is at `start`. Those after it are `suspect` where nobody checked them: they belong to the
+/// group only if they are starts of slots of that slab, and no two are the same [S1].
+/// Costs: O(number).
+template <Layout layout, bool suspect, typename Object>
+[[nodiscard, gnu::always_inline]] inline SlotGroup first_group(
+    std::uintptr_t start, std::span<Object* const> objects) noexcept {
+    constexpr std::size_t length = FreeMap::bits_per_word;
+    const std::size_t slot = layout.slot_at(address_of(objects[0]) - start);
+    if (objects.size() >= length) {
+        const bool up = detail::are_neighbours<layout.stride>(objects);
+        const std::size_t low = up ? slot : slot - (length - 1);  // wraps where there are none
+        if (low < layout.slots_per_slab && low + length <= layout.slots_per_slab &&
+            (up || detail::are_neighbours<std::uintptr_t{0} - layout.stride>(objects))) {
+            const std::size_t shift = low % length;
+            return {.number = length,
+                    .word = low / length,
+                    .bits = ~std::uint64_t{0} << shift,
+                    .bits_after = ~(~std::uint64_t{0} << shift)};
+        }
+    }
+    const std::size_t word = slot / length;
+    const std::uintptr_t word_start = start + word * length * layout.stride;
+    const std::size_t left = layout.slots_per_slab - word * length;
+    const std::size_t slots = left < length ? left : length;
+    std::uint64_t bits = std::uint64_t{1} << (slot % length);
+    std::size_t number = 1;
+    for (; number < objects.size(); ++number) {
+        const std::size_t offset = address_of(objects[number]) - word_start;
+        if (offset >= slots * layout.stride) break;
+        const std::size_t next = layout.slot_at(offset);
+        if (suspect && (next >= slots || ((bits >> next) & 1U) != 0)) break;
+        bits |= std::uint64_t{1} << next;
+    }
+    return {.number = number, .word = word, .bits = bits, .bits_after = 0};
+}
+
+}  // namespace slab_allocator
+
 // cache.hpp -- the allocator: what happens per object, and when a slab is born and dies.
 //
 //      alloc  <-- recent objects <--words-- slabs with room, the fullest first <-- backend
@@ -3627,8 +3716,8 @@ private:
 
     /// Gives objects back to their slabs, by groups; nulls are passed over. info_at(index) is asked
     /// for the first object of a group. Returns: shall one of the slabs drain from now on?
-    template <typename Pointer, typename InfoAt>
-    bool give_back_all(std::span<Pointer const> objects, InfoAt info_at) noexcept {
+    template <typename Object, typename InfoAt>
+    bool give_back_all(std::span<Object* const> objects, InfoAt info_at) noexcept {
         bool one_drains = false;
         std::size_t sum = 0;
         for (std::size_t index = 0; index < objects.size();) {
@@ -3637,9 +3726,8 @@ private:
                 continue;
             }
             SlabRecord& slab_info = *info_at(index);
-            const Group group = first_group<false>(slab_info, objects.subspan(index));
-            slab_info.map.give_back(group.word, group.bits);
-            if (group.bits_after != 0) slab_info.map.give_back(group.word + 1, group.bits_after);
+            const SlotGroup group = group_of<false>(slab_info, objects.subspan(index));
+            group.give_back_to(slab_info.map);
             if (gave_back(slab_info, group.number)) one_drains = true;
             sum += group.number;
             index += group.number;
@@ -3653,59 +3741,12 @@ private:
         return lists_.gave_back(slab_info, number) && slab_info.list >= draining_from_;
     }
 
-    /// Objects that come one after the other and stand side by side, in one word or the next one:
-    /// what a slab's record costs, it costs once for all of them.
-    struct Group {
-        std::size_t number;
-        std::size_t word;
-        std::uint64_t bits;        // of that word
-        std::uint64_t bits_after;  // of the next one
-    };
-
-    /// The group of the first objects: 64 neighbours, up or down, or those of one word. What comes
-    /// after the first is `suspect` where nobody checked it: no two of a group are the same then,
-    /// and all are starts of slots.
-    template <bool suspect, typename Pointer>
-    [[nodiscard]] static Group first_group(const SlabRecord& slab_info,
-                                           std::span<Pointer const> objects) noexcept {
-        constexpr std::size_t length = FreeMap::bits_per_word;
-        const std::byte* const memory = memory_of(objects[0]);
-        const std::size_t slot = Place::slot_of(slab_info, memory);
-        if (objects.size() >= length) {
-            const bool up = are_neighbours<layout.stride>(objects);
-            const std::size_t low = up ? slot : slot - (length - 1);  // wraps where there are none
-            if (low < layout.slots_per_slab && low + length <= layout.slots_per_slab &&
-                (up || are_neighbours<std::uintptr_t{0} - layout.stride>(objects))) {
-                const std::size_t shift = low % length;
-                return {.number = length,
-                        .word = low / length,
-                        .bits = ~std::uint64_t{0} << shift,
-                        .bits_after = ~(~std::uint64_t{0} << shift)};
-            }
-        }
-        const std::size_t word = slot / length;
-        const std::uintptr_t start =
-            address_of(Place::slab_of(slab_info, memory)) + word * word_bytes + layout.front;
-        const std::size_t left = layout.slots_per_slab - word * length;
-        const std::size_t slots = left < length ? left : length;
-        std::uint64_t bits = std::uint64_t{1} << (slot % length);
-        std::size_t number = 1;
-        for (; number < objects.size(); ++number) {
-            const std::size_t offset = address_of(objects[number]) - start;
-            if (offset >= slots * layout.stride) break;
-            const std::size_t next = layout.slot_at(offset);
-            if (suspect && (next >= slots || ((bits >> next) & 1U) != 0)) break;
-            bits |= std::uint64_t{1} << next;
-        }
-        return {.number = number, .word = word, .bits = bits, .bits_after = 0};
-    }
-
-    /// Do the first 64 objects stand `step` bytes from one another?
-    template <std::uintptr_t step, typename Pointer>
-    [[nodiscard]] static bool are_neighbours(std::span<Pointer const> objects) noexcept {
-        const std::uintptr_t first = address_of(objects[0]);
-        return for_all_of_word(
-            [&](std::size_t index) { return address_of(objects[index]) == first + index * step; });
+    /// The group of the first objects, of a slab of this cache.
+    template <bool suspect, typename Object>
+    [[nodiscard]] static SlotGroup group_of(const SlabRecord& slab_info,
+                                            std::span<Object* const> objects) noexcept {
+        const std::byte* const slab = Place::slab_of(slab_info, memory_of(objects[0]));
+        return first_group<layout, suspect>(address_of(slab) + layout.front, objects);
     }
 
     void settle_recent() noexcept {
@@ -3934,17 +3975,14 @@ private:
     /// Marks the first objects, of which the first is right, as far as all are. Returns: how many.
     [[nodiscard]] std::size_t mark_group(SlabRecord& slab_info,
                                          std::span<T* const> objects) noexcept {
-        Group group = first_group<true>(slab_info, objects);
-        bool all_right =
-            slab_info.map.all_taken(group.word, group.bits) &&
-            (group.bits_after == 0 || slab_info.map.all_taken(group.word + 1, group.bits_after));
+        SlotGroup group = group_of<true>(slab_info, objects);
+        bool all_right = group.all_taken_in(slab_info.map);
         if (!recent_.empty()) {
             for (T* const object : objects.first(group.number))
                 all_right = all_right && !recent_.contains(memory_of(object));
         }
-        if (!all_right) group = first_group<true>(slab_info, objects.first(1));
-        slab_info.map.mark(group.word, group.bits);
-        if (group.bits_after != 0) slab_info.map.mark(group.word + 1, group.bits_after);
+        if (!all_right) group = group_of<true>(slab_info, objects.first(1));
+        group.mark_in(slab_info.map);
         return group.number;
     }
 
@@ -3952,8 +3990,7 @@ private:
         for (T* const object : objects) {
             if (object == nullptr) continue;
             SlabRecord& slab_info = *Place::find(backend_, memory_of(object));
-            const Group group = first_group<true>(slab_info, std::span(&object, 1));
-            slab_info.map.unmark(group.word, group.bits);
+            group_of<true>(slab_info, std::span(&object, 1)).unmark_in(slab_info.map);
         }
     }
 
