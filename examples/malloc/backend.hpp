@@ -34,6 +34,14 @@ class ProgramMemory {
 public:
     constexpr explicit ProgramMemory(PageMap& map) noexcept : map_(map) {}
 
+    /// Is more memory in use than ever, by a step since the last time that this was true?
+    [[nodiscard]] bool has_grown() noexcept {
+        const LockGuard<Lock> guard(lock_);
+        if (runs_.peak_bytes() < next_step_) return false;
+        next_step_ = runs_.peak_bytes() + runs_.peak_bytes() / 32 + least_step;
+        return true;
+    }
+
     [[nodiscard]] void* alloc_slab(std::size_t size, std::size_t alignment) noexcept {
         if (Runs::is_for_source(size, alignment)) return mappings_.alloc_slab(size, alignment);
         const LockGuard<Lock> guard(lock_);
@@ -89,8 +97,11 @@ public:
     }
 
 private:
+    static constexpr std::size_t least_step = std::size_t{64} * 1024;
+
     PageMap& map_;  // a megabyte of zeros, which would not be in .bss here
     Lock lock_;
+    std::size_t next_step_ = 0;
     slab_allocator::MmapPages mappings_;
     Runs runs_;
     slab_allocator::SlabInfoCache<BackendRef<Runs>, 4096, true> infos_{BackendRef<Runs>(runs_)};

@@ -36,6 +36,7 @@ using slab_allocator::DefectReport;
 // Above 16 KiB a block has pages of its own: a class of which few are live keeps a slab for each.
 constexpr slab_allocator::HeapConfig config{.largest_object = std::size_t{16} * 1024,
                                             .slabs_of_any_pages = true,
+                                            .small_slabs = true,
                                             .backend_resizes = true,
                                             .never_destroyed = true};
 
@@ -52,8 +53,11 @@ constinit Memory program;
 /// Where everything is, the compiler knows: a look-up begins in the map, and not with a pointer.
 struct TheMemory {
     [[nodiscard]] static void* alloc_slab(std::size_t size, std::size_t alignment) noexcept {
-        return program.memory.alloc_slab(size, alignment);
+        void* const slab = program.memory.alloc_slab(size, alignment);
+        if (program.memory.has_grown()) shrink();
+        return slab;
     }
+    static void shrink() noexcept;
     static void free_slab(void* slab, std::size_t size, std::size_t alignment) noexcept {
         program.memory.free_slab(slab, size, alignment);
     }
@@ -81,6 +85,8 @@ struct TheMemory {
 
 using Heap = slab_allocator::MagazineHeap<TheMemory, ThreadSlots, Lock, config>;
 constinit Heap heap{TheMemory{}};
+
+void TheMemory::shrink() noexcept { heap.shrink(); }
 
 [[nodiscard]] void* or_no_memory(void* block) noexcept {
     if (block == nullptr) [[unlikely]]

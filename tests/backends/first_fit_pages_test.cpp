@@ -29,10 +29,15 @@ public:
         discarded_bytes += size;
     }
 
-    void populate(void*, std::size_t size) noexcept { populated_bytes += size; }
+    /// Not advised twice, and taken back where it was given.
+    void advise_huge_pages(void* start, std::size_t size, bool wanted) noexcept {
+        if (!is_aligned(start, 512 * page) || size == 0 || size % (512 * page) != 0)
+            ++mistakes_number;
+        huge_bytes += wanted ? size : 0 - size;
+    }
 
     std::size_t discarded_bytes = 0;
-    std::size_t populated_bytes = 0;
+    std::size_t huge_bytes = 0;
 };
 
 constexpr std::size_t chunk_size = 4 * mebibyte;
@@ -197,21 +202,63 @@ TEST_CASE("first fit: idle pages are few, or a share of those that are taken",
         pages.free_slab(slabs[number], page, page);
 }
 
-TEST_CASE("first fit: small slabs of fresh pages become resident by one call for many",
+TEST_CASE("first fit: where more pages would be resident than ever, few of them lie idle",
           "[first_fit_pages]") {
     ZeroPages source;
     Pages pages{source};
-    void* const large = pages.alloc_slab(100 * page, page);
-    REQUIRE(source.populated_bytes == 0);
-    void* const small = pages.alloc_slab(2 * page, page);  // pages 100 and 101: up to page 112
-    REQUIRE(source.populated_bytes == 12 * page);
-    REQUIRE(pages.idle_bytes() == 10 * page);
-    REQUIRE(pages.is_fresh(small, 2 * page));
-    for (std::size_t number = 0; number < 5; ++number)
-        static_cast<void>(pages.alloc_slab(2 * page, page));
-    REQUIRE(source.populated_bytes == 12 * page);
+    std::vector<void*> slabs;
+    for (std::size_t number = 0; number < 400; ++number)
+        slabs.push_back(pages.alloc_slab(page, page));
+    for (std::size_t number = 0; number < slabs.size(); number += 2)
+        pages.free_slab(slabs[number], page, page);
+    REQUIRE(pages.idle_bytes() == 200 * page);
+    REQUIRE(pages.peak_bytes() == 400 * page);
+    void* const small = pages.alloc_slab(page, page);  // one that lies idle: no more than ever
+    REQUIRE(pages.idle_bytes() == 199 * page);
+    REQUIRE(source.discarded_bytes == 0);
+    void* const fresh = pages.alloc_slab(2 * page, page);  // no hole is as large
     REQUIRE(pages.idle_bytes() == 0);
-    pages.free_slab(large, 100 * page, page);
+    REQUIRE(source.discarded_bytes == 199 * page);
+    REQUIRE(pages.peak_bytes() == 400 * page);
+    void* const more = pages.alloc_slab(300 * page, page);
+    REQUIRE(pages.peak_bytes() == 503 * page);
+    pages.free_slab(more, 40 * page, page);  // a part of it
+    static_cast<void>(pages.alloc_slab(41 * page, page));
+    REQUIRE(source.discarded_bytes == 199 * page);  // a twelfth of those that are taken
+    REQUIRE(pages.peak_bytes() == 544 * page);
+    pages.free_slab(fresh, 2 * page, page);
+    pages.free_slab(small, page, page);
+}
+
+TEST_CASE("first fit: a slab as large as a huge page has its whole ones, until it gives one back",
+          "[first_fit_pages]") {
+    constexpr std::size_t huge = 512;  // pages
+    ZeroPages source;
+    FirstFitPages<BackendRef<ZeroPages>, 2 * chunk_size> pages{source};
+    void* const small = pages.alloc_slab(511 * page, page);
+    REQUIRE(source.huge_bytes == 0);
+    pages.free_slab(small, 511 * page, page);
+    void* const first = pages.alloc_slab(page, page);
+    auto* const slab = static_cast<std::byte*>(pages.alloc_slab(huge * page, page));
+    REQUIRE(is_aligned(slab, huge * page));
+    REQUIRE(source.huge_bytes == huge * page);
+    pages.trim();
+    source.discarded_bytes = 0;
+    pages.free_slab(slab, huge * page, page);
+    REQUIRE(source.huge_bytes == 0);
+    REQUIRE(source.discarded_bytes == huge * page);  // at once
+    REQUIRE(pages.idle_bytes() == 0);
+
+    REQUIRE(pages.alloc_slab((huge + 1) * page, page) == slab);
+    REQUIRE(source.huge_bytes == huge * page);  // the last page is none of a huge one
+    REQUIRE(pages.resize_slab(slab, (huge + 1) * page, huge * page, page));
+    REQUIRE(source.huge_bytes == huge * page);
+    REQUIRE(pages.resize_slab(slab, huge * page, (huge - 1) * page, page));
+    REQUIRE(source.huge_bytes == 0);
+    REQUIRE(pages.is_fresh(slab + (huge - 1) * page, page));
+    pages.free_slab(slab, (huge - 1) * page, page);
+    pages.free_slab(first, page, page);
+    REQUIRE(source.mistakes_number == 0);
 }
 
 TEST_CASE("first fit: what is none of its slabs is refused", "[first_fit_pages]") {

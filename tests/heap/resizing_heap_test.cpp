@@ -46,7 +46,8 @@ public:
     }
 };
 
-constexpr HeapConfig config{.slabs_of_any_pages = true, .backend_resizes = true};
+constexpr HeapConfig config{
+    .slabs_of_any_pages = true, .small_slabs = true, .backend_resizes = true};
 using EveryHeap =
     std::tuple<Heap<Backend, config>,
                LockedHeap<LockedBackend<Backend, std::mutex>, std::mutex, config>,

@@ -29,8 +29,10 @@ using namespace slab_allocator;
 namespace {
 
 using Backend = LockedBackend<AlignedAllocBackend, std::mutex>;
-using EveryHeap =
-    std::tuple<LockedHeap<Backend, std::mutex>, MagazineHeap<Backend, ThreadCpus<>, std::mutex>>;
+constexpr HeapConfig two_layouts{.slabs_of_any_pages = true, .small_slabs = true};
+using HeapOfTwoLayouts = MagazineHeap<Backend, ThreadCpus<>, std::mutex, two_layouts>;
+using EveryHeap = std::tuple<LockedHeap<Backend, std::mutex>,
+                             MagazineHeap<Backend, ThreadCpus<>, std::mutex>, HeapOfTwoLayouts>;
 
 /// Blocks that threads hand to one another; each is full of its size.
 struct Exchange {
@@ -176,6 +178,70 @@ TEST_CASE("a block that was written to after its free is not handed out twice", 
     REQUIRE(catcher.only().defect == Defect::DoubleFree);
     for (void* const other : others)
         heap->free(other);
+}
+
+TEST_CASE("a class begins with small slabs, and goes on with others where it has many blocks",
+          "[heap]") {
+    auto heap = std::make_unique<HeapOfTwoLayouts>();
+    std::vector<std::byte*> blocks;
+    const auto take_until = [&](std::size_t number) {
+        while (blocks.size() < number)
+            blocks.push_back(static_cast<std::byte*>(heap->alloc(4'000)));
+        return heap->statistics().bytes_held;
+    };
+    const auto slabs = [](std::size_t number, std::size_t pages) {
+        return number * (pages * 4096 + sizeof(SlabInfo));
+    };
+    REQUIRE(take_until(1) == slabs(1, 1));
+    REQUIRE(take_until(16) == slabs(16, 1));
+    REQUIRE(take_until(17) == slabs(16, 1) + slabs(1, 4));
+    REQUIRE(take_until(20) == slabs(16, 1) + slabs(1, 4));
+    REQUIRE(take_until(21) == slabs(16, 1) + slabs(2, 4));
+    for (std::byte* const block : {blocks[3], blocks[18]}) {  // one of each layout
+        REQUIRE(heap->usable_size(block) == 4096);
+        REQUIRE(heap->realloc(block, 4'090) == block);
+        REQUIRE(defect_of([&] { heap->free(block + 64); }) == Defect::InteriorPointer);
+        REQUIRE(defect_of([&] { heap->free(block, 3'000); }) == Defect::WrongSize);
+        heap->free(block, 4'000);
+        REQUIRE(defect_of([&] { heap->free(block); }) == Defect::DoubleFree);
+    }
+    REQUIRE(heap->validate().defect == Defect::None);
+    heap->shrink_to_fit();
+    REQUIRE(heap->statistics().bytes_held == slabs(15, 1) + slabs(2, 4));
+    blocks[3] = static_cast<std::byte*>(heap->alloc(4'000));  // small ones first
+    REQUIRE(heap->statistics().bytes_held == slabs(16, 1) + slabs(2, 4));
+    blocks.erase(blocks.begin() + 18);
+    for (std::byte* const block : blocks)
+        heap->free(block);
+    heap->shrink_to_fit();
+    REQUIRE(heap->statistics().bytes_held == 0);
+}
+
+TEST_CASE("shrink empties the caller's own front, and no slab stays that is not needed", "[heap]") {
+    TestMemory memory;
+    memory.patterns = false;
+    {
+        constexpr HeapConfig config{.small_slabs = true};
+        MagazineHeap<InfosBackend, ThreadCpus<>, std::mutex, config> heap{
+            InfosBackend{{{&memory}}}};
+        void* const live = heap.alloc(100);
+        heap.free(heap.alloc(100));
+        const std::size_t before = memory.live_slabs();
+        for (std::size_t size = 1; size <= 32'768; size += 300) {
+            std::vector<void*> blocks;
+            for (std::size_t number = 0; number < 20; ++number)
+                blocks.push_back(heap.alloc(size));
+            for (void* const block : blocks)
+                heap.free(block);
+        }
+        REQUIRE(memory.live_slabs() > before + 40);  // at least what lies in the front
+        REQUIRE(heap.shrink() > 40);
+        REQUIRE(memory.live_slabs() == before);
+        REQUIRE(heap.shrink() == 0);
+        REQUIRE(heap.owns(live));
+        heap.free(live);
+    }
+    REQUIRE(memory.live_slabs() == 0);
 }
 
 TEST_CASE("a shared heap whose backend refuses gives nullptr, and goes on afterwards", "[heap]") {

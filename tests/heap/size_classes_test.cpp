@@ -95,13 +95,32 @@ TEST_CASE("a class of an aligned size is aligned, and costs as much as the align
     }
 }
 
-TEMPLATE_TEST_CASE_SIG("every class has a layout in which all of its alignments hold",
-                       "[size_classes]",
-                       ((std::size_t object, std::size_t slab, bool any), object, slab, any),
-                       (32768, 262144, false), (32768, 262144, true), (4096, 32768, false),
-                       (4096, 16384, true), (2048, 4096, false), (128, 4096, false)) {
-    constexpr HeapConfig config{
-        .largest_object = object, .largest_slab = slab, .slabs_of_any_pages = any};
+TEST_CASE("a small slab loses at most a quarter, and is no larger than the other",
+          "[size_classes]") {
+    const bool any = GENERATE(false, true);
+    std::size_t sum = 0;
+    for (std::size_t number = 0; number <= class_of(largest); ++number) {
+        CAPTURE(number);
+        const HeapConfig config{.slabs_of_any_pages = any};
+        const Layout small = layout_of_class(number, config, true);
+        REQUIRE(small.slab_size <= layout_of_class(number, config, false).slab_size);
+        REQUIRE(4 * small.bytes_lost_per_slab() <= small.bytes_per_slab());
+        if (size_of_class(number) <= 512) REQUIRE(small.slab_size == config.page_size);
+        sum += small.slab_size;
+    }
+    if (any) REQUIRE(sum <= std::size_t{160} * 4096);  // one of each
+}
+
+TEMPLATE_TEST_CASE_SIG(
+    "every class has a layout in which all of its alignments hold", "[size_classes]",
+    ((std::size_t object, std::size_t slab, bool any, bool small), object, slab, any, small),
+    (32768, 262144, false, false), (32768, 262144, true, false), (32768, 262144, true, true),
+    (4096, 32768, false, false), (4096, 32768, false, true), (4096, 16384, true, false),
+    (2048, 4096, false, false), (128, 4096, false, false)) {
+    constexpr HeapConfig config{.largest_object = object,
+                                .largest_slab = slab,
+                                .slabs_of_any_pages = any,
+                                .small_slabs = small};
     STATIC_REQUIRE(check<config>());
     for (std::size_t number = 0; number <= class_of(object); ++number) {
         CAPTURE(number);

@@ -12,8 +12,9 @@
 // sizes: what the system counts as resident is little more than what is live.
 //
 // Pages that were given back stay resident, as long as they are no more than a share of those that
-// are taken; then all of them are discarded at once. And fresh pages become resident sixteen at a
-// time where small slabs begin, because those behind them are the next to be taken.
+// are taken, and as long as there were more resident pages before: then all of them are discarded
+// at once. A slab as large as a huge page begins at the border of one and may have them, because
+// its owner asked for as much at once; what it gives back is discarded at once.
 //
 // Invariants
 //   [G1] a chunk is aligned to its size; bit p of `taken` is set  <=>  its page p is taken
@@ -22,6 +23,8 @@
 //   [G3] longest[g] is at least the length of every hole that starts in group g
 //   [G4] idle_pages_number_ == |pages that are free and touched|
 //   [G5] kept_ is the only chunk without taken pages, or null: the second one is given back
+//   [G6] no page from end_of_taken on is taken, and the one before it is
+//   [G7] bit g of `huge` is set where group g may have a huge page: only while all of it is taken
 
 #include <concepts>
 #include <cstddef>
@@ -36,12 +39,12 @@
 
 namespace slab_allocator {
 
-/// A SlabSource whose fresh memory is zero, that can make pages fresh again, and resident at once:
-/// what a first touch of each would cost, one call does for many.
+/// A SlabSource whose fresh memory is zero, that can make pages fresh again, and be advised where
+/// huge pages are wanted: what a first touch of each page would cost, one does for 512.
 template <typename Pages>
 concept DiscardingSource = SlabSource<Pages> && requires(Pages& pages, void* start) {
     { pages.discard(start, std::size_t{}) } -> std::same_as<void>;
-    { pages.populate(start, std::size_t{}) } -> std::same_as<void>;
+    { pages.advise_huge_pages(start, std::size_t{}, bool{}) } -> std::same_as<void>;
 };
 
 namespace detail {
@@ -114,6 +117,8 @@ public:
     /// Of the pages that are taken, this share may lie idle, and this many in any case.
     static constexpr std::size_t idle_share = 2;
     static constexpr std::size_t least_idle_pages = 512;
+    /// This share may even where so many pages were never resident before.
+    static constexpr std::size_t idle_share_at_peak = 8;
     static_assert(is_power_of_two(chunk_size) && chunk_size >= 64 * page_size,
                   "FirstFitPages: chunk_size must be a power of two, at least 64 pages");
 
@@ -179,7 +184,7 @@ public:
         const std::size_t wants = wanted_for(after, slab_alignment).pages;
         const std::size_t page = page_of(slab);
         if (wants > has) {
-            const std::size_t end_of_hole = chunk->taken.first_from(page + has, true);
+            const std::size_t end_of_hole = end_of_free(*chunk, page + has);
             if (page + wants > end_of_hole) return false;
             take(*chunk, page + has, wants - has);
             note_hole(*chunk, page + wants, end_of_hole);
@@ -211,14 +216,16 @@ public:
     [[nodiscard]] constexpr std::size_t idle_bytes() const noexcept {
         return idle_pages_number_ * page_size;
     }
+    /// The most that was resident at once, as far as it is taken here.
+    [[nodiscard]] constexpr std::size_t peak_bytes() const noexcept {
+        return peak_pages_number_ * page_size;
+    }
     [[nodiscard]] constexpr Pages& pages() noexcept { return pages_; }
 
 private:
     static constexpr std::size_t pages_per_chunk = chunk_size / page_size;
     static constexpr std::size_t pages_per_group = pages_per_chunk < 512 ? pages_per_chunk : 512;
     static constexpr std::size_t groups_number = pages_per_chunk / pages_per_group;
-
-    static constexpr std::size_t populated_pages = 16;
 
     struct Wanted {
         std::size_t pages;
@@ -229,6 +236,8 @@ private:
         Chunk* next = nullptr;
         std::byte* start = nullptr;
         std::size_t taken_number = 0;
+        std::size_t end_of_taken = 0;               // [G6]
+        std::uint64_t huge = 0;                     // [G7]
         std::uint32_t longest[groups_number] = {};  // [G3]
         detail::PageBits<pages_per_chunk> taken;    // [G1]
         detail::PageBits<pages_per_chunk> touched;  // [G2]
@@ -237,8 +246,10 @@ private:
 
     [[nodiscard]] static constexpr Wanted wanted_for(std::size_t slab_size,
                                                      std::size_t slab_alignment) noexcept {
-        return {divide_up(slab_size == 0 ? 1 : slab_size, page_size),
-                divide_up(slab_alignment == 0 ? 1 : slab_alignment, page_size)};
+        const std::size_t pages = divide_up(slab_size == 0 ? 1 : slab_size, page_size);
+        const std::size_t grain = divide_up(slab_alignment == 0 ? 1 : slab_alignment, page_size);
+        return {pages,
+                pages >= pages_per_group && grain < pages_per_group ? pages_per_group : grain};
     }
     [[nodiscard]] static std::size_t page_of(const void* slab) noexcept {
         return address_of(slab) % chunk_size / page_size;
@@ -266,13 +277,12 @@ private:
         const std::size_t end_of_group = (group + 1) * pages_per_group;
         std::size_t page = start_in(chunk, group);
         while (page < end_of_group) {
-            const std::size_t end = chunk.taken.first_from(page, true);
+            const std::size_t end = end_of_free(chunk, page);
             const std::size_t start = align_up(page, wanted.grain);
             if (start + wanted.pages <= end) {
                 take(chunk, start, wanted.pages);
                 note_hole(chunk, start + wanted.pages, end);
-                if (wanted.pages <= populated_pages && end == pages_per_chunk)
-                    populate(chunk, start, wanted.pages, end);
+                if (wanted.pages >= pages_per_group) advise_huge_pages(chunk, start, wanted.pages);
                 return chunk.start + start * page_size;
             }
             if (end - page > longest) longest = end - page;
@@ -287,8 +297,13 @@ private:
         const std::size_t first = group * pages_per_group;
         const std::size_t page = chunk.taken.first_from(first, false);
         if (page != first || chunk.taken.end_before(first) == first) return page;
-        const std::size_t end = chunk.taken.first_from(first, true);  // it starts before the group
+        const std::size_t end = end_of_free(chunk, first);  // it starts before the group
         return end == pages_per_chunk ? end : chunk.taken.first_from(end, false);
+    }
+
+    /// Behind the last page of the hole that `page` lies in.
+    [[nodiscard]] static std::size_t end_of_free(const Chunk& chunk, std::size_t page) noexcept {
+        return page >= chunk.end_of_taken ? pages_per_chunk : chunk.taken.first_from(page, true);
     }
 
     void take(Chunk& chunk, std::size_t page, std::size_t pages) noexcept {
@@ -296,7 +311,9 @@ private:
         idle_pages_number_ -= chunk.touched.number(page, pages);  // [G4]
         chunk.taken_number += pages;
         taken_pages_number_ += pages;
-        if (&chunk == kept_) kept_ = nullptr;  // [G5]
+        if (page + pages > chunk.end_of_taken) chunk.end_of_taken = page + pages;  // [G6]
+        if (&chunk == kept_) kept_ = nullptr;                                      // [G5]
+        if (taken_pages_number_ + idle_pages_number_ > peak_pages_number_) new_peak();
     }
 
     void give_to(Chunk& chunk, std::size_t page, std::size_t pages) noexcept {
@@ -305,22 +322,13 @@ private:
         idle_pages_number_ += pages;
         chunk.taken_number -= pages;
         taken_pages_number_ -= pages;
-        note_hole(chunk, chunk.taken.end_before(page), chunk.taken.first_from(page, true));
+        const std::size_t start_of_hole = chunk.taken.end_before(page);
+        if (page + pages == chunk.end_of_taken) chunk.end_of_taken = start_of_hole;  // [G6]
+        note_hole(chunk, start_of_hole, end_of_free(chunk, page));
+        if (chunk.huge != 0) no_more_huge(chunk, page, pages);
         if (chunk.taken_number != 0) return;
         if (kept_ != nullptr) give_back(*kept_);
         kept_ = &chunk;
-    }
-
-    /// A small slab with a fresh page, in the hole at the end of a chunk: it becomes resident with
-    /// what lies behind it, up to the next border. Those pages are the next to be taken.
-    void populate(Chunk& chunk, std::size_t page, std::size_t pages, std::size_t end) noexcept {
-        if (chunk.touched.number(page, pages) == pages) return;
-        const std::size_t behind = page + pages;
-        const std::size_t border = align_up(behind, populated_pages);
-        const std::size_t stop = border < end ? border : end;
-        pages_.populate(chunk.start + page * page_size, (stop - page) * page_size);
-        idle_pages_number_ += stop - behind - chunk.touched.number(behind, stop - behind);  // [G4]
-        chunk.touched.set(behind, stop - behind);
     }
 
     void note_hole(Chunk& chunk, std::size_t page, std::size_t end) noexcept {  // [G3]
@@ -333,6 +341,13 @@ private:
         const std::size_t share = taken_pages_number_ / idle_share;
         if (idle_pages_number_ > (share < least_idle_pages ? least_idle_pages : share))
             discard_idle_pages();
+    }
+
+    /// Of what is taken now, all that is fresh will be resident.
+    [[gnu::noinline]] void new_peak() noexcept {
+        if (idle_pages_number_ > taken_pages_number_ / idle_share_at_peak) discard_idle_pages();
+        const std::size_t resident = taken_pages_number_ + idle_pages_number_;
+        if (resident > peak_pages_number_) peak_pages_number_ = resident;
     }
 
     [[gnu::noinline]] void discard_idle_pages() noexcept {
@@ -354,6 +369,35 @@ private:
             chunk.touched.clear(page, pages);
             page += pages;
         }
+    }
+
+    // ---- Huge pages -----------------------------------------------------------------------------
+
+    static_assert(groups_number <= 64, "FirstFitPages: a chunk has at most 64 groups");
+
+    /// The groups that lie in these pages as a whole.
+    [[gnu::noinline]] void advise_huge_pages(Chunk& chunk, std::size_t page,
+                                             std::size_t pages) noexcept {
+        const std::size_t first = divide_up(page, pages_per_group);
+        const std::size_t end = (page + pages) / pages_per_group;
+        chunk.huge |= bits_below(end) & ~bits_below(first);
+        advise(chunk, first, end - first, true);
+    }
+    /// Of a group of which a page was given back, or of all of them.
+    [[gnu::noinline]] void no_more_huge(Chunk& chunk, std::size_t page,
+                                        std::size_t pages) noexcept {
+        const std::size_t first = page / pages_per_group;
+        const std::size_t end = divide_up(page + pages, pages_per_group);
+        const std::uint64_t huge = chunk.huge & bits_below(end) & ~bits_below(first);
+        if (huge == 0) return;
+        chunk.huge &= ~huge;  // [G7]
+        advise(chunk, lowest_bit(huge), highest_bit(huge) + 1 - lowest_bit(huge), false);
+        idle_pages_number_ -= chunk.touched.number(page, pages);  // [G4]
+        discard(chunk, page, page + pages);
+    }
+    void advise(Chunk& chunk, std::size_t group, std::size_t groups, bool huge) noexcept {
+        constexpr std::size_t group_size = pages_per_group * page_size;
+        pages_.advise_huge_pages(chunk.start + group * group_size, groups * group_size, huge);
     }
 
     // ---- Chunks ---------------------------------------------------------------------------------
@@ -397,6 +441,7 @@ private:
     std::size_t bytes_held_ = 0;
     std::size_t taken_pages_number_ = 0;
     std::size_t idle_pages_number_ = 0;  // [G4]
+    std::size_t peak_pages_number_ = 0;  // of both together
 };
 
 template <DiscardingSource Pages, std::size_t chunk_size>

@@ -76,11 +76,12 @@ public:
 #endif
     }
 
-    /// The pages become resident, where the system can be asked for that (Linux 5.14).
-    static void populate([[maybe_unused]] void* start,
-                         [[maybe_unused]] std::size_t bytes) noexcept {
-#ifdef MADV_POPULATE_WRITE
-        ::madvise(start, bytes, MADV_POPULATE_WRITE);
+    /// Are huge pages wanted there? Advice: a system without them does nothing. Requires: whole
+    /// huge pages.
+    static void advise_huge_pages([[maybe_unused]] void* start, [[maybe_unused]] std::size_t bytes,
+                                  [[maybe_unused]] bool wanted) noexcept {
+#ifdef MADV_HUGEPAGE
+        ::madvise(start, bytes, wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 #endif
     }
 

@@ -60,10 +60,11 @@ public:
     {
         return backend_->discard(start, bytes);
     }
-    constexpr decltype(auto) populate(void* start, std::size_t bytes) const noexcept
-        requires requires(Backend& backend) { backend.populate(start, bytes); }
+    constexpr decltype(auto) advise_huge_pages(void* start, std::size_t bytes,
+                                               bool wanted) const noexcept
+        requires requires(Backend& backend) { backend.advise_huge_pages(start, bytes, wanted); }
     {
-        return backend_->populate(start, bytes);
+        return backend_->advise_huge_pages(start, bytes, wanted);
     }
 
     [[nodiscard]] constexpr decltype(auto) alloc_slab_info() const noexcept

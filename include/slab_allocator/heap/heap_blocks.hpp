@@ -11,6 +11,7 @@
 //   [B1] the owner of a SlabInfo is one of `slabs`, or &runs, or the SlabInfo is not of this heap.
 
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 
 #include <slab_allocator/core/align.hpp>
@@ -26,7 +27,7 @@
 
 namespace slab_allocator {
 
-template <typename ClassBackend, HeapConfig Config>
+template <typename ClassBackend, HeapConfig Config, bool two_layouts = false>
 class HeapBlocks {
 public:
     using Pages = HeapPages<ClassBackend, Config.page_size, Config.checks != Checks::none>;
@@ -34,6 +35,7 @@ public:
     using Runs = PageRuns<ClassBackend, Config>;
 
     static constexpr std::size_t classes_number = size_classes::class_of(Config.largest_object) + 1;
+    static constexpr std::size_t layouts_number = two_layouts ? 2 : 1;
 
     /// A block, and whether it is one.
     struct Found {
@@ -50,7 +52,8 @@ public:
     /// Each class, and the runs, have a backend of their own, made of `reference`.
     template <typename Reference>
     constexpr HeapBlocks(Reference reference, const void* heap) noexcept
-        : HeapBlocks(reference, heap, std::make_index_sequence<classes_number>{}) {}
+        : HeapBlocks(reference, heap, std::make_index_sequence<classes_number * layouts_number>{}) {
+    }
     HeapBlocks(const HeapBlocks&) = delete;  // SlabInfos know its address
     HeapBlocks& operator=(const HeapBlocks&) = delete;
 
@@ -82,7 +85,7 @@ public:
     [[nodiscard]] bool is_as_large(const Found& found, std::size_t size) noexcept {
         if (size > Config.largest_object)
             return found.slabs == nullptr && Runs::fits(size, *found.slab_info);
-        return found.slabs == &slabs[size_classes::class_of(size)];
+        return found.slabs != nullptr && found.slabs->number() == size_classes::class_of(size);
     }
 
     /// Is the block, if it is one of this heap, what such a request gives?
@@ -92,7 +95,7 @@ public:
         Slabs* const of = slabs_of(*slab_info);
         if (size_classes::is_for_class<Config>(size, alignment)) {
             const std::size_t rounded = size_classes::aligned_size(size, alignment);
-            return of == &slabs[size_classes::class_of(rounded)];
+            return of != nullptr && of->number() == size_classes::class_of(rounded);
         }
         return of == nullptr && slab_info->owner == &runs && Runs::fits(size, *slab_info);
     }
@@ -138,7 +141,8 @@ public:
         return result;
     }
 
-    Slabs slabs[classes_number];
+    /// With two layouts, first all classes with the small one, then all with the other.
+    Slabs slabs[classes_number * layouts_number];
     Runs runs;
 
 private:
@@ -149,8 +153,20 @@ private:
     template <typename Reference, std::size_t... numbers>
     constexpr HeapBlocks(Reference reference, const void* heap,
                          std::index_sequence<numbers...>) noexcept
-        : slabs{Slabs(numbers, Pages(ClassBackend(reference), heap))...},
+        : slabs{Slabs(numbers % classes_number, layout_at(numbers), most_slabs_at(numbers),
+                      Pages(ClassBackend(reference), heap))...},
           runs(Pages(ClassBackend(reference), heap)) {}
+
+    [[nodiscard]] static constexpr Layout layout_at(std::size_t index) noexcept {
+        return size_classes::layout_of_class(index % classes_number, Config,
+                                             Config.small_slabs && index < classes_number);
+    }
+    /// Of small slabs, where there are others: more would be births without end.
+    [[nodiscard]] static constexpr std::uint32_t most_slabs_at(std::size_t index) noexcept {
+        constexpr std::size_t most_bytes = std::size_t{64} * 1024;
+        if (!two_layouts || index >= classes_number) return ~std::uint32_t{0};
+        return static_cast<std::uint32_t>(divide_up(most_bytes, layout_at(index).slab_size));
+    }
 };
 
 }  // namespace slab_allocator

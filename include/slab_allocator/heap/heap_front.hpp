@@ -42,11 +42,14 @@ concept PinnedCpuPolicy = requires(Cpus& cpus, typename Cpus::Pin& pin) {
     { cpus.wait() } -> std::same_as<void>;
 };
 
-/// How many blocks of a class one CPU keeps at most.
+/// How many blocks of a class one CPU keeps at most: of large ones few, because each may be all
+/// that keeps its slab.
 [[nodiscard]] constexpr std::size_t front_capacity(std::size_t number) noexcept {
-    constexpr std::size_t bytes = std::size_t{16} * 1024;
-    constexpr std::size_t most = 254;
-    const std::size_t fitting = bytes / size_classes::size_of_class(number);
+    constexpr std::size_t kibibyte = 1024;
+    constexpr std::size_t most = 500;
+    const std::size_t size = size_classes::size_of_class(number);
+    const std::size_t bytes = (size <= 128 ? 32 : size <= 512 ? 8 : 4) * kibibyte;
+    const std::size_t fitting = bytes / size;
     return fitting == 0 ? 1 : fitting < most ? fitting : most;
 }
 
@@ -60,7 +63,7 @@ public:
 
     /// Empty, and open. Before anybody knows of it, or claimed and no call is under way.
     void open_first(Memory memory, std::size_t rounds) noexcept {
-        rounds_ = static_cast<std::uint8_t>(rounds);
+        rounds_ = static_cast<std::uint16_t>(rounds);
         gone_ = 0;
         Stack::set_top(Stack::address(memory.data()));
         open(memory);
@@ -79,14 +82,14 @@ public:
         return Stack::objects_from(Stack::address(memory.data() + gone_));
     }
     /// The first ones of blocks() are somewhere else now.
-    void forget(std::size_t number) noexcept { gone_ = static_cast<std::uint8_t>(gone_ + number); }
+    void forget(std::size_t number) noexcept { gone_ = static_cast<std::uint16_t>(gone_ + number); }
 
     // ---- Requires: claimed, and no call is under way --------------------------------------------
 
     /// It was empty, or full. Returns: how many it may hold from now on.
     std::size_t grow(Memory memory) noexcept {
         const std::size_t larger = std::size_t{2} * rounds_;
-        rounds_ = static_cast<std::uint8_t>(larger < memory.size() ? larger : memory.size());
+        rounds_ = static_cast<std::uint16_t>(larger < memory.size() ? larger : memory.size());
         return rounds_;
     }
 
@@ -97,6 +100,13 @@ public:
         for (std::size_t rank = 0; rank < taken; ++rank)
             to[rank] = all[rank];
         move_down(memory, all.subspan(taken));
+        return taken;
+    }
+
+    /// Takes all blocks; the stack starts short again. Returns: how many. Requires: they fit.
+    std::size_t take_all(Memory memory, Memory to, std::size_t rounds) noexcept {
+        const std::size_t taken = take_oldest(memory, to);
+        rounds_ = static_cast<std::uint16_t>(rounds);
         return taken;
     }
 
@@ -114,14 +124,16 @@ public:
 
 private:
     void move_down(Memory memory, Memory blocks) noexcept {
-        for (std::size_t rank = 0; rank < blocks.size(); ++rank)
-            memory[rank] = blocks[rank];
+        if (blocks.data() != memory.data()) {
+            __builtin_memmove(static_cast<void*>(memory.data()),
+                              static_cast<const void*>(blocks.data()), blocks.size_bytes());
+        }
         gone_ = 0;
         Stack::set_top(Stack::address(memory.data() + blocks.size()));
     }
 
-    std::uint8_t rounds_ = 0;
-    std::uint8_t gone_ = 0;
+    std::uint16_t rounds_ = 0;
+    std::uint16_t gone_ = 0;
 };
 
 template <std::size_t classes_number, typename Atomics = BuiltinAtomics>
@@ -143,10 +155,12 @@ public:
         return {blocks_ + places.of[number], front_capacity(number)};
     }
 
-private:
+    /// How many blocks of a class it holds at first.
     [[nodiscard]] static constexpr std::size_t first_rounds(std::size_t number) noexcept {
         return front_capacity(number) < 2 ? front_capacity(number) : 2;
     }
+
+private:
     struct Places {
         std::uint16_t of[classes_number + 1];
     };

@@ -64,7 +64,7 @@ class MagazineHeap : public HeapCalls<MagazineHeap<Backend, Cpus, Lock, Config>,
     friend Calls;
     static constexpr bool checked = Config.checks != Checks::none;
     using ClassBackend = UnlockingBackend<BackendRef<Backend>, Lock>;
-    using Blocks = HeapBlocks<ClassBackend, Config>;
+    using Blocks = HeapBlocks<ClassBackend, Config, Config.small_slabs>;
     using Slabs = typename Blocks::Slabs;
     using Found = typename Blocks::Found;
     static constexpr std::size_t slots_number = Cpus::slots_number;
@@ -159,6 +159,14 @@ public:
         return shrink_slabs();
     }
 
+    /// Gives all back that is not live and that the caller reaches without a barrier: what lies in
+    /// its own front, and Free slabs. To be called now and then while the heap grows, by the
+    /// backend, too. Returns: how many slabs. Costs: O(classes + blocks + slabs given back).
+    std::size_t shrink() noexcept {
+        collect_own();
+        return shrink_slabs();
+    }
+
     [[nodiscard]] constexpr Backend& backend() noexcept { return backend_; }
     [[nodiscard]] constexpr Cpus& cpus() noexcept { return cpus_; }
 
@@ -185,6 +193,13 @@ private:
     using Front = HeapFront<classes_number>;
     static constexpr std::size_t front_bytes = align_up(sizeof(Front), Config.page_size);
     static constexpr std::size_t most_at_once = 127;
+
+    /// How many blocks go between the slabs and a stack of `rounds`: half of it; one where it is
+    /// short, because who has asked once may never again.
+    [[nodiscard]] static constexpr std::size_t at_once(std::size_t rounds) noexcept {
+        const std::size_t half = rounds <= 4 ? 1 : rounds / 2;
+        return half < most_at_once ? half : most_at_once;
+    }
 
     /// `slab_info` is what the map answers for the block.
     void free_found(void* block, SlabInfo* slab_info) noexcept {
@@ -259,6 +274,10 @@ private:
         [[nodiscard]] std::size_t take_oldest(std::span<std::byte*> to) const noexcept {
             return stack_->take_oldest(memory_, to);
         }
+        [[nodiscard]] std::size_t take_all(std::span<std::byte*> to,
+                                           std::size_t rounds) const noexcept {
+            return stack_->take_all(memory_, to, rounds);
+        }
 
     private:
         Cpus& cpus_;
@@ -274,7 +293,7 @@ private:
         std::size_t wanted = 1;
         {
             const Held held(*this, number);
-            if (held.claimed()) wanted = divide_up(held.grow(), 2);
+            if (held.claimed()) wanted = at_once(held.grow());
         }
         std::byte* batch[most_at_once];
         std::size_t got = take_from_slabs(number, std::span(batch).first(wanted));
@@ -300,9 +319,14 @@ private:
 
     [[nodiscard]] std::size_t take_from_slabs(std::size_t number,
                                               std::span<std::byte*> to) noexcept {
-        Slabs& slabs = blocks_.slabs[number];
-        const LockGuard<Lock> guard(lock_of(slabs));
-        return slabs.alloc_bulk(to);
+        std::size_t got = 0;
+        for (std::size_t index = number;
+             got == 0 && index < classes_number * Blocks::layouts_number; index += classes_number) {
+            Slabs& slabs = blocks_.slabs[index];
+            const LockGuard<Lock> guard(lock_of(slabs));
+            got = slabs.alloc_bulk(to);
+        }
+        return got;
     }
 
     /// Puts blocks into the caller's front; what finds no room goes back.
@@ -335,7 +359,7 @@ private:
                 if (held.put(one) == 1) return;  // on another CPU by now
                 const std::size_t room = held.grow();
                 if (held.put(one) == 1) return;
-                taken = held.take_oldest(std::span(batch).first(divide_up(room, 2)));
+                taken = held.take_oldest(std::span(batch).first(at_once(room)));
                 if (held.put(one) == 1) block = nullptr;
             }
         }
@@ -344,21 +368,34 @@ private:
     }
 
     /// Blocks with their tokens go back to their slabs; one without is dropped.
-    void give_to_slabs(std::size_t number, std::span<std::byte* const> blocks) noexcept {
-        if (blocks.empty()) return;
-        Slabs& slabs = blocks_.slabs[number];
+    void give_to_slabs(std::size_t number, std::span<std::byte*> blocks) noexcept {
+        for (std::size_t index = number;
+             !blocks.empty() && index < classes_number * Blocks::layouts_number;
+             index += classes_number) {
+            blocks = blocks.first(give_to(blocks_.slabs[index], blocks));
+        }
+    }
+    /// Returns: how many of the blocks, now the first ones, are of the other layout.
+    std::size_t give_to(Slabs& slabs, std::span<std::byte*> blocks) noexcept {
+        std::size_t others = 0;
         const LockGuard<Lock> guard(lock_of(slabs));
         for (std::byte* const block : blocks) {
+            SlabInfo& slab_info = *look_up(block);
+            if (Blocks::layouts_number > 1 && slab_info.owner != &slabs) {
+                blocks[others++] = block;
+                continue;
+            }
             if constexpr (checked) {
                 if (!token().take_off(block)) [[unlikely]] {
                     drop(block);
                     continue;
                 }
             }
-            if (!slabs.free(block, *look_up(block))) [[unlikely]]
+            if (!slabs.free(block, slab_info)) [[unlikely]]
                 drop(block);
         }
         slabs.empty_hand();  // [M2]
+        return others;
     }
 
     // ---- All CPUs -------------------------------------------------------------------------------
@@ -403,7 +440,6 @@ private:
         }
     }
 
-    /// Where the others are out of reach.
     void collect_own() noexcept {
         std::byte* batch[most_at_once];
         for (std::size_t number = 0; number < classes_number; ++number) {
@@ -411,7 +447,7 @@ private:
             do {
                 {
                     const Held held(*this, number);
-                    taken = held.claimed() ? held.take_oldest(batch) : 0;
+                    taken = held.claimed() ? held.take_all(batch, Front::first_rounds(number)) : 0;
                 }
                 give_to_slabs(number, std::span(batch).first(taken));
             } while (taken != 0);

@@ -41,6 +41,9 @@ struct HeapConfig {
     /// Slabs have any number of pages, not only a power of two of them: for a backend that does not
     /// round up what it is asked for (FirstFitPages).
     bool slabs_of_any_pages = false;
+    /// A class begins with small slabs: a program that has a few blocks of each of many sizes pays
+    /// a slab for each. Of a MagazineHeap, some; then come those of the usual size.
+    bool small_slabs = false;
     /// The backend has resize_slab(slab, before, after, alignment), which makes a run longer or
     /// shorter where it is, or returns false: realloc asks it before it copies.
     bool backend_resizes = false;
@@ -137,9 +140,10 @@ namespace detail {
 }  // namespace detail
 
 /// The layout of a class: the smallest slab that has enough objects and loses at most a
-/// thirty-second, its SlabInfo and its entries in the map counted; else what loses least.
-[[nodiscard]] constexpr Layout layout_of_class(std::size_t number,
-                                               const HeapConfig& config) noexcept {
+/// thirty-second, its SlabInfo and its entries in the map counted; else what loses least. Small:
+/// the smallest that loses at most a quarter.
+[[nodiscard]] constexpr Layout layout_of_class(std::size_t number, const HeapConfig& config,
+                                               bool small) noexcept {
     const std::size_t size = size_of_class(number);
     const std::size_t one_object = std::bit_ceil(size);
     const std::size_t first = one_object < config.page_size ? config.page_size : one_object;
@@ -155,12 +159,18 @@ namespace detail {
         const Layout candidate = detail::cut(layout, slab);
         if (candidate.objects_per_slab == 0) continue;
         if (slab_allocator::detail::loses_less(candidate, best)) best = candidate;
-        const std::size_t enough = slab < enough_slab ? enough_objects : 2;
+        const std::size_t enough = small ? 1 : slab < enough_slab ? enough_objects : 2;
+        const std::size_t share = small ? 4 : 32;
         const bool many = candidate.objects_per_slab >= enough || slab == config.largest_slab;
-        if (many && 32 * candidate.bytes_lost_per_slab() <= candidate.bytes_per_slab())
+        if (many && share * candidate.bytes_lost_per_slab() <= candidate.bytes_per_slab())
             return candidate;
     }
     return best;
+}
+
+[[nodiscard]] constexpr Layout layout_of_class(std::size_t number,
+                                               const HeapConfig& config) noexcept {
+    return layout_of_class(number, config, config.small_slabs);
 }
 
 /// Does not compile where a heap cannot work under Config, and says why.
