@@ -4300,10 +4300,11 @@ public:
     {
         return backend_->discard(start, bytes);
     }
-    constexpr decltype(auto) populate(void* start, std::size_t bytes) const noexcept
-        requires requires(Backend& backend) { backend.populate(start, bytes); }
+    constexpr decltype(auto) advise_huge_pages(void* start, std::size_t bytes,
+                                               bool wanted) const noexcept
+        requires requires(Backend& backend) { backend.advise_huge_pages(start, bytes, wanted); }
     {
-        return backend_->populate(start, bytes);
+        return backend_->advise_huge_pages(start, bytes, wanted);
     }
 
     [[nodiscard]] constexpr decltype(auto) alloc_slab_info() const noexcept
@@ -4539,6 +4540,9 @@ struct HeapConfig {
     /// Slabs have any number of pages, not only a power of two of them: for a backend that does not
     /// round up what it is asked for (FirstFitPages).
     bool slabs_of_any_pages = false;
+    /// A class begins with small slabs: a program that has a few blocks of each of many sizes pays
+    /// a slab for each. Of a MagazineHeap, some; then come those of the usual size.
+    bool small_slabs = false;
     /// The backend has resize_slab(slab, before, after, alignment), which makes a run longer or
     /// shorter where it is, or returns false: realloc asks it before it copies.
     bool backend_resizes = false;
@@ -4635,9 +4639,10 @@ namespace detail {
 }  // namespace detail
 
 /// The layout of a class: the smallest slab that has enough objects and loses at most a
-/// thirty-second, its SlabInfo and its entries in the map counted; else what loses least.
-[[nodiscard]] constexpr Layout layout_of_class(std::size_t number,
-                                               const HeapConfig& config) noexcept {
+/// thirty-second, its SlabInfo and its entries in the map counted; else what loses least. Small:
+/// the smallest that loses at most a quarter.
+[[nodiscard]] constexpr Layout layout_of_class(std::size_t number, const HeapConfig& config,
+                                               bool small) noexcept {
     const std::size_t size = size_of_class(number);
     const std::size_t one_object = std::bit_ceil(size);
     const std::size_t first = one_object < config.page_size ? config.page_size : one_object;
@@ -4653,12 +4658,18 @@ namespace detail {
         const Layout candidate = detail::cut(layout, slab);
         if (candidate.objects_per_slab == 0) continue;
         if (slab_allocator::detail::loses_less(candidate, best)) best = candidate;
-        const std::size_t enough = slab < enough_slab ? enough_objects : 2;
+        const std::size_t enough = small ? 1 : slab < enough_slab ? enough_objects : 2;
+        const std::size_t share = small ? 4 : 32;
         const bool many = candidate.objects_per_slab >= enough || slab == config.largest_slab;
-        if (many && 32 * candidate.bytes_lost_per_slab() <= candidate.bytes_per_slab())
+        if (many && share * candidate.bytes_lost_per_slab() <= candidate.bytes_per_slab())
             return candidate;
     }
     return best;
+}
+
+[[nodiscard]] constexpr Layout layout_of_class(std::size_t number,
+                                               const HeapConfig& config) noexcept {
+    return layout_of_class(number, config, config.small_slabs);
 }
 
 /// Does not compile where a heap cannot work under Config, and says why.
@@ -4713,9 +4724,12 @@ class alignas(64) ClassSlabs {
 public:
     using Pages = HeapPages<Backend, Config.page_size, checked>;
 
-    constexpr ClassSlabs(std::size_t number, Pages pages) noexcept
-        : number_(number),
-          layout_(size_classes::layout_of_class(number, Config)),
+    /// It never has more than `most_slabs`.
+    constexpr ClassSlabs(std::size_t number, const Layout& layout, std::uint32_t most_slabs,
+                         Pages pages) noexcept
+        : number_(static_cast<std::uint32_t>(number)),
+          most_slabs_(most_slabs),
+          layout_(layout),
           pages_(std::move(pages)) {}
     ClassSlabs(const ClassSlabs&) = delete;  // its slabs know its address
     ClassSlabs& operator=(const ClassSlabs&) = delete;
@@ -5007,6 +5021,7 @@ private:
 
     /// A slab is born whole or not at all. Returns: whether.
     [[nodiscard]] bool add() noexcept {
+        if (slabs_number_ >= most_slabs_) return false;
         SlabInfo* const slab_info = pages_.take(wanted());
         if (slab_info == nullptr) return false;
         slab_info->free_number = static_cast<std::uint16_t>(layout_.objects_per_slab);
@@ -5065,7 +5080,8 @@ private:
     std::byte* hand_start_ = nullptr;
     SlabInfo* hand_slab_ = nullptr;
     std::size_t hand_word_ = 0;
-    std::size_t number_;
+    std::uint32_t number_;
+    std::uint32_t most_slabs_;
     Layout layout_;
     Pages pages_;
     std::uint64_t nonempty_ = 0;  // bit i: list i is not empty
@@ -5265,7 +5281,7 @@ private:
 
 namespace slab_allocator {
 
-template <typename ClassBackend, HeapConfig Config>
+template <typename ClassBackend, HeapConfig Config, bool two_layouts = false>
 class HeapBlocks {
 public:
     using Pages = HeapPages<ClassBackend, Config.page_size, Config.checks != Checks::none>;
@@ -5273,6 +5289,7 @@ public:
     using Runs = PageRuns<ClassBackend, Config>;
 
     static constexpr std::size_t classes_number = size_classes::class_of(Config.largest_object) + 1;
+    static constexpr std::size_t layouts_number = two_layouts ? 2 : 1;
 
     /// A block, and whether it is one.
     struct Found {
@@ -5289,7 +5306,8 @@ public:
     /// Each class, and the runs, have a backend of their own, made of `reference`.
     template <typename Reference>
     constexpr HeapBlocks(Reference reference, const void* heap) noexcept
-        : HeapBlocks(reference, heap, std::make_index_sequence<classes_number>{}) {}
+        : HeapBlocks(reference, heap, std::make_index_sequence<classes_number * layouts_number>{}) {
+    }
     HeapBlocks(const HeapBlocks&) = delete;  // SlabInfos know its address
     HeapBlocks& operator=(const HeapBlocks&) = delete;
 
@@ -5321,7 +5339,7 @@ public:
     [[nodiscard]] bool is_as_large(const Found& found, std::size_t size) noexcept {
         if (size > Config.largest_object)
             return found.slabs == nullptr && Runs::fits(size, *found.slab_info);
-        return found.slabs == &slabs[size_classes::class_of(size)];
+        return found.slabs != nullptr && found.slabs->number() == size_classes::class_of(size);
     }
 
     /// Is the block, if it is one of this heap, what such a request gives?
@@ -5331,7 +5349,7 @@ public:
         Slabs* const of = slabs_of(*slab_info);
         if (size_classes::is_for_class<Config>(size, alignment)) {
             const std::size_t rounded = size_classes::aligned_size(size, alignment);
-            return of == &slabs[size_classes::class_of(rounded)];
+            return of != nullptr && of->number() == size_classes::class_of(rounded);
         }
         return of == nullptr && slab_info->owner == &runs && Runs::fits(size, *slab_info);
     }
@@ -5377,7 +5395,8 @@ public:
         return result;
     }
 
-    Slabs slabs[classes_number];
+    /// With two layouts, first all classes with the small one, then all with the other.
+    Slabs slabs[classes_number * layouts_number];
     Runs runs;
 
 private:
@@ -5388,8 +5407,20 @@ private:
     template <typename Reference, std::size_t... numbers>
     constexpr HeapBlocks(Reference reference, const void* heap,
                          std::index_sequence<numbers...>) noexcept
-        : slabs{Slabs(numbers, Pages(ClassBackend(reference), heap))...},
+        : slabs{Slabs(numbers % classes_number, layout_at(numbers), most_slabs_at(numbers),
+                      Pages(ClassBackend(reference), heap))...},
           runs(Pages(ClassBackend(reference), heap)) {}
+
+    [[nodiscard]] static constexpr Layout layout_at(std::size_t index) noexcept {
+        return size_classes::layout_of_class(index % classes_number, Config,
+                                             Config.small_slabs && index < classes_number);
+    }
+    /// Of small slabs, where there are others: more would be births without end.
+    [[nodiscard]] static constexpr std::uint32_t most_slabs_at(std::size_t index) noexcept {
+        constexpr std::size_t most_bytes = std::size_t{64} * 1024;
+        if (!two_layouts || index >= classes_number) return ~std::uint32_t{0};
+        return static_cast<std::uint32_t>(divide_up(most_bytes, layout_at(index).slab_size));
+    }
 };
 
 }  // namespace slab_allocator
@@ -8779,8 +8810,9 @@ inline constexpr bool bears_threads<ComposedBackend<Slabs, Infos, Map>> =
 // sizes: what the system counts as resident is little more than what is live.
 //
 // Pages that were given back stay resident, as long as they are no more than a share of those that
-// are taken; then all of them are discarded at once. And fresh pages become resident sixteen at a
-// time where small slabs begin, because those behind them are the next to be taken.
+// are taken, and as long as there were more resident pages before: then all of them are discarded
+// at once. A slab as large as a huge page begins at the border of one and may have them, because
+// its owner asked for as much at once; what it gives back is discarded at once.
 //
 // Invariants
 //   [G1] a chunk is aligned to its size; bit p of `taken` is set  <=>  its page p is taken
@@ -8789,15 +8821,17 @@ inline constexpr bool bears_threads<ComposedBackend<Slabs, Infos, Map>> =
 //   [G3] longest[g] is at least the length of every hole that starts in group g
 //   [G4] idle_pages_number_ == |pages that are free and touched|
 //   [G5] kept_ is the only chunk without taken pages, or null: the second one is given back
+//   [G6] no page from end_of_taken on is taken, and the one before it is
+//   [G7] bit g of `huge` is set where group g may have a huge page: only while all of it is taken
 
 namespace slab_allocator {
 
-/// A SlabSource whose fresh memory is zero, that can make pages fresh again, and resident at once:
-/// what a first touch of each would cost, one call does for many.
+/// A SlabSource whose fresh memory is zero, that can make pages fresh again, and be advised where
+/// huge pages are wanted: what a first touch of each page would cost, one does for 512.
 template <typename Pages>
 concept DiscardingSource = SlabSource<Pages> && requires(Pages& pages, void* start) {
     { pages.discard(start, std::size_t{}) } -> std::same_as<void>;
-    { pages.populate(start, std::size_t{}) } -> std::same_as<void>;
+    { pages.advise_huge_pages(start, std::size_t{}, bool{}) } -> std::same_as<void>;
 };
 
 namespace detail {
@@ -8870,6 +8904,8 @@ public:
     /// Of the pages that are taken, this share may lie idle, and this many in any case.
     static constexpr std::size_t idle_share = 2;
     static constexpr std::size_t least_idle_pages = 512;
+    /// This share may even where so many pages were never resident before.
+    static constexpr std::size_t idle_share_at_peak = 8;
     static_assert(is_power_of_two(chunk_size) && chunk_size >= 64 * page_size,
                   "FirstFitPages: chunk_size must be a power of two, at least 64 pages");
 
@@ -8935,7 +8971,7 @@ public:
         const std::size_t wants = wanted_for(after, slab_alignment).pages;
         const std::size_t page = page_of(slab);
         if (wants > has) {
-            const std::size_t end_of_hole = chunk->taken.first_from(page + has, true);
+            const std::size_t end_of_hole = end_of_free(*chunk, page + has);
             if (page + wants > end_of_hole) return false;
             take(*chunk, page + has, wants - has);
             note_hole(*chunk, page + wants, end_of_hole);
@@ -8967,14 +9003,16 @@ public:
     [[nodiscard]] constexpr std::size_t idle_bytes() const noexcept {
         return idle_pages_number_ * page_size;
     }
+    /// The most that was resident at once, as far as it is taken here.
+    [[nodiscard]] constexpr std::size_t peak_bytes() const noexcept {
+        return peak_pages_number_ * page_size;
+    }
     [[nodiscard]] constexpr Pages& pages() noexcept { return pages_; }
 
 private:
     static constexpr std::size_t pages_per_chunk = chunk_size / page_size;
     static constexpr std::size_t pages_per_group = pages_per_chunk < 512 ? pages_per_chunk : 512;
     static constexpr std::size_t groups_number = pages_per_chunk / pages_per_group;
-
-    static constexpr std::size_t populated_pages = 16;
 
     struct Wanted {
         std::size_t pages;
@@ -8985,6 +9023,8 @@ private:
         Chunk* next = nullptr;
         std::byte* start = nullptr;
         std::size_t taken_number = 0;
+        std::size_t end_of_taken = 0;               // [G6]
+        std::uint64_t huge = 0;                     // [G7]
         std::uint32_t longest[groups_number] = {};  // [G3]
         detail::PageBits<pages_per_chunk> taken;    // [G1]
         detail::PageBits<pages_per_chunk> touched;  // [G2]
@@ -8993,8 +9033,10 @@ private:
 
     [[nodiscard]] static constexpr Wanted wanted_for(std::size_t slab_size,
                                                      std::size_t slab_alignment) noexcept {
-        return {divide_up(slab_size == 0 ? 1 : slab_size, page_size),
-                divide_up(slab_alignment == 0 ? 1 : slab_alignment, page_size)};
+        const std::size_t pages = divide_up(slab_size == 0 ? 1 : slab_size, page_size);
+        const std::size_t grain = divide_up(slab_alignment == 0 ? 1 : slab_alignment, page_size);
+        return {pages,
+                pages >= pages_per_group && grain < pages_per_group ? pages_per_group : grain};
     }
     [[nodiscard]] static std::size_t page_of(const void* slab) noexcept {
         return address_of(slab) % chunk_size / page_size;
@@ -9022,13 +9064,12 @@ private:
         const std::size_t end_of_group = (group + 1) * pages_per_group;
         std::size_t page = start_in(chunk, group);
         while (page < end_of_group) {
-            const std::size_t end = chunk.taken.first_from(page, true);
+            const std::size_t end = end_of_free(chunk, page);
             const std::size_t start = align_up(page, wanted.grain);
             if (start + wanted.pages <= end) {
                 take(chunk, start, wanted.pages);
                 note_hole(chunk, start + wanted.pages, end);
-                if (wanted.pages <= populated_pages && end == pages_per_chunk)
-                    populate(chunk, start, wanted.pages, end);
+                if (wanted.pages >= pages_per_group) advise_huge_pages(chunk, start, wanted.pages);
                 return chunk.start + start * page_size;
             }
             if (end - page > longest) longest = end - page;
@@ -9043,8 +9084,13 @@ private:
         const std::size_t first = group * pages_per_group;
         const std::size_t page = chunk.taken.first_from(first, false);
         if (page != first || chunk.taken.end_before(first) == first) return page;
-        const std::size_t end = chunk.taken.first_from(first, true);  // it starts before the group
+        const std::size_t end = end_of_free(chunk, first);  // it starts before the group
         return end == pages_per_chunk ? end : chunk.taken.first_from(end, false);
+    }
+
+    /// Behind the last page of the hole that `page` lies in.
+    [[nodiscard]] static std::size_t end_of_free(const Chunk& chunk, std::size_t page) noexcept {
+        return page >= chunk.end_of_taken ? pages_per_chunk : chunk.taken.first_from(page, true);
     }
 
     void take(Chunk& chunk, std::size_t page, std::size_t pages) noexcept {
@@ -9052,7 +9098,9 @@ private:
         idle_pages_number_ -= chunk.touched.number(page, pages);  // [G4]
         chunk.taken_number += pages;
         taken_pages_number_ += pages;
-        if (&chunk == kept_) kept_ = nullptr;  // [G5]
+        if (page + pages > chunk.end_of_taken) chunk.end_of_taken = page + pages;  // [G6]
+        if (&chunk == kept_) kept_ = nullptr;                                      // [G5]
+        if (taken_pages_number_ + idle_pages_number_ > peak_pages_number_) new_peak();
     }
 
     void give_to(Chunk& chunk, std::size_t page, std::size_t pages) noexcept {
@@ -9061,22 +9109,13 @@ private:
         idle_pages_number_ += pages;
         chunk.taken_number -= pages;
         taken_pages_number_ -= pages;
-        note_hole(chunk, chunk.taken.end_before(page), chunk.taken.first_from(page, true));
+        const std::size_t start_of_hole = chunk.taken.end_before(page);
+        if (page + pages == chunk.end_of_taken) chunk.end_of_taken = start_of_hole;  // [G6]
+        note_hole(chunk, start_of_hole, end_of_free(chunk, page));
+        if (chunk.huge != 0) no_more_huge(chunk, page, pages);
         if (chunk.taken_number != 0) return;
         if (kept_ != nullptr) give_back(*kept_);
         kept_ = &chunk;
-    }
-
-    /// A small slab with a fresh page, in the hole at the end of a chunk: it becomes resident with
-    /// what lies behind it, up to the next border. Those pages are the next to be taken.
-    void populate(Chunk& chunk, std::size_t page, std::size_t pages, std::size_t end) noexcept {
-        if (chunk.touched.number(page, pages) == pages) return;
-        const std::size_t behind = page + pages;
-        const std::size_t border = align_up(behind, populated_pages);
-        const std::size_t stop = border < end ? border : end;
-        pages_.populate(chunk.start + page * page_size, (stop - page) * page_size);
-        idle_pages_number_ += stop - behind - chunk.touched.number(behind, stop - behind);  // [G4]
-        chunk.touched.set(behind, stop - behind);
     }
 
     void note_hole(Chunk& chunk, std::size_t page, std::size_t end) noexcept {  // [G3]
@@ -9089,6 +9128,13 @@ private:
         const std::size_t share = taken_pages_number_ / idle_share;
         if (idle_pages_number_ > (share < least_idle_pages ? least_idle_pages : share))
             discard_idle_pages();
+    }
+
+    /// Of what is taken now, all that is fresh will be resident.
+    [[gnu::noinline]] void new_peak() noexcept {
+        if (idle_pages_number_ > taken_pages_number_ / idle_share_at_peak) discard_idle_pages();
+        const std::size_t resident = taken_pages_number_ + idle_pages_number_;
+        if (resident > peak_pages_number_) peak_pages_number_ = resident;
     }
 
     [[gnu::noinline]] void discard_idle_pages() noexcept {
@@ -9110,6 +9156,35 @@ private:
             chunk.touched.clear(page, pages);
             page += pages;
         }
+    }
+
+    // ---- Huge pages -----------------------------------------------------------------------------
+
+    static_assert(groups_number <= 64, "FirstFitPages: a chunk has at most 64 groups");
+
+    /// The groups that lie in these pages as a whole.
+    [[gnu::noinline]] void advise_huge_pages(Chunk& chunk, std::size_t page,
+                                             std::size_t pages) noexcept {
+        const std::size_t first = divide_up(page, pages_per_group);
+        const std::size_t end = (page + pages) / pages_per_group;
+        chunk.huge |= bits_below(end) & ~bits_below(first);
+        advise(chunk, first, end - first, true);
+    }
+    /// Of a group of which a page was given back, or of all of them.
+    [[gnu::noinline]] void no_more_huge(Chunk& chunk, std::size_t page,
+                                        std::size_t pages) noexcept {
+        const std::size_t first = page / pages_per_group;
+        const std::size_t end = divide_up(page + pages, pages_per_group);
+        const std::uint64_t huge = chunk.huge & bits_below(end) & ~bits_below(first);
+        if (huge == 0) return;
+        chunk.huge &= ~huge;  // [G7]
+        advise(chunk, lowest_bit(huge), highest_bit(huge) + 1 - lowest_bit(huge), false);
+        idle_pages_number_ -= chunk.touched.number(page, pages);  // [G4]
+        discard(chunk, page, page + pages);
+    }
+    void advise(Chunk& chunk, std::size_t group, std::size_t groups, bool huge) noexcept {
+        constexpr std::size_t group_size = pages_per_group * page_size;
+        pages_.advise_huge_pages(chunk.start + group * group_size, groups * group_size, huge);
     }
 
     // ---- Chunks ---------------------------------------------------------------------------------
@@ -9153,6 +9228,7 @@ private:
     std::size_t bytes_held_ = 0;
     std::size_t taken_pages_number_ = 0;
     std::size_t idle_pages_number_ = 0;  // [G4]
+    std::size_t peak_pages_number_ = 0;  // of both together
 };
 
 template <DiscardingSource Pages, std::size_t chunk_size>
@@ -9639,11 +9715,14 @@ concept PinnedCpuPolicy = requires(Cpus& cpus, typename Cpus::Pin& pin) {
     { cpus.wait() } -> std::same_as<void>;
 };
 
-/// How many blocks of a class one CPU keeps at most.
+/// How many blocks of a class one CPU keeps at most: of large ones few, because each may be all
+/// that keeps its slab.
 [[nodiscard]] constexpr std::size_t front_capacity(std::size_t number) noexcept {
-    constexpr std::size_t bytes = std::size_t{16} * 1024;
-    constexpr std::size_t most = 254;
-    const std::size_t fitting = bytes / size_classes::size_of_class(number);
+    constexpr std::size_t kibibyte = 1024;
+    constexpr std::size_t most = 500;
+    const std::size_t size = size_classes::size_of_class(number);
+    const std::size_t bytes = (size <= 128 ? 32 : size <= 512 ? 8 : 4) * kibibyte;
+    const std::size_t fitting = bytes / size;
     return fitting == 0 ? 1 : fitting < most ? fitting : most;
 }
 
@@ -9657,7 +9736,7 @@ public:
 
     /// Empty, and open. Before anybody knows of it, or claimed and no call is under way.
     void open_first(Memory memory, std::size_t rounds) noexcept {
-        rounds_ = static_cast<std::uint8_t>(rounds);
+        rounds_ = static_cast<std::uint16_t>(rounds);
         gone_ = 0;
         Stack::set_top(Stack::address(memory.data()));
         open(memory);
@@ -9676,14 +9755,14 @@ public:
         return Stack::objects_from(Stack::address(memory.data() + gone_));
     }
     /// The first ones of blocks() are somewhere else now.
-    void forget(std::size_t number) noexcept { gone_ = static_cast<std::uint8_t>(gone_ + number); }
+    void forget(std::size_t number) noexcept { gone_ = static_cast<std::uint16_t>(gone_ + number); }
 
     // ---- Requires: claimed, and no call is under way --------------------------------------------
 
     /// It was empty, or full. Returns: how many it may hold from now on.
     std::size_t grow(Memory memory) noexcept {
         const std::size_t larger = std::size_t{2} * rounds_;
-        rounds_ = static_cast<std::uint8_t>(larger < memory.size() ? larger : memory.size());
+        rounds_ = static_cast<std::uint16_t>(larger < memory.size() ? larger : memory.size());
         return rounds_;
     }
 
@@ -9694,6 +9773,13 @@ public:
         for (std::size_t rank = 0; rank < taken; ++rank)
             to[rank] = all[rank];
         move_down(memory, all.subspan(taken));
+        return taken;
+    }
+
+    /// Takes all blocks; the stack starts short again. Returns: how many. Requires: they fit.
+    std::size_t take_all(Memory memory, Memory to, std::size_t rounds) noexcept {
+        const std::size_t taken = take_oldest(memory, to);
+        rounds_ = static_cast<std::uint16_t>(rounds);
         return taken;
     }
 
@@ -9711,14 +9797,16 @@ public:
 
 private:
     void move_down(Memory memory, Memory blocks) noexcept {
-        for (std::size_t rank = 0; rank < blocks.size(); ++rank)
-            memory[rank] = blocks[rank];
+        if (blocks.data() != memory.data()) {
+            __builtin_memmove(static_cast<void*>(memory.data()),
+                              static_cast<const void*>(blocks.data()), blocks.size_bytes());
+        }
         gone_ = 0;
         Stack::set_top(Stack::address(memory.data() + blocks.size()));
     }
 
-    std::uint8_t rounds_ = 0;
-    std::uint8_t gone_ = 0;
+    std::uint16_t rounds_ = 0;
+    std::uint16_t gone_ = 0;
 };
 
 template <std::size_t classes_number, typename Atomics = BuiltinAtomics>
@@ -9740,10 +9828,12 @@ public:
         return {blocks_ + places.of[number], front_capacity(number)};
     }
 
-private:
+    /// How many blocks of a class it holds at first.
     [[nodiscard]] static constexpr std::size_t first_rounds(std::size_t number) noexcept {
         return front_capacity(number) < 2 ? front_capacity(number) : 2;
     }
+
+private:
     struct Places {
         std::uint16_t of[classes_number + 1];
     };
@@ -9800,7 +9890,7 @@ class MagazineHeap : public HeapCalls<MagazineHeap<Backend, Cpus, Lock, Config>,
     friend Calls;
     static constexpr bool checked = Config.checks != Checks::none;
     using ClassBackend = UnlockingBackend<BackendRef<Backend>, Lock>;
-    using Blocks = HeapBlocks<ClassBackend, Config>;
+    using Blocks = HeapBlocks<ClassBackend, Config, Config.small_slabs>;
     using Slabs = typename Blocks::Slabs;
     using Found = typename Blocks::Found;
     static constexpr std::size_t slots_number = Cpus::slots_number;
@@ -9895,6 +9985,14 @@ public:
         return shrink_slabs();
     }
 
+    /// Gives all back that is not live and that the caller reaches without a barrier: what lies in
+    /// its own front, and Free slabs. To be called now and then while the heap grows, by the
+    /// backend, too. Returns: how many slabs. Costs: O(classes + blocks + slabs given back).
+    std::size_t shrink() noexcept {
+        collect_own();
+        return shrink_slabs();
+    }
+
     [[nodiscard]] constexpr Backend& backend() noexcept { return backend_; }
     [[nodiscard]] constexpr Cpus& cpus() noexcept { return cpus_; }
 
@@ -9921,6 +10019,13 @@ private:
     using Front = HeapFront<classes_number>;
     static constexpr std::size_t front_bytes = align_up(sizeof(Front), Config.page_size);
     static constexpr std::size_t most_at_once = 127;
+
+    /// How many blocks go between the slabs and a stack of `rounds`: half of it; one where it is
+    /// short, because who has asked once may never again.
+    [[nodiscard]] static constexpr std::size_t at_once(std::size_t rounds) noexcept {
+        const std::size_t half = rounds <= 4 ? 1 : rounds / 2;
+        return half < most_at_once ? half : most_at_once;
+    }
 
     /// `slab_info` is what the map answers for the block.
     void free_found(void* block, SlabInfo* slab_info) noexcept {
@@ -9995,6 +10100,10 @@ private:
         [[nodiscard]] std::size_t take_oldest(std::span<std::byte*> to) const noexcept {
             return stack_->take_oldest(memory_, to);
         }
+        [[nodiscard]] std::size_t take_all(std::span<std::byte*> to,
+                                           std::size_t rounds) const noexcept {
+            return stack_->take_all(memory_, to, rounds);
+        }
 
     private:
         Cpus& cpus_;
@@ -10010,7 +10119,7 @@ private:
         std::size_t wanted = 1;
         {
             const Held held(*this, number);
-            if (held.claimed()) wanted = divide_up(held.grow(), 2);
+            if (held.claimed()) wanted = at_once(held.grow());
         }
         std::byte* batch[most_at_once];
         std::size_t got = take_from_slabs(number, std::span(batch).first(wanted));
@@ -10036,9 +10145,14 @@ private:
 
     [[nodiscard]] std::size_t take_from_slabs(std::size_t number,
                                               std::span<std::byte*> to) noexcept {
-        Slabs& slabs = blocks_.slabs[number];
-        const LockGuard<Lock> guard(lock_of(slabs));
-        return slabs.alloc_bulk(to);
+        std::size_t got = 0;
+        for (std::size_t index = number;
+             got == 0 && index < classes_number * Blocks::layouts_number; index += classes_number) {
+            Slabs& slabs = blocks_.slabs[index];
+            const LockGuard<Lock> guard(lock_of(slabs));
+            got = slabs.alloc_bulk(to);
+        }
+        return got;
     }
 
     /// Puts blocks into the caller's front; what finds no room goes back.
@@ -10071,7 +10185,7 @@ private:
                 if (held.put(one) == 1) return;  // on another CPU by now
                 const std::size_t room = held.grow();
                 if (held.put(one) == 1) return;
-                taken = held.take_oldest(std::span(batch).first(divide_up(room, 2)));
+                taken = held.take_oldest(std::span(batch).first(at_once(room)));
                 if (held.put(one) == 1) block = nullptr;
             }
         }
@@ -10080,21 +10194,34 @@ private:
     }
 
     /// Blocks with their tokens go back to their slabs; one without is dropped.
-    void give_to_slabs(std::size_t number, std::span<std::byte* const> blocks) noexcept {
-        if (blocks.empty()) return;
-        Slabs& slabs = blocks_.slabs[number];
+    void give_to_slabs(std::size_t number, std::span<std::byte*> blocks) noexcept {
+        for (std::size_t index = number;
+             !blocks.empty() && index < classes_number * Blocks::layouts_number;
+             index += classes_number) {
+            blocks = blocks.first(give_to(blocks_.slabs[index], blocks));
+        }
+    }
+    /// Returns: how many of the blocks, now the first ones, are of the other layout.
+    std::size_t give_to(Slabs& slabs, std::span<std::byte*> blocks) noexcept {
+        std::size_t others = 0;
         const LockGuard<Lock> guard(lock_of(slabs));
         for (std::byte* const block : blocks) {
+            SlabInfo& slab_info = *look_up(block);
+            if (Blocks::layouts_number > 1 && slab_info.owner != &slabs) {
+                blocks[others++] = block;
+                continue;
+            }
             if constexpr (checked) {
                 if (!token().take_off(block)) [[unlikely]] {
                     drop(block);
                     continue;
                 }
             }
-            if (!slabs.free(block, *look_up(block))) [[unlikely]]
+            if (!slabs.free(block, slab_info)) [[unlikely]]
                 drop(block);
         }
         slabs.empty_hand();  // [M2]
+        return others;
     }
 
     // ---- All CPUs -------------------------------------------------------------------------------
@@ -10139,7 +10266,6 @@ private:
         }
     }
 
-    /// Where the others are out of reach.
     void collect_own() noexcept {
         std::byte* batch[most_at_once];
         for (std::size_t number = 0; number < classes_number; ++number) {
@@ -10147,7 +10273,7 @@ private:
             do {
                 {
                     const Held held(*this, number);
-                    taken = held.claimed() ? held.take_oldest(batch) : 0;
+                    taken = held.claimed() ? held.take_all(batch, Front::first_rounds(number)) : 0;
                 }
                 give_to_slabs(number, std::span(batch).first(taken));
             } while (taken != 0);
