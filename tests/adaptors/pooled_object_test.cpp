@@ -47,6 +47,18 @@ struct alignas(4096) Page final : PooledObject<Page, pool> {
     std::byte bytes[4096] = {};
 };
 
+template <std::size_t alignment>
+struct alignas(alignment) Throwing final : PooledObject<Throwing<alignment>, pool> {
+    Throwing() { throw std::runtime_error("none is ever made"); }
+    std::byte bytes[alignment];
+};
+
+struct Loose : PooledObject<Loose, pool> {
+    std::byte bytes[128] = {};
+};
+struct alignas(128) Strict final : Loose {};
+static_assert(sizeof(Strict) == sizeof(Loose));
+
 struct Plain : PooledObject<Plain, pool> {
     long value = 7;
 };
@@ -124,6 +136,29 @@ TEST_CASE("a constructor that throws gives the memory back to where it was from"
     CHECK((nodes() == 0 && blocks() == 0 && Shape::live == 0));
 }
 
+TEST_CASE("an over-aligned object whose constructor throws gives its memory back, too",
+          "[pooled_object]") {
+    memory();
+    CHECK_THROWS_AS(new Throwing<256>, std::runtime_error);
+    CHECK_THROWS_AS(new Throwing<4096>, std::runtime_error);
+    CHECK_THROWS_AS(new (std::nothrow) Throwing<256>, std::runtime_error);   // from a cache
+    CHECK_THROWS_AS(new (std::nothrow) Throwing<4096>, std::runtime_error);  // from the heap
+    CHECK_THROWS_AS(new Throwing<256>[3], std::runtime_error);
+    CHECK((nodes() == 0 && blocks() == 0));
+}
+
+TEST_CASE("a derived class of the same size that is aligned more comes from the heap",
+          "[pooled_object]") {
+    memory();
+    for (int number = 0; number < 20; ++number) {
+        const auto strict = std::make_unique<Strict>();
+        const auto more = std::make_unique<Strict>();
+        CHECK((is_aligned(strict.get(), 128) && is_aligned(more.get(), 128)));
+        CHECK((nodes() == 0 && blocks() == 2));
+    }
+    CHECK((nodes() == 0 && blocks() == 0));
+}
+
 TEST_CASE("a refusal is std::bad_alloc, or null for nothrow", "[pooled_object]") {
     memory();
     pool.shrink_to_fit();
@@ -145,4 +180,16 @@ TEST_CASE("placement new is not hidden", "[pooled_object]") {
     Shape* const shape = new (static_cast<void*>(place)) Shape(6);
     CHECK((static_cast<void*>(shape) == place && shape->corners == 6 && nodes() == 0));
     shape->~Shape();
+    alignas(Plain) std::byte places[4 * sizeof(Plain)];  // their number is before them
+    const auto* const plains = new (static_cast<void*>(places)) Plain[3];
+    CHECK((plains[2].value == 7 && nodes() == 0 && blocks() == 0));
+}
+
+TEST_CASE("in place, a constructor that throws gives nothing back: it is nobody's",
+          "[pooled_object]") {
+    memory();
+    alignas(256) std::byte place[4 * 256];
+    CHECK_THROWS_AS(new (static_cast<void*>(place)) Throwing<256>, std::runtime_error);
+    CHECK_THROWS_AS(new (static_cast<void*>(place)) Throwing<256>[3], std::runtime_error);
+    CHECK((nodes() == 0 && blocks() == 0));
 }

@@ -9,9 +9,11 @@
 //      new Derived    the pool's heap, if it is larger; a virtual destructor tells delete
 //      new Node[3]    the pool's heap
 //
-// The compiler tells delete how large the object was that new made: nothing is looked up. Deleting
-// through a pointer to a base class without a virtual destructor is undefined, here as everywhere;
-// here it is a Defect, where the sizes differ.
+// The compiler tells delete how large the object was that new made: nothing is looked up. An object
+// that is aligned to more than new's default is looked up: where its constructor throws, compilers
+// call a delete that takes the alignment, and none that takes the size, too; and a class with the
+// one has no use for the other. Deleting through a pointer to a base class without a virtual
+// destructor is undefined, here as everywhere; here it is a Defect, where the sizes differ.
 
 #include <cstddef>
 #include <new>
@@ -41,13 +43,10 @@ public:
     [[nodiscard]] static void* operator new(std::size_t, void* place) noexcept { return place; }
 
     static void operator delete(void* memory, std::size_t size) noexcept {
-        free(memory, size, default_alignment);
+        if (has_cache(size, default_alignment)) return pool.free(static_cast<Derived*>(memory));
+        pool.free_bytes(memory, size, default_alignment);
     }
-    static void operator delete(void* memory, std::size_t size,
-                                std::align_val_t alignment) noexcept {
-        free(memory, size, static_cast<std::size_t>(alignment));
-    }
-
+    static void operator delete(void* memory, std::align_val_t) noexcept { free_looked_up(memory); }
     static void operator delete(void* memory, const std::nothrow_t&) noexcept {
         free_looked_up(memory);
     }
@@ -68,9 +67,8 @@ public:
     static void operator delete[](void* memory, std::size_t size) noexcept {
         pool.free_bytes(memory, size, default_alignment);
     }
-    static void operator delete[](void* memory, std::size_t size,
-                                  std::align_val_t alignment) noexcept {
-        pool.free_bytes(memory, size, static_cast<std::size_t>(alignment));
+    static void operator delete[](void* memory, std::align_val_t) noexcept {
+        pool.heap().free(memory);
     }
 
 protected:
@@ -91,11 +89,7 @@ private:
         if (has_cache(size, alignment)) return pool.template alloc<Derived>();
         return pool.alloc_bytes(size, alignment);
     }
-    static void free(void* memory, std::size_t size, std::size_t alignment) noexcept {
-        if (has_cache(size, alignment)) return pool.free(static_cast<Derived*>(memory));
-        pool.free_bytes(memory, size, alignment);
-    }
-    /// The size is not known: the constructor threw, of a new that does not.
+    /// The size is not known.
     static void free_looked_up(void* memory) noexcept {
         if (pool.heap().owns(memory)) return pool.heap().free(memory);
         pool.free(static_cast<Derived*>(memory));
