@@ -1,6 +1,7 @@
 #include <slab_allocator/core/delayed_objects.hpp>
 
 #include <algorithm>
+#include <cstring>
 #include <set>
 #include <vector>
 
@@ -115,6 +116,34 @@ TEST_CASE("delayed objects: each order is as likely as another", "[delayed_objec
         REQUIRE(count > 800);
         REQUIRE(count < 1200);
     }
+}
+
+TEST_CASE("delayed objects: of what was taken out or dropped no address stays, of the rest each",
+          "[delayed_objects]") {
+    const auto addresses_in = [](const Delayed& delayed) {  // anywhere in it, as a leak check looks
+        std::vector<std::byte*> words(sizeof delayed / sizeof(std::byte*));
+        std::memcpy(words.data(), &delayed, words.size() * sizeof(std::byte*));
+        std::set<std::size_t> found;
+        for (std::size_t number = 0; number < 10; ++number) {
+            if (std::find(words.begin(), words.end(), slot(number)) != words.end())
+                found.insert(number);
+        }
+        return found;
+    };
+    Delayed delayed;
+    for (std::size_t number = 0; number < 10; ++number)
+        delayed.push(slot(number), nullptr);
+    delayed.shuffle(7);
+    for (std::size_t number = 0; number < 3; ++number)
+        static_cast<void>(delayed.pop());
+    delayed.drop_to(5);
+    std::set<std::size_t> left;
+    for (const std::byte* const object : delayed.all())
+        left.insert(static_cast<std::size_t>(object - memory) / stride);
+    REQUIRE(addresses_in(delayed).size() == 10);
+    delayed.wipe_popped();
+    REQUIRE(left.size() == 5);
+    REQUIRE(addresses_in(delayed) == left);
 }
 
 TEST_CASE("delayed objects: slots need no places of their own", "[delayed_objects]") {

@@ -12,10 +12,16 @@
 #include <span>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <slab_allocator/backends/aligned_alloc_backend.hpp>
+#include <slab_allocator/backends/composed_backend.hpp>
+#include <slab_allocator/backends/first_fit_pages.hpp>
 #include <slab_allocator/backends/mmap_backend.hpp>
+#include <slab_allocator/backends/slab_info_cache.hpp>
+#include <slab_allocator/core/align.hpp>
+#include <slab_allocator/core/backend_ref.hpp>
 #include <slab_allocator/core/cache.hpp>
 #include <slab_allocator/heap/heap.hpp>
 #include <slab_allocator/heap/magazine_heap.hpp>
@@ -23,12 +29,14 @@
 #include <slab_allocator/magazine/locked_backend.hpp>
 #include <slab_allocator/magazine/magazine_cache.hpp>
 #include <slab_allocator/magazine/thread_cpus.hpp>
+#include <slab_allocator/maps/hash_map.hpp>
 
 using namespace slab_allocator;
 
 namespace {
 
 bool memcheck = false;
+Defect refused = Defect::None;  // the last one
 
 template <std::size_t size>
 struct Bytes {
@@ -68,6 +76,23 @@ template <std::size_t size>
 using HeapOf = BlocksOf<Heap<AlignedAllocBackend>, size>;
 template <std::size_t size>
 using MagazineHeapOf = BlocksOf<MagazineHeap<SharedBackend, ThreadCpus<4>, NoLock>, size>;
+
+using FirstFit = FirstFitPages<MmapPages>;
+using Parts = ComposedBackend<BackendRef<FirstFit>, SlabInfoCache<BackendRef<FirstFit>>,
+                              HashMap<BackendRef<FirstFit>>>;
+struct ItsPages {
+    FirstFit pages;
+};
+class ResizingBackend : private ItsPages, public Parts {
+public:
+    ResizingBackend() : Parts(pages, pages, pages) {}
+    [[nodiscard]] bool resize_slab(void* slab, std::size_t before, std::size_t after,
+                                   std::size_t alignment) noexcept {
+        return pages.resize_slab(slab, before, after, alignment);
+    }
+};
+using ResizingHeap =
+    Heap<ResizingBackend, HeapConfig{.slabs_of_any_pages = true, .backend_resizes = true}>;
 
 template <typename Place>
 constexpr bool has_bulks = requires(Place& place, std::span<typename Place::value_type*> objects) {
@@ -148,6 +173,21 @@ void after_free_bulk(std::string_view name) {
     begin(name, "read after free_bulk");
     read_here(objects[11]->bytes + 1);
     place.free(other);
+}
+
+/// Many slabs have room: what is freed goes home at once, so that some become Free.
+template <typename Place>
+void after_it_drained(std::string_view name) {
+    using Object = typename Place::value_type;
+    Place place;
+    std::vector<Object*> objects(10 * Place::objects_per_slab());
+    if (!place.alloc_bulk(objects)) std::abort();
+    for (std::size_t index = 0; index < objects.size(); index += 2)
+        place.free(objects[index]);
+    begin(name, "read after it drained");
+    read_here(objects[objects.size() / 4 * 2]->bytes);
+    for (std::size_t index = 1; index < objects.size(); index += 2)
+        place.free(objects[index]);
 }
 
 template <typename Place>
@@ -245,6 +285,7 @@ void right(std::string_view name) {
                 if (!place.alloc_bulk(some)) std::abort();
                 for (Object* const object : some)
                     write(object);
+                place.free(std::exchange(some[random % 100], nullptr));  // null is nobody's
                 place.free_bulk(some);
             } else if (choice == 241) {
                 place.free_bulk(live);
@@ -256,6 +297,61 @@ void right(std::string_view name) {
         place.free(object);
 }
 
+/// By masking a SlabInfo is found anywhere: of a stranger's memory no hidden byte is read. Of the
+/// cache's own slabs nobody's slots are, and its SlabInfo, when a wrong free leads there.
+template <typename Place>
+void stranger(std::string_view name) {
+    using Object = typename Place::value_type;
+    alignas(8192) static std::byte memory[8192];
+    begin(name, "right");
+    std::memset(memory, 1, sizeof memory);
+    Place place;
+    auto* const other = place.alloc();
+    const auto is_refused = [&](std::size_t offset) {
+        auto* const object = static_cast<Object*>(static_cast<void*>(memory + offset));
+        refused = Defect::None;
+        place.free(object);
+        return !place.owns(object) && refused == Defect::ForeignPointer;
+    };
+    for (std::size_t offset = 0; offset < sizeof memory; offset += 8) {
+        if (!is_refused(offset)) std::abort();
+        detail::hide(memory + offset, 8);
+        if (!is_refused(1024)) std::abort();
+        detail::reveal(memory + offset, 8);
+    }
+    std::byte* const slab = block_of(other->bytes, sizeof memory);
+    for (std::size_t offset = 0; offset < sizeof memory; ++offset) {
+        auto* const object = static_cast<Object*>(static_cast<void*>(slab + offset));
+        if (object == other) continue;
+        refused = Defect::None;
+        place.free(object);
+        if (refused == Defect::None || place.owns(object)) std::abort();
+    }
+    place.free(other);
+}
+
+/// Blocks beyond the size classes, which grow and shrink where they are.
+void runs(std::string_view name) {
+    ResizingHeap heap;
+    begin(name, "right");
+    heap.free(heap.alloc(40'000));  // the records that it needs lie behind it
+    auto* const run = static_cast<std::byte*>(heap.alloc(100'000));
+    for (const std::size_t size : {100'000U, 40'000U, 36'000U, 300'000U}) {
+        if (heap.realloc(run, size) != run) std::abort();
+        std::memset(run, 7, size < 200'000 ? size : 200'000);
+        if (!branch_here(run + size / 2)) std::abort();
+    }
+    void* const next = heap.alloc(1'000'000);
+    std::memset(next, 7, 1'000'000);
+    heap.free(next);
+    if (memcheck) {
+        begin(name, "uninitialised");
+        branch_here(run + 250'000);
+    }
+    begin(name, "right");
+    heap.free(run);
+}
+
 template <typename Place>
 void each_kind(std::string_view name) {
     right<Place>(name);
@@ -264,6 +360,7 @@ void each_kind(std::string_view name) {
     const bool guarded = name.find("hardened") != name.npos || name == "debug";
     if (!memcheck || !guarded) around<Place>(name);  // what guards find, memcheck does not look for
     if constexpr (has_bulks<Place>) after_free_bulk<Place>(name);
+    if constexpr (has_slabs<Place>) after_it_drained<Place>(name);
     if (memcheck) uninitialised<Place>(name);
     if (memcheck) leak<Place>();
 }
@@ -272,7 +369,9 @@ void each_kind(std::string_view name) {
 
 int main(int number, char** arguments) {
     memcheck = number > 1 && std::string_view(arguments[1]) == "memcheck";
-    set_defect_handler([](const DefectReport&) noexcept {});  // of what was overwritten, too
+    set_defect_handler([](const DefectReport& report) noexcept {  // of what was overwritten, too
+        refused = report.defect;
+    });
 
     each_kind<CacheOf<64, config<Checks::none>>>("none");
     each_kind<CacheOf<64, config<Checks::misuse>>>("misuse");
@@ -291,7 +390,12 @@ int main(int number, char** arguments) {
     right<CacheOf<13, config<Checks::misuse>>>("13 bytes");
     right<CacheOf<13, config<Checks::hardened>>>("13 bytes, hardened");
     right<CacheOf<3, config<Checks::debug>>>("3 bytes, debug");
+    after_it_drained<CacheOf<3, config<Checks::debug>>>("3 bytes, debug");
     right<MagazinesOf<13, Checks::misuse>>("13 bytes, magazines");
+    stranger<CacheOf<64, config<Checks::misuse>>>("a stranger, misuse");
+    stranger<CacheOf<13, config<Checks::hardened>>>("a stranger, hardened");
+    stranger<CacheOf<13, config<Checks::debug>>>("a stranger, debug");
     if (!memcheck) into_slab_info<CacheOf<64, config<Checks::misuse>>>("misuse");
+    runs("runs of pages");
     begin("the end", "leaks");
 }

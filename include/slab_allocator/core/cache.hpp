@@ -711,7 +711,7 @@ private:
             return false;
         }
         slab_info->owner = guards_.identity(this, slab_info);
-        Place::hide_slots(*slab_info, memcheck_, !guarded);
+        Place::template hide_slots<!guarded>(*slab_info, memcheck_);
         lists_.add(*slab_info);
         if (lists_.slabs_number() > peak_slabs_number_) peak_slabs_number_ = lists_.slabs_number();
         settle_limit();

@@ -22,6 +22,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include <slab_allocator/core/align.hpp>
 #include <slab_allocator/core/poison.hpp>
@@ -85,18 +86,18 @@ inline std::uintptr_t ask_valgrind(const ValgrindRequest&) noexcept { return 0; 
 #endif
 
 /// Where Valgrind cannot run it is empty, and watches() is false when it is compiled.
-template <bool possible>
-class MemcheckIf {
+class Memcheck {
     using Request = ValgrindRequest;
 
 public:
     /// Is memcheck there? Known after the first slab's birth.
-    [[nodiscard]] constexpr bool watches() const noexcept { return watches_; }
+    [[nodiscard]] constexpr bool watches() const noexcept { return state_.watches; }
 
     /// [start, end) is nobody's. Returns: whether memcheck said that it took note.
     bool hide(const void* start, const void* end) noexcept {
-        watches_ = ask(Request::nobodys, start, address_of(end) - address_of(start)) != 0;
-        return watches_;
+        const bool noted = ask(Request::nobodys, start, address_of(end) - address_of(start)) != 0;
+        state_.note(noted);
+        return noted;
     }
 
     // ---- Where nobody watches, these do nothing, and cost a few instructions --------------------
@@ -122,28 +123,23 @@ public:
     }
 
 private:
+    struct Asked {
+        bool watches = false;
+        constexpr void note(bool answer) noexcept { watches = answer; }
+    };
+    struct NeverThere {
+        static constexpr bool watches = false;
+        static constexpr void note(bool) noexcept {}
+    };
+
     static std::uintptr_t ask(std::uintptr_t request, const void* start, std::uintptr_t second,
                               std::uintptr_t third = 0, std::uintptr_t fourth = 0) noexcept {
+        if constexpr (!valgrind_runs_here) return 0;
         return ask_valgrind({{request, address_of(start), second, third, fourth, 0}});
     }
 
-    bool watches_ = false;
+    [[no_unique_address]] std::conditional_t<valgrind_runs_here, Asked, NeverThere> state_;
 };
-
-template <>
-class MemcheckIf<false> {
-public:
-    [[nodiscard]] static constexpr bool watches() noexcept { return false; }
-    static constexpr bool hide(const void*, const void*) noexcept { return false; }
-    static constexpr void allocated(const void*, std::size_t, bool) noexcept {}
-    static constexpr void freed(const void*) noexcept {}
-    static constexpr void resized(const std::byte*, std::size_t, std::size_t) noexcept {}
-    static constexpr void make_undefined(const void*, std::size_t) noexcept {}
-    static constexpr void make_defined(const void*, std::size_t) noexcept {}
-    static constexpr void make_nobodys(const void*, std::size_t) noexcept {}
-};
-
-using Memcheck = MemcheckIf<valgrind_runs_here>;
 
 /// For who keeps nothing: asks each time.
 [[nodiscard]] inline bool memcheck_watches() noexcept { return Memcheck().hide(nullptr, nullptr); }

@@ -141,8 +141,8 @@ public:
     /// Nobody has an object of the slab yet. AddressSanitizer is told, and sees the links of the
     /// SlabInfo as one of those: who overruns the slot before it meets them. memcheck is told, too,
     /// where `all_of_it`, else only asked whether it is there.
-    static void hide_slots(const SlabRecord& slab_info, detail::Memcheck& memcheck,
-                           bool all_of_it) noexcept {
+    template <bool all_of_it>
+    static void hide_slots(const SlabRecord& slab_info, detail::Memcheck& memcheck) noexcept {
         const std::byte* const slab = slab_info.slab;
         const std::byte* const end = slab + layout.slab_size;
         if constexpr (layout.small()) {

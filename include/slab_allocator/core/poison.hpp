@@ -80,26 +80,20 @@ void hide_around(const std::byte* object) noexcept {
     hide(object + size, behind);
 }
 
-/// What stands around an object, revealed while this lives. Nothing where it is not hidden: there
-/// is no object.
+/// What stands around an object, or a free one, revealed while this lives.
 template <std::size_t front, std::size_t size, std::size_t behind>
 class RevealedGuards {
 public:
-    explicit RevealedGuards(const std::byte* object) noexcept
-        : object_(object), hidden_(is_hidden(object + size)) {
-        if (!hidden_) return;
+    explicit RevealedGuards(const std::byte* object) noexcept : object_(object) {
         reveal(object_ - front, front);
         reveal(object_ + size, behind);
     }
     RevealedGuards(const RevealedGuards&) = delete;
     RevealedGuards& operator=(const RevealedGuards&) = delete;
-    ~RevealedGuards() {
-        if (hidden_) hide_around<front, size, behind>(object_);
-    }
+    ~RevealedGuards() { hide_around<front, size, behind>(object_); }
 
 private:
     const std::byte* object_;
-    bool hidden_;
 };
 
 /// The same, and the object, which is hidden afterwards or not.
