@@ -110,6 +110,24 @@ TEST_CASE("one object comes from the cache of its size, whatever its type", "[al
     CHECK(here.live_blocks() == 0);
 }
 
+TEST_CASE("who comes second with a cache of nodes takes the first one's", "[allocator]") {
+    InPool here;
+    auto allocator = here.allocator<double>();
+    double* first = nullptr;
+    bool meanwhile = true;
+    here.memory.on_call = [&](support::Call) {  // another thread would come between like this
+        if (std::exchange(meanwhile, false)) first = allocator.allocate(1);
+    };
+    double* const second = allocator.allocate(1);
+    REQUIRE((first != nullptr && second != first));
+    CHECK(here.memory.slab_of(first) == here.memory.slab_of(second));
+    CHECK(here.pool.statistics().allocated_objects_number == 2);
+    allocator.deallocate(first, 1);
+    allocator.deallocate(second, 1);
+    here.memory.on_call = nullptr;
+    CHECK(here.live_blocks() == 0);
+}
+
 TEST_CASE("arrays and what is too large for a cache come from the heap", "[allocator]") {
     InPool here;
     struct Large {

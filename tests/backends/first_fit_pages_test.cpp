@@ -130,10 +130,52 @@ TEST_CASE("first fit: a slab grows into what is free behind it, and shrinks", "[
     pages.free_slab(between, 2 * page, page);
     pages.free_slab(next, page, page);
     REQUIRE(pages.resize_slab(slab, 4 * page, 500 * page, page));
-    REQUIRE(pages.alloc_slab(page, page) == slab + 500 * page);
+    auto* const behind = static_cast<std::byte*>(pages.alloc_slab(page, page));
+    REQUIRE(behind == slab + 500 * page);
     REQUIRE_FALSE(pages.resize_slab(slab, 500 * page, 8 * chunk_size, page));
+    pages.free_slab(behind, page, page);
     pages.free_slab(slab, 500 * page, page);
     REQUIRE(defect_of([&] { pages.free_slab(slab, page, page); }) == Defect::DoubleFree);
+}
+
+TEST_CASE("first fit: what is the source's own is not resized, nor is what nobody knows",
+          "[first_fit_pages]") {
+    ZeroPages source;
+    Pages pages{source};
+    void* const large = pages.alloc_slab(chunk_size, page);
+    REQUIRE(source.live_number() == 1);
+    REQUIRE_FALSE(pages.resize_slab(large, chunk_size, page, page));
+    REQUIRE(pages.is_fresh(large, chunk_size));  // by the source, all that it gives is
+    std::byte foreign[16];
+    REQUIRE_FALSE(pages.resize_slab(foreign, page, 2 * page, page));
+    pages.free_slab(large, chunk_size, page);
+    REQUIRE(source.live_number() == 0);
+}
+
+TEST_CASE("first fit: a slab of no bytes has a page, and is freed like any other",
+          "[first_fit_pages]") {
+    ZeroPages source;
+    Pages pages{source};
+    auto* const slab = static_cast<std::byte*>(pages.alloc_slab(0, page));
+    REQUIRE(slab != nullptr);
+    REQUIRE(pages.alloc_slab(page, page) == slab + page);
+    pages.free_slab(slab, 0, page);
+    REQUIRE(pages.alloc_slab(page, page) == slab);
+}
+
+TEST_CASE("first fit: a hole at the end of a chunk in which no slab of that alignment starts",
+          "[first_fit_pages]") {
+    ZeroPages source;
+    Pages pages{source};
+    constexpr std::size_t chunk_pages = chunk_size / page;
+    auto* const first = static_cast<std::byte*>(pages.alloc_slab(500 * page, page));
+    REQUIRE(pages.alloc_slab(300 * page, page) == first + 500 * page);
+    constexpr std::size_t rest = (chunk_pages - 811) * page;
+    REQUIRE(pages.alloc_slab(rest, page) == first + 800 * page);  // 11 pages are left at the end
+    auto* const aligned = static_cast<std::byte*>(pages.alloc_slab(9 * page, 8 * page));
+    REQUIRE(source.live_number(chunk_size) == 2);
+    REQUIRE((aligned < first || aligned >= first + chunk_size));
+    REQUIRE(pages.alloc_slab(11 * page, page) == first + (chunk_pages - 11) * page);
 }
 
 TEST_CASE("first fit: what is fresh is zero, whatever was taken, resized and given back before",
@@ -273,6 +315,7 @@ TEST_CASE("first fit: what is none of its slabs is refused", "[first_fit_pages]"
     REQUIRE(of_free(slab + 16, page) == Defect::ForeignPointer);
     REQUIRE(of_free(slab + 9 * page, page) == Defect::DoubleFree);
     REQUIRE(of_free(slab, 9 * page) == Defect::DoubleFree);
+    REQUIRE(of_free(slab + chunk_size - page, 2 * page) == Defect::ForeignPointer);  // over its end
     REQUIRE(of_free(slab, 8 * page) == Defect::None);
     REQUIRE(of_free(slab, 8 * page) == Defect::DoubleFree);
 }

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -208,6 +209,34 @@ TEST_CASE("a slab that cannot be made resident is refused, and unmapped", "[mmap
     }));
 }
 #endif
+
+TEST_CASE("discarded pages are not resident, zero when they are touched again, and no others are",
+          "[mmap]") {
+    MmapPages pages;
+    constexpr std::size_t size = 64 * page;
+    auto* const slab = static_cast<std::byte*>(pages.alloc_slab(size, page));
+    REQUIRE(slab != nullptr);
+    std::memset(slab, 7, size);
+    MmapPages::discard(slab + 16 * page, 32 * page);
+    if (!sanitized) REQUIRE(resident_pages(slab, size) == 32);
+    REQUIRE(slab[16 * page - 1] == std::byte{7});
+    REQUIRE(slab[16 * page] == std::byte{0});
+    REQUIRE(slab[48 * page - 1] == std::byte{0});
+    REQUIRE(slab[48 * page] == std::byte{7});
+    pages.free_slab(slab, size, page);
+}
+
+TEST_CASE("populated pages are resident before they are touched, and no others are", "[mmap]") {
+    MmapPages pages;
+    constexpr std::size_t size = 64 * page;
+    auto* const slab = static_cast<std::byte*>(pages.alloc_slab(size, page));
+    REQUIRE(slab != nullptr);
+    REQUIRE(resident_pages(slab, size) == 0);
+    MmapPages::populate(slab + 16 * page, 32 * page);
+    const std::size_t resident = resident_pages(slab, size);
+    REQUIRE((resident == 32 || resident == 0));  // 0: a system that cannot be asked for that
+    pages.free_slab(slab, size, page);
+}
 
 TEST_CASE("the options of a source of pages are those it was made with", "[mmap]") {
     const MmapPages pages(MmapOptions{.prefault = true, .run_size = 65536});

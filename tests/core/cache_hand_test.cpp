@@ -98,7 +98,8 @@ private:
 TEMPLATE_TEST_CASE_SIG("alloc fills the hand with whole words until a quarter is full",
                        "[cache][hand]", ((Checks checks), checks), Checks::none, Checks::misuse,
                        Checks::hardened) {
-    const std::size_t bits = GENERATE(3, 4, 5, 64);  // that are free in each word of the first slab
+    const auto bits =
+        GENERATE(as<std::size_t>{}, 3, 4, 5, 64);  // free in each word of the first slab
     CAPTURE(bits);
     Scene<checks> scene(2);
     std::vector<SizedObject<checks>*> first;

@@ -6,6 +6,7 @@
 #include <memory>
 #include <numeric>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include <slab_allocator/core/config.hpp>
@@ -88,9 +89,11 @@ TEMPLATE_TEST_CASE_SIG("a group is all of the first objects that stand in one wo
     for (std::size_t round = 0; round < 300; ++round) {
         // A few long runs of one word each, in random order within them.
         std::vector<std::size_t> slots = all;
-        random.shuffle(slots);
-        std::stable_sort(slots.begin(), slots.end(),
-                         [](std::size_t a, std::size_t b) { return a / word < b / word; });
+        std::vector<std::size_t> ranks = all;
+        random.shuffle(ranks);
+        std::sort(slots.begin(), slots.end(), [&](std::size_t a, std::size_t b) {
+            return std::pair(a / word, ranks[a]) < std::pair(b / word, ranks[b]);
+        });
         const std::size_t first = random.below(slots.size());
         slots.erase(slots.begin(), slots.begin() + static_cast<std::ptrdiff_t>(first));
         slots.resize(1 + random.below(slots.size()));

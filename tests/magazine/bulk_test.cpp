@@ -132,9 +132,13 @@ TEST_CASE("a bulk hands out no object that was freed twice and written between, 
     Played<Mask> cache(Mask::plain(memory));
     stock_up(cache, 0, 20);
     Mask::Type* const object = cache.alloc();
+    Mask::Type* const others[] = {cache.alloc(), cache.alloc(), cache.alloc()};
+    cache.free(others[0]);
     cache.free(object);
     object->write(7);
+    cache.free(others[1]);
     cache.free(object);  // looks like a live one
+    cache.free(others[2]);
     Objects objects(200);
     const auto report = report_of([&] { REQUIRE(cache.alloc_bulk(objects)); });
     REQUIRE(report.defect == Defect::DoubleFree);
@@ -158,7 +162,15 @@ TEST_CASE("a bulk that the backend refuses is none at all, and takes what all CP
     }
     memory.refuse(1, true);
     cache.cpus().cpu = 0;
-    Objects too_many(objects.size() + 1);
+    Objects all(cache.statistics().free_objects_number);
+    on_cpu(cache, 1, [&] {
+        REQUIRE(cache.alloc_bulk(all));
+        cache.free_bulk(all);
+    });
+    REQUIRE(on_cpu(cache, 2, [&] { return cache.alloc_bulk(all); }));  // CPU 1's, too
+    REQUIRE(all_different(all));
+    cache.free_bulk(all);
+    Objects too_many(all.size() + 1);
     REQUIRE(!cache.alloc_bulk(too_many));
     REQUIRE(cache.statistics().failures_number == 1);
     REQUIRE(cache.statistics().allocated_objects_number == 0);
@@ -179,9 +191,9 @@ TEMPLATE_TEST_CASE("bulks of all levels and of objects too small for a token", "
             objects[number]->write(number);
         for (std::size_t number = 0; number < objects.size(); ++number)
             REQUIRE(objects[number]->holds(number));
-        objects.push_back(nullptr);
+        if (round % 2 == 1) objects.push_back(nullptr);
         cache.free_bulk(objects);
-        objects.pop_back();
+        objects.resize(700);
     }
     REQUIRE(cache.statistics().allocated_objects_number == 0);
     memory.refuse(1, true);

@@ -612,6 +612,17 @@ TEST_CASE("a CPU keeps few large objects and many small ones", "[depot]") {
     STATIC_REQUIRE(rounds_for(4096, 123).least == 8);
     STATIC_REQUIRE(rounds_for(4096, 123).most == 64);
     STATIC_REQUIRE(rounds_for(1 << 20, 123).most == 1);
+    for (std::size_t size = 1; size <= std::size_t{1} << 20; size += 1 + size / 8) {
+        for (const std::size_t capacity : {1U, 7U, 123U}) {
+            const auto [least, first, most] = rounds_for(size, capacity);
+            CAPTURE(size, capacity);
+            REQUIRE(least >= 1);
+            REQUIRE(most <= capacity);
+            REQUIRE((most == 1 || most * size <= 256 * 1024));  // what a magazine keeps from others
+            REQUIRE((first == 1 || first * size <= 64 * 1024));
+            REQUIRE((least <= first && first <= 32));
+        }
+    }
 }
 
 // ---- Several threads ----------------------------------------------------------------------------
@@ -866,13 +877,14 @@ struct Machine {
     bool barrier_on_all_cpus() noexcept {
         right = right && pinned == 0;
         ++barriers;
-        return true;
+        return has_barrier;
     }
     void relax() noexcept { ++relaxed; }
 
     static inline int pinned = 0;
     static inline std::size_t cpu = 0;
     static inline std::size_t barriers = 0;
+    static inline bool has_barrier = true;
     static inline std::size_t relaxed = 0;
     static inline bool right = true;
 };
@@ -901,6 +913,32 @@ TEST_CASE("a kernel's CPUs are held for the length of a pop, and never around th
     REQUIRE(cache.statistics().slabs_number() == 0);
     REQUIRE(Machine::right);
     memory.on_call = nullptr;
+}
+
+TEST_CASE("a kernel without a barrier empties the caller's CPU alone", "[magazine]") {
+    using Row = MaskRow<64>;
+    TestMemory memory;
+    Played<Row, KernelCpus<Machine, 2>> cache(Row::plain(memory));
+    const auto objects_on = [&](std::size_t cpu) {
+        Machine::cpu = cpu;
+        std::vector<Row::Type*> objects(2 * cache.depot_statistics().rounds);
+        REQUIRE(cache.alloc_bulk(objects));
+        return objects;
+    };
+    const auto some = objects_on(0);
+    const auto more = objects_on(1);
+    cache.free_bulk(more);
+    Machine::cpu = 0;
+    cache.free_bulk(some);
+    Machine::has_barrier = false;
+    static_cast<void>(cache.shrink_to_fit());
+    const std::size_t left = cache.statistics().slabs_number();
+    REQUIRE(left > 0);  // for CPU 1's objects
+    Machine::cpu = 1;
+    static_cast<void>(cache.shrink_to_fit());
+    REQUIRE(cache.statistics().slabs_number() == 0);
+    Machine::has_barrier = true;
+    REQUIRE(Machine::right);
 }
 
 TEST_CASE("a kernel's CPU beyond the slots has none, and waiting is the machine's", "[magazine]") {

@@ -1,7 +1,14 @@
 #include <sched.h>
 
+#if defined(__linux__)
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#endif
+
 #include <atomic>
+#include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <mutex>
 #include <string_view>
@@ -13,6 +20,7 @@
 #include <slab_allocator/magazine/rseq_cpus.hpp>
 
 #include <support/catch.hpp>
+#include <support/child.hpp>
 #include <support/defects.hpp>
 #include <support/threads.hpp>
 
@@ -21,6 +29,7 @@ using slab_allocator::CpuPolicy;
 using slab_allocator::Defect;
 using slab_allocator::MagazineCache;
 using slab_allocator::NoSequences;
+using slab_allocator::Reach;
 using slab_allocator::RseqCpus;
 using slab_allocator::Sequences;
 
@@ -143,3 +152,134 @@ TEST_CASE("on a CPU, what one thread freed the next one has", "[rseq][threads]")
     REQUIRE(freed != nullptr);
     REQUIRE(found == freed);
 }
+
+// ---- A machine that the test plays --------------------------------------------------------------
+
+namespace {
+
+/// Sequences that never succeed, so that each call takes the slow path.
+struct PlayedSequences {
+    [[nodiscard]] static bool registered() noexcept { return is_registered; }
+    [[nodiscard]] static std::size_t cpu() noexcept {
+        ++asked;
+        if (asked == moves_at) now = moves_to;
+        return now;
+    }
+    template <std::size_t, typename Slot>
+    [[nodiscard]] static bool pop(Slot*, typename Slot::Pointer&) noexcept {
+        return false;
+    }
+    template <std::size_t, typename Slot>
+    [[nodiscard]] static bool push(Slot*, typename Slot::Pointer) noexcept {
+        return false;
+    }
+    [[nodiscard]] static bool restart_all() noexcept { return can_restart; }
+
+    static void play(bool registers) {
+        is_registered = registers;
+        now = asked = moves_at = moves_to = 0;
+        can_restart = true;
+    }
+
+    static inline bool is_registered = true;
+    static inline bool can_restart = true;
+    static inline std::size_t now = 0;
+    static inline std::size_t asked = 0;
+    static inline std::size_t moves_at = 0;  // at which question the thread is moved; 0: it is not
+    static inline std::size_t moves_to = 0;
+};
+
+using PlayedMachine = RseqCpus<2, PlayedSequences>;
+using OnPlayed = CacheOn<Checked, PlayedMachine>;
+
+}  // namespace
+
+TEST_CASE("where there are no sequences, none is run, and no CPU has a slot by them", "[rseq]") {
+    REQUIRE_FALSE(NoSequences::registered());
+    REQUIRE_FALSE(NoSequences::restart_all());
+    REQUIRE(NoSequences::cpu() >= OldLibrary::slots_number);
+}
+
+TEST_CASE("a thread that is moved while it claims a slot leaves it open, and claims its CPU's",
+          "[rseq]") {
+    PlayedSequences::play(true);
+    TestMemory memory;
+    OnPlayed cache(Checked::backend(memory));
+    cache.free(cache.alloc());  // CPU 0 has a magazine
+    Checked::Type* const object = cache.alloc();
+    PlayedSequences::asked = 0;
+    PlayedSequences::moves_at = 2;  // CPU 0 is claimed, and the thread is on CPU 1 by now
+    PlayedSequences::moves_to = 1;
+    cache.free(object);
+    REQUIRE(PlayedSequences::asked >= 4);
+    Checked::Type* const on_1 = cache.alloc();
+    REQUIRE(on_1 == object);  // it was CPU 1's
+    PlayedSequences::play(true);
+    for (int round = 0; round < 3; ++round)  // CPU 0's slot serves as before
+        cache.free(cache.alloc());
+    cache.free(on_1);
+    REQUIRE(cache.statistics().allocated_objects_number == 0);
+    REQUIRE(cache.validate().defect == Defect::None);
+}
+
+TEST_CASE("slots are those of threads as long as the C library has not registered the caller",
+          "[rseq]") {
+    const bool registers = GENERATE(false, true);
+    PlayedSequences::play(registers);
+    TestMemory memory;
+    OnPlayed cache(Checked::backend(memory));
+    Checked::Type* const object = cache.alloc();
+    cache.free(object);
+    PlayedSequences::asked = 0;
+    REQUIRE(cache.alloc() == object);
+    cache.free(object);
+    // With slots of threads nobody asks on which CPU it is; with those of CPUs whose sequences
+    // never succeed, each call does.
+    REQUIRE((PlayedSequences::asked > 0) == registers);
+    static_cast<void>(cache.shrink_to_fit());
+    REQUIRE(cache.statistics().slabs_number() == 0);
+}
+
+TEST_CASE("a CPU beyond the slots has none, and its objects go by way of the slabs", "[rseq]") {
+    PlayedSequences::play(true);
+    PlayedSequences::now = 2;
+    TestMemory memory;
+    OnPlayed cache(Checked::backend(memory));
+    Checked::Type* const object = cache.alloc();
+    cache.free(object);
+    static_cast<void>(cache.shrink_to_fit());
+    REQUIRE(cache.statistics().slabs_number() == 0);
+    REQUIRE(memory.live_slabs() == 0);  // no magazine was made
+    PlayedSequences::play(true);
+}
+
+TEST_CASE("where sequences cannot be restarted, the slots of other CPUs are left alone", "[rseq]") {
+    PlayedSequences::play(true);
+    TestMemory memory;
+    OnPlayed cache(Checked::backend(memory));
+    cache.free(cache.alloc());
+    PlayedSequences::now = 1;
+    PlayedSequences::can_restart = false;
+    REQUIRE(cache.cpus().synchronise() == Reach::own);
+    static_cast<void>(cache.shrink_to_fit());
+    REQUIRE(cache.statistics().slabs_number() == 1);  // for CPU 0's object
+    PlayedSequences::can_restart = true;
+    REQUIRE(cache.cpus().synchronise() == Reach::magazines);
+    static_cast<void>(cache.shrink_to_fit());
+    REQUIRE(cache.statistics().slabs_number() == 0);
+}
+
+#if defined(__linux__)
+TEST_CASE("where the system refuses a barrier, sequences cannot be restarted", "[rseq]") {
+    if (!Here::per_cpu()) return;
+    for (const int command :
+         {MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ}) {
+        REQUIRE(in_child([&] {
+            return refuse_system_call(SYS_membarrier, 0, static_cast<std::uint32_t>(command),
+                                      EPERM) &&
+                   !Sequences::restart_all() && Here().synchronise() == Reach::own;
+        }));
+    }
+    REQUIRE(Here().synchronise() == Reach::magazines);
+}
+#endif

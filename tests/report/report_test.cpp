@@ -170,6 +170,28 @@ TEST_CASE("a map of slots shows where the objects and the SlabInfo are", "[repor
     cache.free(objects[2]);
 }
 
+TEST_CASE("a map of slots has lines of 64, and the last one ends, however long it is", "[report]") {
+    struct Odd {
+        std::byte bytes[48];
+    };
+    Cache<Odd, AlignedAllocBackend, large> cache;  // 170 slots a slab
+    Odd* const object = cache.alloc();
+    StringSink sink;
+    REQUIRE(report_slots(cache, object, sink));
+    const std::string slots = sink.text.substr(sink.text.find('\n') + 1);
+    REQUIRE(slots.size() == 170 + 3);
+    REQUIRE((slots[64] == '\n' && slots[65 + 64] == '\n' && slots.back() == '\n'));
+    REQUIRE(count(slots, '\n') == 3);
+    REQUIRE(count(slots, '#') == 1);
+    cache.free(object);
+}
+
+TEST_CASE("a name shorter than its column is filled up", "[report]") {
+    StringSink sink;
+    report({CacheSummary{.name = "fs"}}, sink);
+    REQUIRE(sink.text.find("\nfs             0 ") != std::string::npos);
+}
+
 TEMPLATE_TEST_CASE("what is shown is what is live, and showing changes nothing", "[report]",
                    CacheOf<small>, CacheOf<large>, (CacheOf<CacheConfig{.checks = Checks::none}>),
                    (CacheOf<CacheConfig{.checks = Checks::hardened}>),

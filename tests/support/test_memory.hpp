@@ -287,6 +287,8 @@ public:
         return true;
     }
 
+    /// The slab that has the highest address: new ones do.
+    [[nodiscard]] std::byte* last_slab() const noexcept { return slabs_.back().start; }
     /// What was saved for the page of an address.
     [[nodiscard]] SlabInfo* saved_for(const void* memory) const noexcept {
         return contains(memory) ? page_of(memory).saved : nullptr;

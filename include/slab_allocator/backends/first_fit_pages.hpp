@@ -141,8 +141,8 @@ public:
         return slab_size > largest_slab || slab_alignment > largest_slab;
     }
 
-    /// Whole pages. Costs: O(groups), and O(holes) of one group; once in vain for each change of a
-    /// group.
+    /// Whole pages, and for no bytes one. Costs: O(groups), and O(holes) of one group; once in vain
+    /// for each change of a group.
     [[nodiscard]] void* alloc_slab(std::size_t slab_size, std::size_t slab_alignment) noexcept {
         if (is_for_source(slab_size, slab_alignment))
             return pages_.alloc_slab(slab_size, slab_alignment);
@@ -247,7 +247,7 @@ private:
     [[nodiscard]] static constexpr Wanted wanted_for(std::size_t slab_size,
                                                      std::size_t slab_alignment) noexcept {
         const std::size_t pages = divide_up(slab_size == 0 ? 1 : slab_size, page_size);
-        const std::size_t grain = divide_up(slab_alignment == 0 ? 1 : slab_alignment, page_size);
+        const std::size_t grain = divide_up(slab_alignment, page_size);
         return {pages,
                 pages >= pages_per_group && grain < pages_per_group ? pages_per_group : grain};
     }

@@ -350,7 +350,7 @@ private:
     /// The older half of the front's blocks make room.
     [[gnu::noinline]] void free_slowly(std::byte* block, std::size_t number) noexcept {
         add_front();
-        std::byte* batch[most_at_once + 1];
+        std::byte* batch[most_at_once];
         std::size_t taken = 0;
         {
             const Held held(*this, number);
@@ -360,10 +360,11 @@ private:
                 const std::size_t room = held.grow();
                 if (held.put(one) == 1) return;
                 taken = held.take_oldest(std::span(batch).first(at_once(room)));
-                if (held.put(one) == 1) block = nullptr;
+                static_cast<void>(held.put(one));  // it was full, so one was taken
+            } else {
+                batch[taken++] = block;
             }
         }
-        if (block != nullptr) batch[taken++] = block;
         give_to_slabs(number, std::span(batch).first(taken));
     }
 

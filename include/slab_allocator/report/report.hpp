@@ -54,9 +54,6 @@ namespace detail {
 struct ReportColumn {
     using Number = std::size_t (*)(const CacheSummary&) noexcept;
 
-    consteval ReportColumn(const char* a_title, const char* a_key, Number a_number) noexcept
-        : title(a_title), key(a_key), of(a_number) {}
-
     const char* title;
     const char* key;
     Number of;
@@ -253,10 +250,9 @@ concept HasClasses = requires(T& heap) {
             return '.';
         case SlotState::Untouched:
             return ',';
-        case SlotState::Covered:
-            break;
+        default:  // Covered
+            return 'i';
     }
-    return 'i';
 }
 
 inline constexpr std::size_t characters_a_line = 64;
