@@ -1701,26 +1701,20 @@ void hide_around(const std::byte* object) noexcept {
     hide(object + size, behind);
 }
 
-/// What stands around an object, revealed while this lives. Nothing where it is not hidden: there
-/// is no object.
+/// What stands around an object, or a free one, revealed while this lives.
 template <std::size_t front, std::size_t size, std::size_t behind>
 class RevealedGuards {
 public:
-    explicit RevealedGuards(const std::byte* object) noexcept
-        : object_(object), hidden_(is_hidden(object + size)) {
-        if (!hidden_) return;
+    explicit RevealedGuards(const std::byte* object) noexcept : object_(object) {
         reveal(object_ - front, front);
         reveal(object_ + size, behind);
     }
     RevealedGuards(const RevealedGuards&) = delete;
     RevealedGuards& operator=(const RevealedGuards&) = delete;
-    ~RevealedGuards() {
-        if (hidden_) hide_around<front, size, behind>(object_);
-    }
+    ~RevealedGuards() { hide_around<front, size, behind>(object_); }
 
 private:
     const std::byte* object_;
-    bool hidden_;
 };
 
 /// The same, and the object, which is hidden afterwards or not.
@@ -2165,18 +2159,18 @@ inline std::uintptr_t ask_valgrind(const ValgrindRequest&) noexcept { return 0; 
 #endif
 
 /// Where Valgrind cannot run it is empty, and watches() is false when it is compiled.
-template <bool possible>
-class MemcheckIf {
+class Memcheck {
     using Request = ValgrindRequest;
 
 public:
     /// Is memcheck there? Known after the first slab's birth.
-    [[nodiscard]] constexpr bool watches() const noexcept { return watches_; }
+    [[nodiscard]] constexpr bool watches() const noexcept { return state_.watches; }
 
     /// [start, end) is nobody's. Returns: whether memcheck said that it took note.
     bool hide(const void* start, const void* end) noexcept {
-        watches_ = ask(Request::nobodys, start, address_of(end) - address_of(start)) != 0;
-        return watches_;
+        const bool noted = ask(Request::nobodys, start, address_of(end) - address_of(start)) != 0;
+        state_.note(noted);
+        return noted;
     }
 
     // ---- Where nobody watches, these do nothing, and cost a few instructions --------------------
@@ -2202,28 +2196,23 @@ public:
     }
 
 private:
+    struct Asked {
+        bool watches = false;
+        constexpr void note(bool answer) noexcept { watches = answer; }
+    };
+    struct NeverThere {
+        static constexpr bool watches = false;
+        static constexpr void note(bool) noexcept {}
+    };
+
     static std::uintptr_t ask(std::uintptr_t request, const void* start, std::uintptr_t second,
                               std::uintptr_t third = 0, std::uintptr_t fourth = 0) noexcept {
+        if constexpr (!valgrind_runs_here) return 0;
         return ask_valgrind({{request, address_of(start), second, third, fourth, 0}});
     }
 
-    bool watches_ = false;
+    [[no_unique_address]] std::conditional_t<valgrind_runs_here, Asked, NeverThere> state_;
 };
-
-template <>
-class MemcheckIf<false> {
-public:
-    [[nodiscard]] static constexpr bool watches() noexcept { return false; }
-    static constexpr bool hide(const void*, const void*) noexcept { return false; }
-    static constexpr void allocated(const void*, std::size_t, bool) noexcept {}
-    static constexpr void freed(const void*) noexcept {}
-    static constexpr void resized(const std::byte*, std::size_t, std::size_t) noexcept {}
-    static constexpr void make_undefined(const void*, std::size_t) noexcept {}
-    static constexpr void make_defined(const void*, std::size_t) noexcept {}
-    static constexpr void make_nobodys(const void*, std::size_t) noexcept {}
-};
-
-using Memcheck = MemcheckIf<valgrind_runs_here>;
 
 /// For who keeps nothing: asks each time.
 [[nodiscard]] inline bool memcheck_watches() noexcept { return Memcheck().hide(nullptr, nullptr); }
@@ -2706,8 +2695,8 @@ public:
     /// Nobody has an object of the slab yet. AddressSanitizer is told, and sees the links of the
     /// SlabInfo as one of those: who overruns the slot before it meets them. memcheck is told, too,
     /// where `all_of_it`, else only asked whether it is there.
-    static void hide_slots(const SlabRecord& slab_info, detail::Memcheck& memcheck,
-                           bool all_of_it) noexcept {
+    template <bool all_of_it>
+    static void hide_slots(const SlabRecord& slab_info, detail::Memcheck& memcheck) noexcept {
         const std::byte* const slab = slab_info.slab;
         const std::byte* const end = slab + layout.slab_size;
         if constexpr (layout.small()) {
@@ -3803,7 +3792,7 @@ private:
             return false;
         }
         slab_info->owner = guards_.identity(this, slab_info);
-        Place::hide_slots(*slab_info, memcheck_, !guarded);
+        Place::template hide_slots<!guarded>(*slab_info, memcheck_);
         lists_.add(*slab_info);
         if (lists_.slabs_number() > peak_slabs_number_) peak_slabs_number_ = lists_.slabs_number();
         settle_limit();
@@ -8928,8 +8917,8 @@ public:
         return slab_size > largest_slab || slab_alignment > largest_slab;
     }
 
-    /// Whole pages. Costs: O(groups), and O(holes) of one group; once in vain for each change of a
-    /// group.
+    /// Whole pages, and for no bytes one. Costs: O(groups), and O(holes) of one group; once in vain
+    /// for each change of a group.
     [[nodiscard]] void* alloc_slab(std::size_t slab_size, std::size_t slab_alignment) noexcept {
         if (is_for_source(slab_size, slab_alignment))
             return pages_.alloc_slab(slab_size, slab_alignment);
@@ -9034,7 +9023,7 @@ private:
     [[nodiscard]] static constexpr Wanted wanted_for(std::size_t slab_size,
                                                      std::size_t slab_alignment) noexcept {
         const std::size_t pages = divide_up(slab_size == 0 ? 1 : slab_size, page_size);
-        const std::size_t grain = divide_up(slab_alignment == 0 ? 1 : slab_alignment, page_size);
+        const std::size_t grain = divide_up(slab_alignment, page_size);
         return {pages,
                 pages >= pages_per_group && grain < pages_per_group ? pages_per_group : grain};
     }
@@ -10176,7 +10165,7 @@ private:
     /// The older half of the front's blocks make room.
     [[gnu::noinline]] void free_slowly(std::byte* block, std::size_t number) noexcept {
         add_front();
-        std::byte* batch[most_at_once + 1];
+        std::byte* batch[most_at_once];
         std::size_t taken = 0;
         {
             const Held held(*this, number);
@@ -10186,10 +10175,11 @@ private:
                 const std::size_t room = held.grow();
                 if (held.put(one) == 1) return;
                 taken = held.take_oldest(std::span(batch).first(at_once(room)));
-                if (held.put(one) == 1) block = nullptr;
+                static_cast<void>(held.put(one));  // it was full, so one was taken
+            } else {
+                batch[taken++] = block;
             }
         }
-        if (block != nullptr) batch[taken++] = block;
         give_to_slabs(number, std::span(batch).first(taken));
     }
 
@@ -10960,9 +10950,6 @@ namespace detail {
 struct ReportColumn {
     using Number = std::size_t (*)(const CacheSummary&) noexcept;
 
-    consteval ReportColumn(const char* a_title, const char* a_key, Number a_number) noexcept
-        : title(a_title), key(a_key), of(a_number) {}
-
     const char* title;
     const char* key;
     Number of;
@@ -11159,10 +11146,9 @@ concept HasClasses = requires(T& heap) {
             return '.';
         case SlotState::Untouched:
             return ',';
-        case SlotState::Covered:
-            break;
+        default:  // Covered
+            return 'i';
     }
-    return 'i';
 }
 
 inline constexpr std::size_t characters_a_line = 64;
