@@ -226,16 +226,23 @@ TEST_CASE("discarded pages are not resident, zero when they are touched again, a
     pages.free_slab(slab, size, page);
 }
 
-TEST_CASE("populated pages are resident before they are touched, and no others are", "[mmap]") {
+TEST_CASE("whether huge pages are wanted is advised of a part of a mapping, and of no other",
+          "[mmap]") {
     MmapPages pages;
-    constexpr std::size_t size = 64 * page;
-    auto* const slab = static_cast<std::byte*>(pages.alloc_slab(size, page));
+    constexpr std::size_t huge = MmapPages::huge_page_size;
+    auto* const slab = static_cast<std::byte*>(pages.alloc_slab(3 * huge, huge));
     REQUIRE(slab != nullptr);
-    REQUIRE(resident_pages(slab, size) == 0);
-    MmapPages::populate(slab + 16 * page, 32 * page);
-    const std::size_t resident = resident_pages(slab, size);
-    REQUIRE((resident == 32 || resident == 0));  // 0: a system that cannot be asked for that
-    pages.free_slab(slab, size, page);
+    const auto is = [&](std::size_t number, const char* flag) {
+        const std::string flags = flags_of(slab + number * huge);
+        return flags.empty() || flags.find(flag) != std::string::npos;
+    };
+    MmapPages::advise_huge_pages(slab + huge, huge, true);
+    REQUIRE(is(1, " hg"));
+    REQUIRE((flags_of(slab).empty() || !is(0, " hg")));
+    MmapPages::advise_huge_pages(slab + huge, huge, false);
+    REQUIRE((flags_of(slab).empty() || !is(1, " hg")));
+    REQUIRE(is(1, " nh"));
+    pages.free_slab(slab, 3 * huge, huge);
 }
 
 TEST_CASE("the options of a source of pages are those it was made with", "[mmap]") {

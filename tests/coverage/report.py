@@ -11,7 +11,7 @@ What counts is the source: a line, a branch or a condition of a template is reac
 instantiations reached it. A branch has two ways, each of which counts. A condition of a decision is
 reached (MC/DC) where, in one instantiation, it alone turned the decision. What is a constant in an
 instantiation is no branch there, and what the compiler wrote itself (= default) has none: clang
-does not count in it.
+does not count in it. What is consteval the compiler runs, and no program.
 
 A line with the comment "not reached: ..." is an exclusion: it is not counted, but printed. Where
 more is missed than --missed, or more than five lines are excluded, the program ends with 1.
@@ -100,7 +100,7 @@ def read(text, files):
             of_file[region[5]].append(region)
         for file_id, regions in of_file.items():
             file = files.get(names[file_id])
-            if file is not None:
+            if file is not None and not is_consteval(file.source, regions[0][0]):
                 read_lines(file, regions)
         branches = set()
         for line, column, _, _, true, false, file_id, *_ in function["branches"]:
@@ -118,6 +118,15 @@ def read(text, files):
             for (line, column), one in zip(conditions, reached):
                 if (names[file_id], line, column) in branches:  # else a constant here
                     file.reach(file.conditions, (line, column), one)
+
+
+def is_consteval(source, line):
+    """Does only the compiler run the function whose body starts in this line?"""
+    head = source[line - 1]
+    while line > 1 and not source[line - 2].rstrip().endswith((";", "{", "}", ":")):
+        line -= 1
+        head = source[line - 1] + head
+    return "consteval " in head
 
 
 def read_lines(file, regions):
