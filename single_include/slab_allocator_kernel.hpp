@@ -10950,6 +10950,9 @@ namespace detail {
 struct ReportColumn {
     using Number = std::size_t (*)(const CacheSummary&) noexcept;
 
+    consteval ReportColumn(const char* a_title, const char* a_key, Number a_number) noexcept
+        : title(a_title), key(a_key), of(a_number) {}
+
     const char* title;
     const char* key;
     Number of;
