@@ -33,6 +33,7 @@
 #include <slab_allocator/core/recent_objects.hpp>
 #include <slab_allocator/core/slab_info.hpp>
 #include <slab_allocator/core/slab_lists.hpp>
+#include <slab_allocator/core/slab_map.hpp>
 #include <slab_allocator/core/slab_view.hpp>
 #include <slab_allocator/core/slot_group.hpp>
 #include <slab_allocator/heap/class_slabs.hpp>

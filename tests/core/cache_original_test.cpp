@@ -384,21 +384,21 @@ TEST_CASE("the original's slab_occupacy_lists: a slab is told by how full it is"
     TestMemory memory;
     const auto cache = configuration.make(memory);
     Model model(configuration, memory);
-    using Lists = slab_allocator::SlabLists<32>;
+    const slab_allocator::SlabLists<32> lists;
     const auto list = [&] {
         static_cast<void>(cache->statistics());
         return std::size_t{cache->slab_info_of(memory.live_slab_starts().front())->list};
     };
     grow(*cache, model, 23);
-    REQUIRE(list() == Lists::list_for(9));
+    REQUIRE(list() == lists.list_for(9));
     grow(*cache, model, 32);
-    REQUIRE(list() == Lists::full);
+    REQUIRE(list() == lists.full);
     shrink(*cache, model, 24);
-    REQUIRE(list() == Lists::list_for(8));
+    REQUIRE(list() == lists.list_for(8));
     shrink(*cache, model, 23);
-    REQUIRE(list() == Lists::list_for(9));
-    REQUIRE(Lists::list_for(1) < Lists::list_for(31));
+    REQUIRE(list() == lists.list_for(9));
+    REQUIRE(lists.list_for(1) < lists.list_for(31));
     shrink(*cache, model);
-    REQUIRE(list() == Lists::free);
+    REQUIRE(list() == lists.free);
     REQUIRE(slabs_are(*cache, 1, 0, 0));
 }

@@ -11,12 +11,14 @@ using namespace slab_allocator;
 
 namespace {
 
-template <std::size_t objects_per_slab>
-void lists_agree_with_a_count() {
-    CAPTURE(objects_per_slab);
-    using Lists = SlabLists<objects_per_slab>;
+/// Of a cache, which counts free objects, or of a heap's size class, which has a number that is not
+/// known before it runs.
+template <typename Lists>
+void lists_agree_with_a_count(Lists& lists) {
+    constexpr bool counts = requires { Lists::objects_per_slab(); };
+    const std::size_t objects_per_slab = lists.objects_per_slab();
+    CAPTURE(objects_per_slab, counts);
     support::Random random;
-    Lists lists;
     std::deque<SlabInfo> infos(12);
     std::vector<SlabInfo*> slabs;
     for (std::size_t step = 0; step < 3000; ++step) {
@@ -24,7 +26,7 @@ void lists_agree_with_a_count() {
         if (slabs.size() < infos.size() && (slabs.empty() || choice == 0)) {
             for (SlabInfo& info : infos) {
                 if (info.linked()) continue;
-                info.free_number = objects_per_slab;
+                info.free_number = static_cast<std::uint16_t>(objects_per_slab);
                 lists.add(info);
                 slabs.push_back(&info);
                 break;
@@ -55,52 +57,101 @@ void lists_agree_with_a_count() {
             free_slabs += slab->free_number == objects_per_slab;
             full_slabs += slab->free_number == 0;
             if (slab->free_number > 0 && slab->free_number < fewest) fewest = slab->free_number;
-            REQUIRE(slab->list == Lists::list_for(slab->free_number));
+            REQUIRE(slab->list == lists.list_for(slab->free_number));
         }
         REQUIRE(lists.slabs_number() == slabs.size());
-        REQUIRE(lists.free_objects_number() == free_objects);
-        REQUIRE(lists.taken_objects_number() == slabs.size() * objects_per_slab - free_objects);
+        if constexpr (counts) {
+            REQUIRE(lists.free_objects_number() == free_objects);
+            REQUIRE(lists.taken_objects_number() == slabs.size() * objects_per_slab - free_objects);
+        }
         REQUIRE(lists.free_slabs_number() == free_slabs);
         REQUIRE(lists.full_slabs_number() == full_slabs);
         REQUIRE((lists.any() == nullptr) == slabs.empty());
         REQUIRE((lists.any_free() == nullptr) == (free_slabs == 0));
+        REQUIRE((lists.any_with_room() == nullptr) == (full_slabs == slabs.size()));
+        const auto sound = [](const SlabRecord&) { return Defect::None; };
+        REQUIRE(lists.validate(sound).defect == Defect::None);
         REQUIRE((lists.fullest_partial() == nullptr) == (free_slabs + full_slabs == slabs.size()));
         if (lists.fullest_partial() != nullptr) {
-            REQUIRE(lists.fullest_partial()->list == Lists::list_for(fewest));
+            REQUIRE(lists.fullest_partial()->list == lists.list_for(fewest));
         }
     }
     while (SlabRecord* const slab = lists.any())
         lists.remove(*slab);
     REQUIRE(lists.slabs_number() == 0);
-    REQUIRE(lists.free_objects_number() == 0);
+    if constexpr (counts) REQUIRE(lists.free_objects_number() == 0);
+}
+
+template <std::size_t objects_per_slab>
+void both_kinds_of_lists_agree() {
+    SlabLists<objects_per_slab> of_a_cache;
+    lists_agree_with_a_count(of_a_cache);
+    SlabLists<0> of_a_class(objects_per_slab);
+    lists_agree_with_a_count(of_a_class);
+    for (std::size_t free_number = 0; free_number <= objects_per_slab; ++free_number)
+        REQUIRE(of_a_class.list_for(free_number) == of_a_cache.list_for(free_number));
 }
 
 }  // namespace
 
 TEST_CASE("a slab stands where its free slots say, whatever was taken and given back",
           "[slab_lists]") {
-    lists_agree_with_a_count<1>();
-    lists_agree_with_a_count<2>();
-    lists_agree_with_a_count<3>();
-    lists_agree_with_a_count<8>();
-    lists_agree_with_a_count<63>();
-    lists_agree_with_a_count<64>();
-    lists_agree_with_a_count<65>();
-    lists_agree_with_a_count<4096>();
+    both_kinds_of_lists_agree<1>();
+    both_kinds_of_lists_agree<2>();
+    both_kinds_of_lists_agree<3>();
+    both_kinds_of_lists_agree<8>();
+    both_kinds_of_lists_agree<63>();
+    both_kinds_of_lists_agree<64>();
+    both_kinds_of_lists_agree<65>();
+    both_kinds_of_lists_agree<4096>();
 }
 
 TEST_CASE("fuller slabs stand on lower lists, and no list's end is beyond it", "[slab_lists]") {
-    using Lists = SlabLists<65>;
-    STATIC_REQUIRE(Lists::list_for(0) == Lists::full);
-    STATIC_REQUIRE(Lists::list_for(65) == Lists::free);
+    const SlabLists<65> lists;
+    REQUIRE(lists.list_for(0) == lists.full);
+    REQUIRE(lists.list_for(65) == lists.free);
     for (std::size_t free_number = 1; free_number <= 65; ++free_number) {
-        REQUIRE(Lists::list_for(free_number) >= Lists::list_for(free_number - 1));
-        REQUIRE(free_number <= Lists::most_on(Lists::list_for(free_number)));
+        REQUIRE(lists.list_for(free_number) >= lists.list_for(free_number - 1));
+        REQUIRE(free_number <= lists.most_on(lists.list_for(free_number)));
         if (free_number < 65) {
-            REQUIRE(Lists::list_for(Lists::most_on(Lists::list_for(free_number))) ==
-                    Lists::list_for(free_number));
+            REQUIRE(lists.list_for(lists.most_on(lists.list_for(free_number))) ==
+                    lists.list_for(free_number));
         }
     }
+}
+
+TEST_CASE("validate finds what stands wrongly", "[slab_lists]") {
+    SlabLists<0> lists(10);
+    SlabInfo one;
+    SlabInfo two;
+    one.free_number = 10;
+    two.free_number = 5;
+    lists.add(one);
+    lists.add(two);
+    Defect said = Defect::None;
+    const auto validated = [&] {
+        return lists.validate(
+            [&](const SlabRecord& slab) { return &slab == &two ? said : Defect::None; });
+    };
+    REQUIRE(validated().defect == Defect::None);
+    said = Defect::BackendLostSlab;
+    REQUIRE(validated().defect == Defect::BackendLostSlab);
+    REQUIRE(validated().slab_info == &two);
+    said = Defect::None;
+    for (std::uint16_t SlabRecord::* const field :
+         {&SlabRecord::free_number, &SlabRecord::list_most}) {
+        const std::uint16_t before = one.*field;
+        one.*field = 3;
+        REQUIRE(validated().defect == Defect::CorruptedSlabInfo);
+        REQUIRE(validated().slab_info == &one);
+        one.*field = before;
+    }
+    one.list = 5;
+    REQUIRE(validated().slab_info == &one);
+    one.list = lists.free;
+    one.unlink();
+    REQUIRE(validated().defect == Defect::CorruptedSlabInfo);
+    REQUIRE(validated().slab_info == nullptr);
 }
 
 TEST_CASE("of slabs on one list, the one that came last is taken first", "[slab_lists]") {

@@ -265,7 +265,7 @@ class ClassOfHeap(Cache):
     """A size class of a Heap: its layout is a member, and its hand a word of one slab's slots."""
 
     def __init__(self, value, name, magazines=None):
-        self.value = self.lists = value
+        self.value, self.lists = value, value["lists_"]
         layout = value["layout_"]
         self.layout = {f.name: int(layout[f.name]) for f in layout.type.fields() if hasattr(f, "bitpos")}
         self.name = re.sub(r"\.(slabs|blocks)_?(?=\.|\[|$)|\[\d+\]", "", name) + f"-{self.layout['object_size']}"
@@ -276,8 +276,11 @@ class ClassOfHeap(Cache):
         hand, start, stride = int(self.value["hand_"]), int(self.value["hand_start_"]), self.layout["stride"]
         return [start + bit * stride for bit in range(64) if hand >> bit & 1]
 
+    def slabs_number(self):
+        return super().slabs_number() + (int(self.value["hand_slab_"]) != 0)  # it stands on no list
+
     def slabs(self):
-        if int(self.value["hand_slab_"]) != 0:  # it stands on no list
+        if int(self.value["hand_slab_"]) != 0:
             yield Slab(self, self.value["hand_slab_"].dereference())
         yield from super().slabs()
 
@@ -318,8 +321,9 @@ def caches_in(value, name, magazines=None):
     if is_cache(type_):
         yield Cache(value, name, magazines)
     elif is_class_of_heap(type_):
-        if int(value["slabs_number_"]) > 0:
-            yield ClassOfHeap(value, name, magazines)
+        of_heap = ClassOfHeap(value, name, magazines)
+        if of_heap.slabs_number() > 0:
+            yield of_heap
         return
     ours = name_of(type_).startswith("slab_allocator::")
     if is_a("MagazineCache", type_):

@@ -140,7 +140,7 @@ public:
         while (done < objects.size() && !recent_.empty())
             objects[done++] = handed_out(recent_.pop());
         while (done < objects.size())
-            done += take_from(*slab_with_room(), objects.subspan(done));
+            done += take_from(*lists_.any_with_room(), objects.subspan(done));
         note_peak();
         settle_limit();
         return true;
@@ -298,24 +298,11 @@ public:
     /// Walks everything. Returns: the first inconsistency, or Defect::None; tells no handler and
     /// changes nothing. Costs: O(slots).
     [[nodiscard]] DefectReport validate() noexcept {
-        std::size_t slabs = 0;
-        std::size_t free_objects = 0;
-        for (std::size_t number = 0; number < Lists::lists_number; ++number) {
-            const std::size_t before = slabs;
-            for (SlabRecord& slab_info : lists_.list(number)) {
-                if (++slabs > lists_.slabs_number() || !slab_info.consistent()) {
-                    return corrupted(&slab_info);
-                }
-                const Defect defect = defect_of(slab_info, number);
-                if (defect != Defect::None) {
-                    return {.defect = defect, .pointer = &slab_info, .cache = this};
-                }
-                free_objects += slab_info.free_number;
-            }
-            if (!lists_.agree(number, slabs - before)) return corrupted(this);
-        }
-        if (slabs != lists_.slabs_number() || free_objects != lists_.free_objects_number()) {
-            return corrupted(this);
+        const auto [defect, slab_info] =
+            lists_.validate([&](const SlabRecord& slab) { return defect_of(slab); });
+        if (defect != Defect::None) {
+            const void* const where = slab_info;
+            return {.defect = defect, .pointer = where != nullptr ? where : this, .cache = this};
         }
         const std::span<std::byte* const> recent = recent_.all();
         for (std::size_t rank = 0; rank < recent.size(); ++rank) {
@@ -453,7 +440,7 @@ private:
     /// Fills the recent objects, which are empty or guarded and few, with whole words, from one
     /// slab after the other. Returns: whether it could.
     [[nodiscard]] bool fill_recent() noexcept {
-        SlabRecord* slab_info = slab_with_room();
+        SlabRecord* slab_info = lists_.any_with_room();
         if (slab_info == nullptr) return false;
         if constexpr (guarded) recent_.make_room(most_filled);
         bool more = true;
@@ -665,11 +652,6 @@ private:
     }
 
     // ---- The life of a slab ---------------------------------------------------------------------
-
-    [[nodiscard]] SlabRecord* slab_with_room() noexcept {
-        SlabRecord* const partial = lists_.fullest_partial();
-        return partial != nullptr ? partial : lists_.any_free();
-    }
 
     [[nodiscard]] std::size_t objects_at_hand() const noexcept {
         return recent_.size() + lists_.free_objects_number();
@@ -1113,16 +1095,9 @@ private:
         return {.defect = Defect::CorruptedSlabInfo, .pointer = where, .cache = this};
     }
 
-    [[nodiscard]] Defect defect_of(SlabRecord& slab_info, std::size_t number) noexcept {
-        const bool sound =
-            slab_info.owner == guards_.identity(this, &slab_info) && slab_info.list == number &&
-            slab_info.list_most == Lists::most_on(number) &&
-            number == Lists::list_for(slab_info.free_number) &&
-            slab_info.map.consistent(layout.slots_per_slab, Place::info_slot(slab_info),
-                                     layout.info_slots, slab_info.free_number) &&
-            slab_info.untouched <= layout.slots_per_slab &&
-            slab_info.untouched >= slab_info.map.end_of_taken(layout.slots_per_slab) &&
-            is_aligned(slab_info.slab, layout.slab_alignment);
+    [[nodiscard]] Defect defect_of(const SlabRecord& slab_info) noexcept {
+        const bool sound = slab_info.owner == guards_.identity(this, &slab_info) &&
+                           layout.is_sound(slab_info, Place::info_slot(slab_info));
         if (!sound) return Defect::CorruptedSlabInfo;
         return is_lost(slab_info) ? Defect::BackendLostSlab : Defect::None;
     }

@@ -111,6 +111,16 @@ struct Layout {
         return slot * stride;
     }
 
+    /// Does the record of a slab agree with itself and with this? info_slot as info_slot_of says.
+    [[nodiscard]] bool is_sound(const SlabRecord& slab_info,
+                                std::size_t info_slot = 0) const noexcept {
+        return slab_info.map.consistent(slots_per_slab, info_slot, info_slots,
+                                        slab_info.free_number) &&
+               slab_info.untouched <= slots_per_slab &&
+               slab_info.untouched >= slab_info.map.end_of_taken(slots_per_slab) &&
+               is_aligned(slab_info.slab, slab_alignment);
+    }
+
     /// The slot whose object starts `offset` bytes behind that of slot 0; no number below
     /// slots_per_slab where none does [Y3]. With stride = 2^k m, m odd, multiplying by the inverse
     /// of m modulo 2^64 takes the multiples of m, and only those, to their quotients, and rotating

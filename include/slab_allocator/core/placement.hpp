@@ -23,11 +23,11 @@
 #include <type_traits>
 
 #include <slab_allocator/core/align.hpp>
-#include <slab_allocator/core/defect.hpp>
 #include <slab_allocator/core/layout.hpp>
 #include <slab_allocator/core/memcheck.hpp>
 #include <slab_allocator/core/poison.hpp>
 #include <slab_allocator/core/slab_info.hpp>
+#include <slab_allocator/core/slab_map.hpp>
 
 namespace slab_allocator {
 
@@ -43,8 +43,7 @@ public:
             return from_backend(
                 backend.slab_info_at(align_down(address_of(object), layout.slab_size)));
         } else {
-            return from_backend(
-                backend.get_slab_info_ptr(align_down(address_of(object), layout.page_size)));
+            return Map::find(backend, object);
         }
     }
 
@@ -88,10 +87,7 @@ public:
     [[nodiscard]] static bool in_use([[maybe_unused]] Backend& backend,
                                      [[maybe_unused]] const std::byte* slab) noexcept {
         if constexpr (layout.uses_map()) {
-            for (std::size_t page = 0; page < layout.pages_per_slab(); ++page) {
-                if (find(backend, slab + page * layout.page_size) != nullptr) return true;
-            }
-            return false;
+            return Map::in_use(backend, slab, layout.pages_per_slab());
         } else if constexpr (layout.row == Row::LargeByPageFrames) {
             const SlabRecord* const frame = find(backend, slab);
             return frame != nullptr && is_aligned(frame, alignof(SlabInfo)) &&
@@ -108,19 +104,7 @@ public:
         SlabRecord* const place = take_place(backend, slab);
         if (place == nullptr) return nullptr;
         if constexpr (checked && !layout.small()) {
-            if (!is_aligned(place, alignof(SlabInfo))) [[unlikely]] {
-                report({.defect = Defect::MisalignedSlabInfo,
-                        .pointer = place,
-                        .cache = cache,
-                        .slab = slab});
-                give_place(backend, place);
-                return nullptr;
-            }
-            if (overlaps(place, slab)) [[unlikely]] {
-                report({.defect = Defect::MemoryInUse,
-                        .pointer = place,
-                        .cache = cache,
-                        .slab = slab});
+            if (!is_place_for_slab_info(place, slab, layout.slab_size, cache)) [[unlikely]] {
                 give_place(backend, place);
                 return nullptr;
             }
@@ -130,7 +114,7 @@ public:
         slab_info->free_number = static_cast<std::uint16_t>(layout.objects_per_slab);
         slab_info->map.fill(layout.slots_per_slab, info_slot(*slab_info), layout.info_slots);
         if constexpr (layout.uses_map()) {
-            if (!save_pages(backend, *slab_info, cache)) {
+            if (!Map::save(backend, *slab_info, layout.pages_per_slab(), cache)) {
                 give_place(backend, slab_info);
                 return nullptr;
             }
@@ -173,12 +157,13 @@ public:
         slab_info.owner = nullptr;
         slab_info.untouched = 0;
         if constexpr (layout.uses_map()) {
-            delete_pages(backend, address_of(slab_info.slab), layout.pages_per_slab());
+            Map::forget(backend, slab_info.slab, layout.pages_per_slab());
         }
         give_place(backend, &slab_info);
     }
 
 private:
+    using Map = SlabMap<Backend, layout.page_size, checked>;
     using Made = std::conditional_t<layout.small(), SlabRecord, SlabInfo>;
     static constexpr std::size_t info_size = small_slab_info_size(layout.slots_per_slab);
 
@@ -201,52 +186,6 @@ private:
                            [[maybe_unused]] SlabRecord* slab_info) noexcept {
         if constexpr (layout.row == Row::LargeByMap) {
             backend.free_slab_info(for_backend(slab_info));
-        }
-    }
-
-    [[nodiscard]] static bool overlaps(const SlabRecord* place, const std::byte* slab) noexcept {
-        const std::uintptr_t start = address_of(slab);
-        return address_of(place) < start + layout.slab_size &&
-               address_of(place) + sizeof(SlabInfo) > start;
-    }
-
-    [[nodiscard]] static bool save_pages(Backend& backend, SlabRecord& slab_info,
-                                         [[maybe_unused]] const void* cache) noexcept {
-        const std::uintptr_t slab = address_of(slab_info.slab);
-        for (std::size_t page = 0; page < layout.pages_per_slab(); ++page) {
-            if (!save_page(backend, slab + page * layout.page_size, slab_info)) {
-                delete_pages(backend, slab, page);
-                return false;
-            }
-            if constexpr (checked) {
-                std::byte* const start = slab_info.slab + page * layout.page_size;
-                if (find(backend, start) != &slab_info) [[unlikely]] {
-                    report({.defect = Defect::BackendLostSlab,
-                            .pointer = start,
-                            .cache = cache,
-                            .slab = slab_info.slab});
-                    delete_pages(backend, slab, page + 1);
-                    return false;
-                }
-            }
-        }
-        return true;
-    }
-
-    [[nodiscard]] static bool save_page(Backend& backend, std::uintptr_t page,
-                                        SlabRecord& slab_info) noexcept {
-        if constexpr (std::is_void_v<decltype(backend.save_slab_info_ptr(
-                          page, for_backend(&slab_info)))>) {
-            backend.save_slab_info_ptr(page, for_backend(&slab_info));
-            return true;
-        } else {
-            return backend.save_slab_info_ptr(page, for_backend(&slab_info));
-        }
-    }
-
-    static void delete_pages(Backend& backend, std::uintptr_t slab, std::size_t pages) noexcept {
-        for (std::size_t page = pages; page-- > 0;) {
-            backend.delete_slab_info_ptr(slab + page * layout.page_size);
         }
     }
 };

@@ -28,10 +28,10 @@
 #include <slab_allocator/core/cache_statistics.hpp>
 #include <slab_allocator/core/defect.hpp>
 #include <slab_allocator/core/free_map.hpp>
-#include <slab_allocator/core/intrusive_list.hpp>
 #include <slab_allocator/core/layout.hpp>
 #include <slab_allocator/core/poison.hpp>
 #include <slab_allocator/core/slab_info.hpp>
+#include <slab_allocator/core/slab_lists.hpp>
 #include <slab_allocator/heap/heap_pages.hpp>
 #include <slab_allocator/heap/size_classes.hpp>
 
@@ -44,10 +44,10 @@ class alignas(64) ClassSlabs {
 public:
     using Pages = HeapPages<Backend, Config.page_size, checked>;
 
-    /// It never has more than `most_slabs`.
-    constexpr ClassSlabs(std::size_t number, const Layout& layout, std::uint32_t most_slabs,
+    /// It never has more than `most_slabs`; 0: any number.
+    constexpr ClassSlabs(std::size_t number, const Layout& layout, std::uint16_t most_slabs,
                          Pages pages) noexcept
-        : number_(static_cast<std::uint32_t>(number)),
+        : number_(static_cast<std::uint16_t>(number)),
           most_slabs_(most_slabs),
           layout_(layout),
           pages_(std::move(pages)) {}
@@ -65,7 +65,7 @@ public:
 
     /// Takes back an object whose SlabInfo is `slab_info`, of this class. Returns: false where that
     /// is no live object [L4]. Costs: O(1).
-    [[nodiscard]] bool free(const void* object, SlabInfo& slab_info) noexcept {
+    [[nodiscard]] bool free(const void* object, SlabRecord& slab_info) noexcept {
         const std::size_t slot = slot_of(object, slab_info);
         if constexpr (checked) {
             if (slot >= layout_.slots_per_slab) [[unlikely]]
@@ -73,7 +73,7 @@ public:
         }
         const std::size_t word = slot / FreeMap::bits_per_word;
         const std::uint64_t bit = std::uint64_t{1} << (slot % FreeMap::bits_per_word);
-        if (&slab_info == hand_slab_ && word == hand_word_) {
+        if (&slab_info == hand_slab_ && static_cast<std::uint32_t>(word) == hand_word_) {
             if constexpr (checked) {
                 if ((hand_ & bit) != 0) [[unlikely]]
                     return false;
@@ -88,7 +88,7 @@ public:
         }
         detail::hide(object, layout_.object_size);
         slab_info.map.give_back(word, bit);
-        if (++slab_info.free_number > slab_info.list_most) [[unlikely]]
+        if (Lists::gave_back_one(slab_info)) [[unlikely]]
             has_more_free(slab_info);
         return true;
     }
@@ -111,7 +111,7 @@ public:
     /// The hand's bits go back to their map; the slab stays in hand.
     void empty_hand() noexcept {
         if (hand_ == 0) return;
-        SlabInfo& slab_info = *hand_slab_;
+        SlabRecord& slab_info = *hand_slab_;
         slab_info.map.give_back(hand_word_, hand_);
         slab_info.free_number =
             static_cast<std::uint16_t>(slab_info.free_number + bits_number(hand_));
@@ -120,7 +120,7 @@ public:
 
     /// is_live, where nothing lies in the hand. Reads nothing but what stays as it is while the
     /// object lives, so of a live one it may be asked without the lock.
-    [[nodiscard]] bool is_out(const void* object, const SlabInfo& slab_info) const noexcept {
+    [[nodiscard]] bool is_out(const void* object, const SlabRecord& slab_info) const noexcept {
         const std::size_t slot = slot_of(object, slab_info);
         return slot < layout_.slots_per_slab && !slab_info.map.is_free_unlocked(slot);
     }
@@ -131,8 +131,8 @@ public:
     std::size_t shrink_to_fit() noexcept {
         put_down_hand();
         std::size_t given = 0;
-        while (!lists_[free_list].empty()) {
-            remove(lists_[free_list].front());
+        while (SlabRecord* const slab_info = lists_.any_free()) {
+            remove(*slab_info);
             ++given;
         }
         return given;
@@ -140,12 +140,10 @@ public:
 
     /// Gives all slabs back. Returns: how many objects were live.
     std::size_t give_back_everything() noexcept {
-        const std::size_t live = allocated_objects_number();
+        const std::size_t live = statistics().allocated_objects_number;
         put_down_hand();
-        for (auto& list : lists_) {
-            while (!list.empty())
-                remove(list.front());
-        }
+        while (SlabRecord* const slab_info = lists_.any())
+            remove(*slab_info);
         return live;
     }
 
@@ -156,14 +154,14 @@ public:
     [[nodiscard]] constexpr std::size_t object_size() const noexcept { return layout_.object_size; }
     [[nodiscard]] constexpr Backend& backend() noexcept { return pages_.backend(); }
 
-    [[nodiscard]] bool is_live(const void* object, const SlabInfo& slab_info) const noexcept {
+    [[nodiscard]] bool is_live(const void* object, const SlabRecord& slab_info) const noexcept {
         const std::size_t slot = slot_of(object, slab_info);
         return slot < layout_.slots_per_slab && !slab_info.map.is_free(slot) &&
                !in_hand(slot, slab_info);
     }
 
     /// The rest of a report on a free of `object`, which is not live.
-    void say_what_is_wrong(DefectReport& report, const SlabInfo& slab_info) const noexcept {
+    void say_what_is_wrong(DefectReport& report, const SlabRecord& slab_info) const noexcept {
         report.slab = slab_info.slab;
         const std::size_t slot = slot_of(report.pointer, slab_info);
         if (slot >= layout_.slots_per_slab) {
@@ -176,58 +174,53 @@ public:
 
     /// Costs: O(slabs). The peak of objects is not known.
     [[nodiscard]] CacheStatistics statistics() noexcept {
-        CacheStatistics result;
-        for (auto& list : lists_) {
-            for (const SlabInfo& slab_info : list)
-                count(result, slab_info.free_number);
+        CacheStatistics result{.free_slabs_number = lists_.free_slabs_number(),
+                               .full_slabs_number = lists_.full_slabs_number(),
+                               .peak_slabs_number = peak_slabs_number_,
+                               .failures_number = failures_number_};
+        for (std::size_t number = 0; number < Lists::lists_number; ++number) {
+            for (const SlabRecord& slab_info : lists_.list(number))
+                result.free_objects_number += slab_info.free_number;
         }
-        if (hand_slab_ != nullptr) count(result, hand_slab_->free_number + bits_number(hand_));
-        result.peak_slabs_number = peak_slabs_number_;
-        result.failures_number = failures_number_;
-        result.bytes_held = slabs_number_ * (layout_.slab_size + sizeof(SlabInfo));
-        result.bytes_lost = slabs_number_ * (layout_.slab_size + sizeof(SlabInfo) -
-                                             layout_.objects_per_slab * layout_.object_size);
+        if (hand_slab_ != nullptr) {
+            const std::size_t free_number = hand_slab_->free_number + bits_number(hand_);
+            if (free_number == 0) ++result.full_slabs_number;
+            if (free_number == layout_.objects_per_slab) ++result.free_slabs_number;
+            result.free_objects_number += free_number;
+        }
+        const std::size_t slabs = slabs_number();
+        const std::size_t objects = slabs * layout_.objects_per_slab;
+        result.partial_slabs_number = slabs - result.free_slabs_number - result.full_slabs_number;
+        result.allocated_objects_number = objects - result.free_objects_number;
+        result.bytes_held = slabs * (layout_.slab_size + sizeof(SlabInfo));
+        result.bytes_lost = result.bytes_held - objects * layout_.object_size;
         return result;
-    }
-
-    [[nodiscard]] std::size_t allocated_objects_number() noexcept {
-        return statistics().allocated_objects_number;
     }
 
     /// The first thing that is not as it must be, or Defect::None. Costs: O(slots).
     [[nodiscard]] DefectReport validate() noexcept {
-        std::size_t slabs = 0;
-        for (std::size_t number = 0; number < lists_number; ++number) {
-            for (SlabInfo& slab_info : lists_[number]) {
-                if (++slabs > slabs_number_ || !slab_info.consistent())
-                    return corrupted(&slab_info);
-                const Defect defect = defect_of(slab_info, number);
-                if (defect != Defect::None) return wrong(defect, &slab_info);
-            }
-        }
-        if (hand_slab_ != nullptr) {
-            ++slabs;
-            const bool at_rest = !hand_slab_->linked() &&
-                                 (hand_ & (hand_slab_->map.word_at(hand_word_))) == 0 &&
-                                 hand_slab_->list_most == never_moves;
-            if (!at_rest) return corrupted(hand_slab_);
-            const Defect defect = defect_of(*hand_slab_, hand_slab_->list);
-            if (defect != Defect::None) return wrong(defect, hand_slab_);
-        } else if (hand_ != 0) {
-            return corrupted(this);
-        }
-        return slabs == slabs_number_ ? DefectReport{} : corrupted(this);
+        const auto [defect, slab_info] =
+            lists_.validate([&](const SlabRecord& slab) { return defect_of(slab); });
+        if (defect != Defect::None)
+            return wrong(defect, slab_info != nullptr ? static_cast<const void*>(slab_info) : this);
+        if (hand_slab_ == nullptr) return hand_ == 0 ? DefectReport{} : corrupted(this);
+        const bool at_rest = !hand_slab_->linked() &&
+                             (hand_ & hand_slab_->map.word_at(hand_word_)) == 0 &&
+                             hand_slab_->list_most == never_moves;
+        if (!at_rest) return corrupted(hand_slab_);
+        const Defect of_hand = defect_of(*hand_slab_);
+        return of_hand == Defect::None ? DefectReport{} : wrong(of_hand, hand_slab_);
     }
 
 private:
-    static constexpr std::size_t full_list = 0;
-    static constexpr std::size_t partial_lists = 8;
-    static constexpr std::size_t free_list = 1 + partial_lists;
-    static constexpr std::size_t lists_number = 2 + partial_lists;
+    using Lists = SlabLists<0>;
     static constexpr std::uint16_t never_moves = 0xffff;  // list_most of the slab in hand
 
+    [[nodiscard]] std::size_t slabs_number() const noexcept {  // [L2]
+        return lists_.slabs_number() + (hand_slab_ != nullptr ? 1 : 0);
+    }
     [[nodiscard]] std::size_t slot_of(const void* object,
-                                      const SlabInfo& slab_info) const noexcept {
+                                      const SlabRecord& slab_info) const noexcept {
         return layout_.slot_at(address_of(object) - address_of(slab_info.slab));
     }
     [[nodiscard]] PagesWanted wanted() const noexcept {
@@ -246,7 +239,7 @@ private:
         return object;
     }
 
-    [[nodiscard]] bool in_hand(std::size_t slot, const SlabInfo& slab_info) const noexcept {
+    [[nodiscard]] bool in_hand(std::size_t slot, const SlabRecord& slab_info) const noexcept {
         return &slab_info == hand_slab_ && slot / FreeMap::bits_per_word == hand_word_ &&
                ((hand_ >> (slot % FreeMap::bits_per_word)) & 1U) != 0;
     }
@@ -265,20 +258,20 @@ private:
     /// Requires: the hand is empty.
     [[nodiscard]] bool fill_hand() noexcept {
         if (hand_slab_ == nullptr || hand_slab_->map.empty()) {
-            SlabInfo* const slab_info = slab_with_room();
+            SlabRecord* const slab_info = lists_.any_with_room();
             if (slab_info == nullptr) return false;
             put_down_hand();
-            unlink(*slab_info);
+            lists_.remove(*slab_info);
             slab_info->list_most = never_moves;  // [L2]
             hand_slab_ = slab_info;
         }
-        SlabInfo& slab_info = *hand_slab_;
-        hand_word_ = slab_info.map.first_word();
+        SlabRecord& slab_info = *hand_slab_;
+        hand_word_ = static_cast<std::uint32_t>(slab_info.map.first_word());
         hand_ = slab_info.map.word_at(hand_word_);
         slab_info.map.take(hand_word_, hand_, 0);
         slab_info.free_number =
             static_cast<std::uint16_t>(slab_info.free_number - bits_number(hand_));
-        const std::size_t first = hand_word_ * FreeMap::bits_per_word;
+        const std::size_t first = std::size_t{hand_word_} * FreeMap::bits_per_word;
         hand_start_ = slab_info.slab + layout_.offset_of(first);
         const std::size_t end = first + highest_bit(hand_) + 1;
         if (end > slab_info.untouched) slab_info.untouched = static_cast<std::uint16_t>(end);
@@ -287,105 +280,46 @@ private:
 
     /// The hand's bits go back to their map, and its slab on a list.
     void put_down_hand() noexcept {
-        SlabInfo* const slab_info = hand_slab_;
+        SlabRecord* const slab_info = hand_slab_;
         if (slab_info == nullptr) return;
         empty_hand();
         hand_slab_ = nullptr;
-        link(*slab_info, list_for(slab_info->free_number, full_list));
-    }
-
-    // ---- Lists ----------------------------------------------------------------------------------
-
-    /// The most free slots of a slab on list `number`.
-    [[nodiscard]] std::size_t most_on(std::size_t number) const noexcept {
-        if (number == full_list) return 0;
-        if (number == free_list) return layout_.objects_per_slab;
-        return divide_up(number * layout_.objects_per_slab, partial_lists) - 1;
-    }
-    /// The list of a slab with so many free slots, which is not before `from`.
-    [[nodiscard]] std::size_t list_for(std::size_t free_number, std::size_t from) const noexcept {
-        while (free_number > most_on(from))
-            ++from;
-        return from;
-    }
-
-    void link(SlabInfo& slab_info, std::size_t number) noexcept {
-        lists_[number].push_front(slab_info);
-        nonempty_ |= std::uint64_t{1} << number;
-        slab_info.list = static_cast<std::uint8_t>(number);
-        slab_info.list_most = static_cast<std::uint16_t>(most_on(number));
-        if (number == free_list) ++free_slabs_number_;
-    }
-    void unlink(SlabInfo& slab_info) noexcept {
-        const std::size_t number = slab_info.list;
-        slab_info.unlink();
-        if (lists_[number].empty()) nonempty_ &= ~(std::uint64_t{1} << number);
-        if (number == free_list) --free_slabs_number_;
-    }
-
-    /// The fullest one, so that the emptier ones drain.
-    [[nodiscard]] SlabInfo* slab_with_room() noexcept {
-        const std::uint64_t with_room = nonempty_ & ~(std::uint64_t{1} << full_list);
-        return with_room == 0 ? nullptr : &lists_[lowest_bit(with_room)].front();
-    }
-
-    [[gnu::noinline]] void has_more_free(SlabInfo& slab_info) noexcept {
-        const std::size_t number = list_for(slab_info.free_number, slab_info.list);
-        unlink(slab_info);
-        link(slab_info, number);
-        while (free_slabs_number_ > Config.retained_free_slabs)
-            remove(lists_[free_list].front());
+        lists_.add(*slab_info);
     }
 
     // ---- The life of a slab ---------------------------------------------------------------------
 
     /// A slab is born whole or not at all. Returns: whether.
     [[nodiscard]] bool add() noexcept {
-        if (slabs_number_ >= most_slabs_) return false;
+        if (most_slabs_ != 0 && slabs_number() >= most_slabs_) return false;
         SlabInfo* const slab_info = pages_.take(wanted());
         if (slab_info == nullptr) return false;
         slab_info->free_number = static_cast<std::uint16_t>(layout_.objects_per_slab);
         slab_info->map.fill(layout_.slots_per_slab, 0, 0);
         slab_info->owner = this;
         detail::hide(slab_info->slab, layout_.slab_size);
-        link(*slab_info, free_list);
-        if (++slabs_number_ > peak_slabs_number_) peak_slabs_number_ = slabs_number_;
+        lists_.add(*slab_info);
+        if (slabs_number() > peak_slabs_number_) peak_slabs_number_ = slabs_number();
         return true;
     }
 
-    [[gnu::noinline]] void remove(SlabInfo& slab_info) noexcept {
-        unlink(slab_info);
-        --slabs_number_;
+    [[gnu::noinline]] void remove(SlabRecord& slab_info) noexcept {
+        lists_.remove(slab_info);
         detail::reveal(slab_info.slab, layout_.slab_size);
-        pages_.give(slab_info, wanted());
+        pages_.give(*for_backend(&slab_info), wanted());
+    }
+
+    [[gnu::noinline]] void has_more_free(SlabRecord& slab_info) noexcept {
+        lists_.move(slab_info);
+        while (lists_.free_slabs_number() > Config.retained_free_slabs)
+            remove(*lists_.any_free());
     }
 
     // ---- Looking --------------------------------------------------------------------------------
 
-    void count(CacheStatistics& statistics, std::size_t free_number) const noexcept {
-        if (free_number == 0) {
-            ++statistics.full_slabs_number;
-        } else if (free_number == layout_.objects_per_slab) {
-            ++statistics.free_slabs_number;
-        } else {
-            ++statistics.partial_slabs_number;
-        }
-        statistics.free_objects_number += free_number;
-        statistics.allocated_objects_number += layout_.objects_per_slab - free_number;
-    }
-
-    [[nodiscard]] Defect defect_of(const SlabInfo& slab_info, std::size_t number) noexcept {
-        const bool on_its_list =
-            &slab_info == hand_slab_ ||
-            (slab_info.list == number && slab_info.list_most == most_on(number) &&
-             list_for(slab_info.free_number, full_list) == number);
-        const bool sound =
-            on_its_list && slab_info.owner == this &&
-            slab_info.map.consistent(layout_.slots_per_slab, 0, 0, slab_info.free_number) &&
-            slab_info.untouched <= layout_.slots_per_slab &&
-            slab_info.untouched >= slab_info.map.end_of_taken(layout_.slots_per_slab) &&
-            is_aligned(slab_info.slab, layout_.slab_alignment);
-        if (!sound) return Defect::CorruptedSlabInfo;
+    [[nodiscard]] Defect defect_of(const SlabRecord& slab_info) noexcept {
+        if (slab_info.owner != this || !layout_.is_sound(slab_info))
+            return Defect::CorruptedSlabInfo;
         return pages_.knows(slab_info, layout_.pages_per_slab()) ? Defect::None
                                                                  : Defect::BackendLostSlab;
     }
@@ -398,18 +332,15 @@ private:
 
     std::uint64_t hand_ = 0;  // bit i: slot i from hand_start_ on is free, and here [L1]
     std::byte* hand_start_ = nullptr;
-    SlabInfo* hand_slab_ = nullptr;
-    std::size_t hand_word_ = 0;
-    std::uint32_t number_;
-    std::uint32_t most_slabs_;
+    SlabRecord* hand_slab_ = nullptr;
+    std::uint32_t hand_word_ = 0;
+    std::uint16_t number_;
+    std::uint16_t most_slabs_;
     Layout layout_;
     Pages pages_;
-    std::uint64_t nonempty_ = 0;  // bit i: list i is not empty
-    std::size_t slabs_number_ = 0;
-    std::size_t free_slabs_number_ = 0;
+    Lists lists_{layout_.objects_per_slab};
     std::size_t peak_slabs_number_ = 0;
     std::size_t failures_number_ = 0;
-    IntrusiveList<SlabInfo> lists_[lists_number];
 };
 
 }  // namespace slab_allocator

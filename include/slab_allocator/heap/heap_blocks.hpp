@@ -162,10 +162,10 @@ private:
                                              Config.small_slabs && index < classes_number);
     }
     /// Of small slabs, where there are others: more would be births without end.
-    [[nodiscard]] static constexpr std::uint32_t most_slabs_at(std::size_t index) noexcept {
+    [[nodiscard]] static constexpr std::uint16_t most_slabs_at(std::size_t index) noexcept {
         constexpr std::size_t most_bytes = std::size_t{64} * 1024;
-        if (!two_layouts || index >= classes_number) return ~std::uint32_t{0};
-        return static_cast<std::uint32_t>(divide_up(most_bytes, layout_at(index).slab_size));
+        if (!two_layouts || index >= classes_number) return 0;
+        return static_cast<std::uint16_t>(divide_up(most_bytes, layout_at(index).slab_size));
     }
 };
 

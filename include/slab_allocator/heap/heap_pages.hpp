@@ -14,14 +14,13 @@
 //   [P2] give() makes it unknown before it can be anybody else's: identity, map, SlabInfo, memory.
 
 #include <cstddef>
-#include <cstdint>
 #include <new>
-#include <type_traits>
 #include <utility>
 
 #include <slab_allocator/core/align.hpp>
 #include <slab_allocator/core/defect.hpp>
 #include <slab_allocator/core/slab_info.hpp>
+#include <slab_allocator/core/slab_map.hpp>
 
 namespace slab_allocator {
 
@@ -54,12 +53,12 @@ public:
         if (memory == nullptr) return nullptr;
         if constexpr (checked) {
             if (!is_aligned(memory, wanted.alignment)) [[unlikely]] {
-                say(Defect::MisalignedSlab, memory, memory);
+                say(Defect::MisalignedSlab, memory);
                 backend_.free_slab(memory, wanted.bytes, wanted.alignment);
                 return nullptr;
             }
-            if (in_use(memory, wanted.known_pages)) [[unlikely]] {
-                say(Defect::MemoryInUse, memory, memory);
+            if (Map::in_use(backend_, memory, wanted.known_pages)) [[unlikely]] {
+                say(Defect::MemoryInUse, memory);
                 return nullptr;  // not given back: somebody else's memory lies there
             }
         }
@@ -72,83 +71,39 @@ public:
     void give(SlabInfo& slab_info, const PagesWanted& wanted) noexcept {
         std::byte* const memory = slab_info.slab;
         slab_info.owner = nullptr;
-        forget(memory, wanted.known_pages);
+        Map::forget(backend_, memory, wanted.known_pages);
         backend_.free_slab_info(&slab_info);
         backend_.free_slab(memory, wanted.bytes, wanted.alignment);
     }
 
     /// Does the map lead from each of these pages to the SlabInfo?
-    [[nodiscard]] bool knows(const SlabInfo& slab_info, std::size_t known_pages) noexcept {
-        for (std::size_t page = 0; page < known_pages; ++page) {
-            if (find(backend_, slab_info.slab + page * page_size) != &slab_info) return false;
-        }
-        return true;
+    [[nodiscard]] bool knows(const SlabRecord& slab_info, std::size_t known_pages) noexcept {
+        return Map::knows(backend_, slab_info, known_pages);
     }
 
 private:
-    [[nodiscard]] bool in_use(const std::byte* memory, std::size_t pages) noexcept {
-        for (std::size_t page = 0; page < pages; ++page) {
-            if (find(backend_, memory + page * page_size) != nullptr) return true;
-        }
-        return false;
-    }
+    using Map = SlabMap<Backend, page_size, checked>;
 
     [[nodiscard]] SlabInfo* enter(std::byte* memory, const PagesWanted& wanted) noexcept {
         SlabInfo* const place = backend_.alloc_slab_info();
         if (place == nullptr) return nullptr;
         if constexpr (checked) {
-            const bool aligned = is_aligned(place, alignof(SlabInfo));
-            const bool apart = address_of(place) + sizeof(SlabInfo) <= address_of(memory) ||
-                               address_of(place) >= address_of(memory) + wanted.bytes;
-            if (!aligned || !apart) [[unlikely]] {
-                say(aligned ? Defect::MemoryInUse : Defect::MisalignedSlabInfo, place, memory);
+            if (!is_place_for_slab_info(place, memory, wanted.bytes, heap_)) [[unlikely]] {
                 backend_.free_slab_info(place);
                 return nullptr;
             }
         }
         SlabInfo* const slab_info = ::new (static_cast<void*>(place)) SlabInfo;
         slab_info->slab = memory;
-        if (!save(*slab_info, wanted.known_pages)) {
+        if (!Map::save(backend_, *slab_info, wanted.known_pages, heap_)) {
             backend_.free_slab_info(slab_info);
             return nullptr;
         }
         return slab_info;
     }
 
-    [[nodiscard]] bool save(SlabInfo& slab_info, std::size_t pages) noexcept {
-        for (std::size_t page = 0; page < pages; ++page) {
-            std::byte* const start = slab_info.slab + page * page_size;
-            if (!save_page(address_of(start), slab_info)) {
-                forget(slab_info.slab, page);
-                return false;
-            }
-            if constexpr (checked) {
-                if (find(backend_, start) != &slab_info) [[unlikely]] {
-                    say(Defect::BackendLostSlab, start, slab_info.slab);
-                    forget(slab_info.slab, page + 1);
-                    return false;
-                }
-            }
-        }
-        return true;
-    }
-
-    [[nodiscard]] bool save_page(std::uintptr_t page, SlabInfo& slab_info) noexcept {
-        if constexpr (std::is_void_v<decltype(backend_.save_slab_info_ptr(page, &slab_info))>) {
-            backend_.save_slab_info_ptr(page, &slab_info);
-            return true;
-        } else {
-            return backend_.save_slab_info_ptr(page, &slab_info);
-        }
-    }
-
-    void forget(std::byte* memory, std::size_t pages) noexcept {
-        for (std::size_t page = pages; page-- > 0;)
-            backend_.delete_slab_info_ptr(address_of(memory) + page * page_size);
-    }
-
-    void say(Defect defect, const void* pointer, const std::byte* memory) const noexcept {
-        report({.defect = defect, .pointer = pointer, .cache = heap_, .slab = memory});
+    void say(Defect defect, const std::byte* memory) const noexcept {
+        report({.defect = defect, .pointer = memory, .cache = heap_, .slab = memory});
     }
 
     [[no_unique_address]] Backend backend_;
