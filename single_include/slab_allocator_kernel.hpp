@@ -850,6 +850,16 @@ struct Layout {
         return slot * stride;
     }
 
+    /// Does the record of a slab agree with itself and with this? info_slot as info_slot_of says.
+    [[nodiscard]] bool is_sound(const SlabRecord& slab_info,
+                                std::size_t info_slot = 0) const noexcept {
+        return slab_info.map.consistent(slots_per_slab, info_slot, info_slots,
+                                        slab_info.free_number) &&
+               slab_info.untouched <= slots_per_slab &&
+               slab_info.untouched >= slab_info.map.end_of_taken(slots_per_slab) &&
+               is_aligned(slab_info.slab, slab_alignment);
+    }
+
     /// The slot whose object starts `offset` bytes behind that of slot 0; no number below
     /// slots_per_slab where none does [Y3]. With stride = 2^k m, m odd, multiplying by the inverse
     /// of m modulo 2^64 takes the multiples of m, and only those, to their quotients, and rotating
@@ -2566,6 +2576,106 @@ private:
 
 }  // namespace slab_allocator
 
+// slab_map.hpp -- the backend's map: from a page to the SlabInfo of the slab that has it.
+//
+//      page 0 of a slab --.
+//      page 1 of a slab --+--> SlabInfo         one entry a page, made when the slab is born
+//      page 2 of a slab --'
+//
+// Caches ask it where masking does not lead to a SlabInfo (placement.hpp), heaps always
+// (heap_pages.hpp). The answer is good for any address.
+//
+// Invariants
+//   [M1] save() makes all pages of a slab known or none.
+
+namespace slab_allocator {
+
+/// `cache`: whose slab it is, for reports.
+template <typename Backend, std::size_t page_size, bool checked>
+class SlabMap {
+public:
+    /// The SlabInfo of the slab that has this address; nullptr where there is none.
+    [[nodiscard]] static SlabRecord* find(Backend& backend, const void* address) noexcept {
+        return from_backend(backend.get_slab_info_ptr(align_down(address_of(address), page_size)));
+    }
+
+    /// Does it know one of these pages?
+    [[nodiscard]] static bool in_use(Backend& backend, const std::byte* slab,
+                                     std::size_t pages) noexcept {
+        for (std::size_t page = 0; page < pages; ++page) {
+            if (find(backend, slab + page * page_size) != nullptr) return true;
+        }
+        return false;
+    }
+
+    /// Does it lead from each of its slab's first pages to the SlabInfo?
+    [[nodiscard]] static bool knows(Backend& backend, const SlabRecord& slab_info,
+                                    std::size_t pages) noexcept {
+        for (std::size_t page = 0; page < pages; ++page) {
+            if (find(backend, slab_info.slab + page * page_size) != &slab_info) return false;
+        }
+        return true;
+    }
+
+    /// Returns: false where the backend refuses, or forgets at once [M1].
+    [[nodiscard]] static bool save(Backend& backend, SlabRecord& slab_info, std::size_t pages,
+                                   [[maybe_unused]] const void* cache) noexcept {
+        for (std::size_t page = 0; page < pages; ++page) {
+            std::byte* const start = slab_info.slab + page * page_size;
+            if (!save_page(backend, address_of(start), slab_info)) {
+                forget(backend, slab_info.slab, page);
+                return false;
+            }
+            if constexpr (checked) {
+                if (find(backend, start) != &slab_info) [[unlikely]] {
+                    report({.defect = Defect::BackendLostSlab,
+                            .pointer = start,
+                            .cache = cache,
+                            .slab = slab_info.slab});
+                    forget(backend, slab_info.slab, page + 1);
+                    return false;
+                }
+            }
+        }
+        return true;
+    }
+
+    static void forget(Backend& backend, const std::byte* slab, std::size_t pages) noexcept {
+        for (std::size_t page = pages; page-- > 0;)
+            backend.delete_slab_info_ptr(address_of(slab) + page * page_size);
+    }
+
+private:
+    [[nodiscard]] static bool save_page(Backend& backend, std::uintptr_t page,
+                                        SlabRecord& slab_info) noexcept {
+        SlabInfo* const saved = for_backend(&slab_info);
+        if constexpr (std::is_void_v<decltype(backend.save_slab_info_ptr(page, saved))>) {
+            backend.save_slab_info_ptr(page, saved);
+            return true;
+        } else {
+            return backend.save_slab_info_ptr(page, saved);
+        }
+    }
+};
+
+/// May a SlabInfo lie where the backend says, beside a slab of `size` bytes? Else reports why not.
+[[nodiscard]] inline bool is_place_for_slab_info(const SlabRecord* place, const std::byte* slab,
+                                                 std::size_t size, const void* cache) noexcept {
+    const std::uintptr_t start = address_of(slab);
+    const bool aligned = is_aligned(place, alignof(SlabInfo));
+    const bool overlaps =
+        address_of(place) < start + size && address_of(place) + sizeof(SlabInfo) > start;
+    if (aligned && !overlaps) [[likely]]
+        return true;
+    report({.defect = aligned ? Defect::MemoryInUse : Defect::MisalignedSlabInfo,
+            .pointer = place,
+            .cache = cache,
+            .slab = slab});
+    return false;
+}
+
+}  // namespace slab_allocator
+
 // placement.hpp -- where the SlabInfo of a slab is: the only place that branches on the backend's
 // row.
 //
@@ -2597,8 +2707,7 @@ public:
             return from_backend(
                 backend.slab_info_at(align_down(address_of(object), layout.slab_size)));
         } else {
-            return from_backend(
-                backend.get_slab_info_ptr(align_down(address_of(object), layout.page_size)));
+            return Map::find(backend, object);
         }
     }
 
@@ -2642,10 +2751,7 @@ public:
     [[nodiscard]] static bool in_use([[maybe_unused]] Backend& backend,
                                      [[maybe_unused]] const std::byte* slab) noexcept {
         if constexpr (layout.uses_map()) {
-            for (std::size_t page = 0; page < layout.pages_per_slab(); ++page) {
-                if (find(backend, slab + page * layout.page_size) != nullptr) return true;
-            }
-            return false;
+            return Map::in_use(backend, slab, layout.pages_per_slab());
         } else if constexpr (layout.row == Row::LargeByPageFrames) {
             const SlabRecord* const frame = find(backend, slab);
             return frame != nullptr && is_aligned(frame, alignof(SlabInfo)) &&
@@ -2662,19 +2768,7 @@ public:
         SlabRecord* const place = take_place(backend, slab);
         if (place == nullptr) return nullptr;
         if constexpr (checked && !layout.small()) {
-            if (!is_aligned(place, alignof(SlabInfo))) [[unlikely]] {
-                report({.defect = Defect::MisalignedSlabInfo,
-                        .pointer = place,
-                        .cache = cache,
-                        .slab = slab});
-                give_place(backend, place);
-                return nullptr;
-            }
-            if (overlaps(place, slab)) [[unlikely]] {
-                report({.defect = Defect::MemoryInUse,
-                        .pointer = place,
-                        .cache = cache,
-                        .slab = slab});
+            if (!is_place_for_slab_info(place, slab, layout.slab_size, cache)) [[unlikely]] {
                 give_place(backend, place);
                 return nullptr;
             }
@@ -2684,7 +2778,7 @@ public:
         slab_info->free_number = static_cast<std::uint16_t>(layout.objects_per_slab);
         slab_info->map.fill(layout.slots_per_slab, info_slot(*slab_info), layout.info_slots);
         if constexpr (layout.uses_map()) {
-            if (!save_pages(backend, *slab_info, cache)) {
+            if (!Map::save(backend, *slab_info, layout.pages_per_slab(), cache)) {
                 give_place(backend, slab_info);
                 return nullptr;
             }
@@ -2727,12 +2821,13 @@ public:
         slab_info.owner = nullptr;
         slab_info.untouched = 0;
         if constexpr (layout.uses_map()) {
-            delete_pages(backend, address_of(slab_info.slab), layout.pages_per_slab());
+            Map::forget(backend, slab_info.slab, layout.pages_per_slab());
         }
         give_place(backend, &slab_info);
     }
 
 private:
+    using Map = SlabMap<Backend, layout.page_size, checked>;
     using Made = std::conditional_t<layout.small(), SlabRecord, SlabInfo>;
     static constexpr std::size_t info_size = small_slab_info_size(layout.slots_per_slab);
 
@@ -2757,52 +2852,6 @@ private:
             backend.free_slab_info(for_backend(slab_info));
         }
     }
-
-    [[nodiscard]] static bool overlaps(const SlabRecord* place, const std::byte* slab) noexcept {
-        const std::uintptr_t start = address_of(slab);
-        return address_of(place) < start + layout.slab_size &&
-               address_of(place) + sizeof(SlabInfo) > start;
-    }
-
-    [[nodiscard]] static bool save_pages(Backend& backend, SlabRecord& slab_info,
-                                         [[maybe_unused]] const void* cache) noexcept {
-        const std::uintptr_t slab = address_of(slab_info.slab);
-        for (std::size_t page = 0; page < layout.pages_per_slab(); ++page) {
-            if (!save_page(backend, slab + page * layout.page_size, slab_info)) {
-                delete_pages(backend, slab, page);
-                return false;
-            }
-            if constexpr (checked) {
-                std::byte* const start = slab_info.slab + page * layout.page_size;
-                if (find(backend, start) != &slab_info) [[unlikely]] {
-                    report({.defect = Defect::BackendLostSlab,
-                            .pointer = start,
-                            .cache = cache,
-                            .slab = slab_info.slab});
-                    delete_pages(backend, slab, page + 1);
-                    return false;
-                }
-            }
-        }
-        return true;
-    }
-
-    [[nodiscard]] static bool save_page(Backend& backend, std::uintptr_t page,
-                                        SlabRecord& slab_info) noexcept {
-        if constexpr (std::is_void_v<decltype(backend.save_slab_info_ptr(
-                          page, for_backend(&slab_info)))>) {
-            backend.save_slab_info_ptr(page, for_backend(&slab_info));
-            return true;
-        } else {
-            return backend.save_slab_info_ptr(page, for_backend(&slab_info));
-        }
-    }
-
-    static void delete_pages(Backend& backend, std::uintptr_t slab, std::size_t pages) noexcept {
-        for (std::size_t page = pages; page-- > 0;) {
-            backend.delete_slab_info_ptr(slab + page * layout.page_size);
-        }
-    }
 };
 
 }  // namespace slab_allocator
@@ -2822,14 +2871,57 @@ private:
 //   [B1] a slab stands on the list of its free_number, and slab_info.list says which; list_most is
 //        the most free slots that a slab on that list has.
 //   [B2] bit i of nonempty  <=>  list i is not empty
-//   [B3] free_objects_number == sum of free_number over all slabs
+//   [B3] a cache's: free_objects_number == sum of free_number over all slabs
 //   [B4] slabs_number == |slabs on all lists|; the counts of full and free ones likewise
+//
+// A cache knows at compile time how many objects a slab has; a heap's size class has a member for
+// that, SlabLists<0>, and does not count the free ones of all its slabs.
 
 namespace slab_allocator {
 
-template <std::size_t objects_per_slab>
-class SlabLists {
+namespace detail {
+
+template <std::size_t number>
+class ObjectsOfSlabs {
 public:
+    [[nodiscard]] static constexpr std::size_t objects_per_slab() noexcept { return number; }
+
+protected:
+    [[nodiscard]] constexpr bool are_free(std::size_t objects) const noexcept {  // [B3]
+        return objects == free_objects_number_;
+    }
+    constexpr void add_free(std::size_t objects) noexcept { free_objects_number_ += objects; }
+    constexpr void remove_free(std::size_t objects) noexcept { free_objects_number_ -= objects; }
+
+    std::size_t free_objects_number_ = 0;
+};
+
+template <>
+class ObjectsOfSlabs<0> {
+public:
+    constexpr explicit ObjectsOfSlabs(std::size_t number) noexcept
+        : number_(static_cast<std::uint32_t>(number)) {}
+    [[nodiscard]] constexpr std::size_t objects_per_slab() const noexcept { return number_; }
+
+protected:
+    [[nodiscard]] static constexpr bool are_free(std::size_t) noexcept { return true; }
+    static constexpr void add_free(std::size_t) noexcept {}
+    static constexpr void remove_free(std::size_t) noexcept {}
+
+private:
+    std::uint32_t number_;
+};
+
+}  // namespace detail
+
+template <std::size_t known_objects_per_slab>
+class SlabLists : public detail::ObjectsOfSlabs<known_objects_per_slab> {
+    using Objects = detail::ObjectsOfSlabs<known_objects_per_slab>;
+
+public:
+    using Objects::Objects;
+    using Objects::objects_per_slab;
+
     static constexpr std::size_t full = 0;
     static constexpr std::size_t partial_classes = 8;
     static constexpr std::size_t free = 1 + partial_classes;
@@ -2838,17 +2930,22 @@ public:
     static constexpr std::size_t lists_number = 2 + partial_classes;
 
     /// The list of a slab with `free_number` free slots [B1].
-    [[nodiscard]] static constexpr std::size_t list_for(std::size_t free_number) noexcept {
+    [[nodiscard]] constexpr std::size_t list_for(std::size_t free_number) const noexcept {
         if (free_number == 0) return full;
-        if (free_number == objects_per_slab) return free;
-        return 1 + free_number * partial_classes / objects_per_slab;
+        if (free_number == objects_per_slab()) return free;
+        if constexpr (known_objects_per_slab != 0)
+            return 1 + free_number * partial_classes / objects_per_slab();
+        std::size_t number = 1;  // no division, where the compiler does not know by what
+        while (free_number > most_on(number))
+            ++number;
+        return number;
     }
 
     /// The most free slots of a slab on list `number`.
-    [[nodiscard]] static constexpr std::size_t most_on(std::size_t number) noexcept {
+    [[nodiscard]] constexpr std::size_t most_on(std::size_t number) const noexcept {
         if (number == full) return 0;
-        if (number == free) return objects_per_slab;
-        const std::size_t next = divide_up(number * objects_per_slab, partial_classes);
+        if (number == free) return objects_per_slab();
+        const std::size_t next = divide_up(number * objects_per_slab(), partial_classes);
         return next - 1;
     }
 
@@ -2860,17 +2957,22 @@ public:
         return full_slabs_number_;
     }
     [[nodiscard]] constexpr std::size_t free_objects_number() const noexcept {
-        return free_objects_number_;
+        return Objects::free_objects_number_;
     }
     /// Slots that are not in the hands of their slabs.
     [[nodiscard]] constexpr std::size_t taken_objects_number() const noexcept {
-        return slabs_number_ * objects_per_slab - free_objects_number_;
+        return slabs_number_ * objects_per_slab() - free_objects_number();
     }
 
     [[nodiscard]] IntrusiveList<SlabRecord>& list(std::size_t number) noexcept {
         return lists_[number];
     }
 
+    /// The fullest one, so that the emptier ones drain; nullptr where none has room.
+    [[nodiscard]] SlabRecord* any_with_room() noexcept {
+        SlabRecord* const partial = fullest_partial();
+        return partial != nullptr ? partial : any_free();
+    }
     /// The fullest partial slab; nullptr where there is none.
     [[nodiscard]] SlabRecord* fullest_partial() noexcept {
         return nonempty_partial() == 0 ? nullptr : &lists_[lowest_bit(nonempty_partial())].front();
@@ -2882,22 +2984,42 @@ public:
         return nonempty_ == 0 ? nullptr : &lists_[lowest_bit(nonempty_)].front();
     }
 
-    /// Do the counts and bits agree with `slabs` slabs standing on list `number`? [B2] [B4]
-    [[nodiscard]] bool agree(std::size_t number, std::size_t slabs) const noexcept {
-        if (number == free && slabs != free_slabs_number_) return false;
-        if (number == full && slabs != full_slabs_number_) return false;
-        return ((nonempty_ >> number) & 1U) == (slabs == 0 ? 0U : 1U);
+    /// The first slab that does not stand as it must, or of which `defect_of` says that it has a
+    /// defect; a null one where slabs are missing or counted wrongly.
+    struct Wrong {
+        Defect defect = Defect::None;
+        const SlabRecord* slab_info = nullptr;
+    };
+    template <typename F>
+    [[nodiscard]] Wrong validate(F defect_of) noexcept {
+        std::size_t slabs = 0;
+        std::size_t free_objects = 0;
+        for (std::size_t number = 0; number < lists_number; ++number) {
+            const std::size_t before = slabs;
+            for (SlabRecord& slab_info : lists_[number]) {
+                Defect defect = Defect::CorruptedSlabInfo;
+                if (++slabs <= slabs_number_ && slab_info.consistent() &&
+                    stands_right(slab_info, number)) {
+                    defect = defect_of(slab_info);
+                }
+                if (defect != Defect::None) return {defect, &slab_info};
+                free_objects += slab_info.free_number;
+            }
+            if (!agree(number, slabs - before)) return {Defect::CorruptedSlabInfo};
+        }
+        if (slabs == slabs_number_ && Objects::are_free(free_objects)) return {};
+        return {Defect::CorruptedSlabInfo};
     }
 
     /// Requires: slab_info is at rest.
     void add(SlabRecord& slab_info) noexcept {
         ++slabs_number_;
-        free_objects_number_ += slab_info.free_number;
+        Objects::add_free(slab_info.free_number);
         link(slab_info, list_for(slab_info.free_number));
     }
     void remove(SlabRecord& slab_info) noexcept {
         unlink(slab_info);
-        free_objects_number_ -= slab_info.free_number;
+        Objects::remove_free(slab_info.free_number);
         --slabs_number_;
     }
 
@@ -2911,33 +3033,49 @@ public:
         move(slab_info);
         return true;
     }
+    /// One more slot of a slab became free. Returns: does it belong elsewhere now? Then the caller
+    /// calls move().
+    [[nodiscard]] static bool gave_back_one(SlabRecord& slab_info) noexcept {
+        return ++slab_info.free_number > slab_info.list_most;
+    }
+    [[gnu::noinline]] void move(SlabRecord& slab_info) noexcept {
+        unlink(slab_info);
+        link(slab_info, list_for(slab_info.free_number));
+    }
     /// Would one more free slot move it?
     [[nodiscard]] static bool would_move(const SlabRecord& slab_info) noexcept {
         return slab_info.free_number >= slab_info.list_most;
     }
-    void gave_back_in_all(std::size_t number) noexcept { free_objects_number_ += number; }
+    void gave_back_in_all(std::size_t number) noexcept { Objects::add_free(number); }
 
     /// `number` slots of a slab were taken: moves it where it now belongs.
     void took(SlabRecord& slab_info, std::size_t number) noexcept {
-        free_objects_number_ -= number;
+        Objects::remove_free(number);
         slab_info.free_number = static_cast<std::uint16_t>(slab_info.free_number - number);
         if (list_for(slab_info.free_number) != slab_info.list) move(slab_info);
     }
 
 private:
-    [[nodiscard]] std::uint64_t nonempty_partial() const noexcept {
-        constexpr std::uint64_t partial = ((std::uint64_t{1} << partial_classes) - 1) << 1;
-        return nonempty_ & partial;
+    [[nodiscard]] bool stands_right(const SlabRecord& slab_info,
+                                    std::size_t number) const noexcept {  // [B1]
+        return slab_info.list == number && slab_info.list_most == most_on(number) &&
+               number == list_for(slab_info.free_number);
+    }
+    /// Do the counts and bits agree with `slabs` slabs standing on list `number`? [B2] [B4]
+    [[nodiscard]] bool agree(std::size_t number, std::size_t slabs) const noexcept {
+        if (number == free && slabs != free_slabs_number_) return false;
+        if (number == full && slabs != full_slabs_number_) return false;
+        return ((nonempty_ >> number) & 1U) == (slabs == 0 ? 0U : 1U);
     }
 
-    [[gnu::noinline]] void move(SlabRecord& slab_info) noexcept {
-        unlink(slab_info);
-        link(slab_info, list_for(slab_info.free_number));
+    [[nodiscard]] std::uint32_t nonempty_partial() const noexcept {
+        constexpr std::uint32_t partial = ((std::uint32_t{1} << partial_classes) - 1) << 1;
+        return nonempty_ & partial;
     }
 
     void link(SlabRecord& slab_info, std::size_t number) noexcept {
         lists_[number].push_front(slab_info);
-        nonempty_ |= std::uint64_t{1} << number;  // [B2]
+        nonempty_ |= std::uint32_t{1} << number;  // [B2]
         slab_info.list = static_cast<std::uint8_t>(number);
         slab_info.list_most = static_cast<std::uint16_t>(most_on(number));
         if (number == free) ++free_slabs_number_;  // [B4]
@@ -2946,16 +3084,15 @@ private:
     void unlink(SlabRecord& slab_info) noexcept {
         const std::size_t number = slab_info.list;
         slab_info.unlink();
-        if (lists_[number].empty()) nonempty_ &= ~(std::uint64_t{1} << number);  // [B2]
+        if (lists_[number].empty()) nonempty_ &= ~(std::uint32_t{1} << number);  // [B2]
         if (number == free) --free_slabs_number_;                                // [B4]
         if (number == full) --full_slabs_number_;
     }
 
-    std::uint64_t nonempty_ = 0;
+    std::uint32_t nonempty_ = 0;
     std::size_t slabs_number_ = 0;
     std::size_t free_slabs_number_ = 0;
     std::size_t full_slabs_number_ = 0;
-    std::size_t free_objects_number_ = 0;
     IntrusiveList<SlabRecord> lists_[lists_number];
 };
 
@@ -3221,7 +3358,7 @@ public:
         while (done < objects.size() && !recent_.empty())
             objects[done++] = handed_out(recent_.pop());
         while (done < objects.size())
-            done += take_from(*slab_with_room(), objects.subspan(done));
+            done += take_from(*lists_.any_with_room(), objects.subspan(done));
         note_peak();
         settle_limit();
         return true;
@@ -3379,24 +3516,11 @@ public:
     /// Walks everything. Returns: the first inconsistency, or Defect::None; tells no handler and
     /// changes nothing. Costs: O(slots).
     [[nodiscard]] DefectReport validate() noexcept {
-        std::size_t slabs = 0;
-        std::size_t free_objects = 0;
-        for (std::size_t number = 0; number < Lists::lists_number; ++number) {
-            const std::size_t before = slabs;
-            for (SlabRecord& slab_info : lists_.list(number)) {
-                if (++slabs > lists_.slabs_number() || !slab_info.consistent()) {
-                    return corrupted(&slab_info);
-                }
-                const Defect defect = defect_of(slab_info, number);
-                if (defect != Defect::None) {
-                    return {.defect = defect, .pointer = &slab_info, .cache = this};
-                }
-                free_objects += slab_info.free_number;
-            }
-            if (!lists_.agree(number, slabs - before)) return corrupted(this);
-        }
-        if (slabs != lists_.slabs_number() || free_objects != lists_.free_objects_number()) {
-            return corrupted(this);
+        const auto [defect, slab_info] =
+            lists_.validate([&](const SlabRecord& slab) { return defect_of(slab); });
+        if (defect != Defect::None) {
+            const void* const where = slab_info;
+            return {.defect = defect, .pointer = where != nullptr ? where : this, .cache = this};
         }
         const std::span<std::byte* const> recent = recent_.all();
         for (std::size_t rank = 0; rank < recent.size(); ++rank) {
@@ -3534,7 +3658,7 @@ private:
     /// Fills the recent objects, which are empty or guarded and few, with whole words, from one
     /// slab after the other. Returns: whether it could.
     [[nodiscard]] bool fill_recent() noexcept {
-        SlabRecord* slab_info = slab_with_room();
+        SlabRecord* slab_info = lists_.any_with_room();
         if (slab_info == nullptr) return false;
         if constexpr (guarded) recent_.make_room(most_filled);
         bool more = true;
@@ -3746,11 +3870,6 @@ private:
     }
 
     // ---- The life of a slab ---------------------------------------------------------------------
-
-    [[nodiscard]] SlabRecord* slab_with_room() noexcept {
-        SlabRecord* const partial = lists_.fullest_partial();
-        return partial != nullptr ? partial : lists_.any_free();
-    }
 
     [[nodiscard]] std::size_t objects_at_hand() const noexcept {
         return recent_.size() + lists_.free_objects_number();
@@ -4194,16 +4313,9 @@ private:
         return {.defect = Defect::CorruptedSlabInfo, .pointer = where, .cache = this};
     }
 
-    [[nodiscard]] Defect defect_of(SlabRecord& slab_info, std::size_t number) noexcept {
-        const bool sound =
-            slab_info.owner == guards_.identity(this, &slab_info) && slab_info.list == number &&
-            slab_info.list_most == Lists::most_on(number) &&
-            number == Lists::list_for(slab_info.free_number) &&
-            slab_info.map.consistent(layout.slots_per_slab, Place::info_slot(slab_info),
-                                     layout.info_slots, slab_info.free_number) &&
-            slab_info.untouched <= layout.slots_per_slab &&
-            slab_info.untouched >= slab_info.map.end_of_taken(layout.slots_per_slab) &&
-            is_aligned(slab_info.slab, layout.slab_alignment);
+    [[nodiscard]] Defect defect_of(const SlabRecord& slab_info) noexcept {
+        const bool sound = slab_info.owner == guards_.identity(this, &slab_info) &&
+                           layout.is_sound(slab_info, Place::info_slot(slab_info));
         if (!sound) return Defect::CorruptedSlabInfo;
         return is_lost(slab_info) ? Defect::BackendLostSlab : Defect::None;
     }
@@ -4393,12 +4505,12 @@ public:
         if (memory == nullptr) return nullptr;
         if constexpr (checked) {
             if (!is_aligned(memory, wanted.alignment)) [[unlikely]] {
-                say(Defect::MisalignedSlab, memory, memory);
+                say(Defect::MisalignedSlab, memory);
                 backend_.free_slab(memory, wanted.bytes, wanted.alignment);
                 return nullptr;
             }
-            if (in_use(memory, wanted.known_pages)) [[unlikely]] {
-                say(Defect::MemoryInUse, memory, memory);
+            if (Map::in_use(backend_, memory, wanted.known_pages)) [[unlikely]] {
+                say(Defect::MemoryInUse, memory);
                 return nullptr;  // not given back: somebody else's memory lies there
             }
         }
@@ -4411,83 +4523,39 @@ public:
     void give(SlabInfo& slab_info, const PagesWanted& wanted) noexcept {
         std::byte* const memory = slab_info.slab;
         slab_info.owner = nullptr;
-        forget(memory, wanted.known_pages);
+        Map::forget(backend_, memory, wanted.known_pages);
         backend_.free_slab_info(&slab_info);
         backend_.free_slab(memory, wanted.bytes, wanted.alignment);
     }
 
     /// Does the map lead from each of these pages to the SlabInfo?
-    [[nodiscard]] bool knows(const SlabInfo& slab_info, std::size_t known_pages) noexcept {
-        for (std::size_t page = 0; page < known_pages; ++page) {
-            if (find(backend_, slab_info.slab + page * page_size) != &slab_info) return false;
-        }
-        return true;
+    [[nodiscard]] bool knows(const SlabRecord& slab_info, std::size_t known_pages) noexcept {
+        return Map::knows(backend_, slab_info, known_pages);
     }
 
 private:
-    [[nodiscard]] bool in_use(const std::byte* memory, std::size_t pages) noexcept {
-        for (std::size_t page = 0; page < pages; ++page) {
-            if (find(backend_, memory + page * page_size) != nullptr) return true;
-        }
-        return false;
-    }
+    using Map = SlabMap<Backend, page_size, checked>;
 
     [[nodiscard]] SlabInfo* enter(std::byte* memory, const PagesWanted& wanted) noexcept {
         SlabInfo* const place = backend_.alloc_slab_info();
         if (place == nullptr) return nullptr;
         if constexpr (checked) {
-            const bool aligned = is_aligned(place, alignof(SlabInfo));
-            const bool apart = address_of(place) + sizeof(SlabInfo) <= address_of(memory) ||
-                               address_of(place) >= address_of(memory) + wanted.bytes;
-            if (!aligned || !apart) [[unlikely]] {
-                say(aligned ? Defect::MemoryInUse : Defect::MisalignedSlabInfo, place, memory);
+            if (!is_place_for_slab_info(place, memory, wanted.bytes, heap_)) [[unlikely]] {
                 backend_.free_slab_info(place);
                 return nullptr;
             }
         }
         SlabInfo* const slab_info = ::new (static_cast<void*>(place)) SlabInfo;
         slab_info->slab = memory;
-        if (!save(*slab_info, wanted.known_pages)) {
+        if (!Map::save(backend_, *slab_info, wanted.known_pages, heap_)) {
             backend_.free_slab_info(slab_info);
             return nullptr;
         }
         return slab_info;
     }
 
-    [[nodiscard]] bool save(SlabInfo& slab_info, std::size_t pages) noexcept {
-        for (std::size_t page = 0; page < pages; ++page) {
-            std::byte* const start = slab_info.slab + page * page_size;
-            if (!save_page(address_of(start), slab_info)) {
-                forget(slab_info.slab, page);
-                return false;
-            }
-            if constexpr (checked) {
-                if (find(backend_, start) != &slab_info) [[unlikely]] {
-                    say(Defect::BackendLostSlab, start, slab_info.slab);
-                    forget(slab_info.slab, page + 1);
-                    return false;
-                }
-            }
-        }
-        return true;
-    }
-
-    [[nodiscard]] bool save_page(std::uintptr_t page, SlabInfo& slab_info) noexcept {
-        if constexpr (std::is_void_v<decltype(backend_.save_slab_info_ptr(page, &slab_info))>) {
-            backend_.save_slab_info_ptr(page, &slab_info);
-            return true;
-        } else {
-            return backend_.save_slab_info_ptr(page, &slab_info);
-        }
-    }
-
-    void forget(std::byte* memory, std::size_t pages) noexcept {
-        for (std::size_t page = pages; page-- > 0;)
-            backend_.delete_slab_info_ptr(address_of(memory) + page * page_size);
-    }
-
-    void say(Defect defect, const void* pointer, const std::byte* memory) const noexcept {
-        report({.defect = defect, .pointer = pointer, .cache = heap_, .slab = memory});
+    void say(Defect defect, const std::byte* memory) const noexcept {
+        report({.defect = defect, .pointer = memory, .cache = heap_, .slab = memory});
     }
 
     [[no_unique_address]] Backend backend_;
@@ -4713,10 +4781,10 @@ class alignas(64) ClassSlabs {
 public:
     using Pages = HeapPages<Backend, Config.page_size, checked>;
 
-    /// It never has more than `most_slabs`.
-    constexpr ClassSlabs(std::size_t number, const Layout& layout, std::uint32_t most_slabs,
+    /// It never has more than `most_slabs`; 0: any number.
+    constexpr ClassSlabs(std::size_t number, const Layout& layout, std::uint16_t most_slabs,
                          Pages pages) noexcept
-        : number_(static_cast<std::uint32_t>(number)),
+        : number_(static_cast<std::uint16_t>(number)),
           most_slabs_(most_slabs),
           layout_(layout),
           pages_(std::move(pages)) {}
@@ -4734,7 +4802,7 @@ public:
 
     /// Takes back an object whose SlabInfo is `slab_info`, of this class. Returns: false where that
     /// is no live object [L4]. Costs: O(1).
-    [[nodiscard]] bool free(const void* object, SlabInfo& slab_info) noexcept {
+    [[nodiscard]] bool free(const void* object, SlabRecord& slab_info) noexcept {
         const std::size_t slot = slot_of(object, slab_info);
         if constexpr (checked) {
             if (slot >= layout_.slots_per_slab) [[unlikely]]
@@ -4742,7 +4810,7 @@ public:
         }
         const std::size_t word = slot / FreeMap::bits_per_word;
         const std::uint64_t bit = std::uint64_t{1} << (slot % FreeMap::bits_per_word);
-        if (&slab_info == hand_slab_ && word == hand_word_) {
+        if (&slab_info == hand_slab_ && static_cast<std::uint32_t>(word) == hand_word_) {
             if constexpr (checked) {
                 if ((hand_ & bit) != 0) [[unlikely]]
                     return false;
@@ -4757,7 +4825,7 @@ public:
         }
         detail::hide(object, layout_.object_size);
         slab_info.map.give_back(word, bit);
-        if (++slab_info.free_number > slab_info.list_most) [[unlikely]]
+        if (Lists::gave_back_one(slab_info)) [[unlikely]]
             has_more_free(slab_info);
         return true;
     }
@@ -4780,7 +4848,7 @@ public:
     /// The hand's bits go back to their map; the slab stays in hand.
     void empty_hand() noexcept {
         if (hand_ == 0) return;
-        SlabInfo& slab_info = *hand_slab_;
+        SlabRecord& slab_info = *hand_slab_;
         slab_info.map.give_back(hand_word_, hand_);
         slab_info.free_number =
             static_cast<std::uint16_t>(slab_info.free_number + bits_number(hand_));
@@ -4789,7 +4857,7 @@ public:
 
     /// is_live, where nothing lies in the hand. Reads nothing but what stays as it is while the
     /// object lives, so of a live one it may be asked without the lock.
-    [[nodiscard]] bool is_out(const void* object, const SlabInfo& slab_info) const noexcept {
+    [[nodiscard]] bool is_out(const void* object, const SlabRecord& slab_info) const noexcept {
         const std::size_t slot = slot_of(object, slab_info);
         return slot < layout_.slots_per_slab && !slab_info.map.is_free_unlocked(slot);
     }
@@ -4800,8 +4868,8 @@ public:
     std::size_t shrink_to_fit() noexcept {
         put_down_hand();
         std::size_t given = 0;
-        while (!lists_[free_list].empty()) {
-            remove(lists_[free_list].front());
+        while (SlabRecord* const slab_info = lists_.any_free()) {
+            remove(*slab_info);
             ++given;
         }
         return given;
@@ -4809,12 +4877,10 @@ public:
 
     /// Gives all slabs back. Returns: how many objects were live.
     std::size_t give_back_everything() noexcept {
-        const std::size_t live = allocated_objects_number();
+        const std::size_t live = statistics().allocated_objects_number;
         put_down_hand();
-        for (auto& list : lists_) {
-            while (!list.empty())
-                remove(list.front());
-        }
+        while (SlabRecord* const slab_info = lists_.any())
+            remove(*slab_info);
         return live;
     }
 
@@ -4825,14 +4891,14 @@ public:
     [[nodiscard]] constexpr std::size_t object_size() const noexcept { return layout_.object_size; }
     [[nodiscard]] constexpr Backend& backend() noexcept { return pages_.backend(); }
 
-    [[nodiscard]] bool is_live(const void* object, const SlabInfo& slab_info) const noexcept {
+    [[nodiscard]] bool is_live(const void* object, const SlabRecord& slab_info) const noexcept {
         const std::size_t slot = slot_of(object, slab_info);
         return slot < layout_.slots_per_slab && !slab_info.map.is_free(slot) &&
                !in_hand(slot, slab_info);
     }
 
     /// The rest of a report on a free of `object`, which is not live.
-    void say_what_is_wrong(DefectReport& report, const SlabInfo& slab_info) const noexcept {
+    void say_what_is_wrong(DefectReport& report, const SlabRecord& slab_info) const noexcept {
         report.slab = slab_info.slab;
         const std::size_t slot = slot_of(report.pointer, slab_info);
         if (slot >= layout_.slots_per_slab) {
@@ -4845,58 +4911,53 @@ public:
 
     /// Costs: O(slabs). The peak of objects is not known.
     [[nodiscard]] CacheStatistics statistics() noexcept {
-        CacheStatistics result;
-        for (auto& list : lists_) {
-            for (const SlabInfo& slab_info : list)
-                count(result, slab_info.free_number);
+        CacheStatistics result{.free_slabs_number = lists_.free_slabs_number(),
+                               .full_slabs_number = lists_.full_slabs_number(),
+                               .peak_slabs_number = peak_slabs_number_,
+                               .failures_number = failures_number_};
+        for (std::size_t number = 0; number < Lists::lists_number; ++number) {
+            for (const SlabRecord& slab_info : lists_.list(number))
+                result.free_objects_number += slab_info.free_number;
         }
-        if (hand_slab_ != nullptr) count(result, hand_slab_->free_number + bits_number(hand_));
-        result.peak_slabs_number = peak_slabs_number_;
-        result.failures_number = failures_number_;
-        result.bytes_held = slabs_number_ * (layout_.slab_size + sizeof(SlabInfo));
-        result.bytes_lost = slabs_number_ * (layout_.slab_size + sizeof(SlabInfo) -
-                                             layout_.objects_per_slab * layout_.object_size);
+        if (hand_slab_ != nullptr) {
+            const std::size_t free_number = hand_slab_->free_number + bits_number(hand_);
+            if (free_number == 0) ++result.full_slabs_number;
+            if (free_number == layout_.objects_per_slab) ++result.free_slabs_number;
+            result.free_objects_number += free_number;
+        }
+        const std::size_t slabs = slabs_number();
+        const std::size_t objects = slabs * layout_.objects_per_slab;
+        result.partial_slabs_number = slabs - result.free_slabs_number - result.full_slabs_number;
+        result.allocated_objects_number = objects - result.free_objects_number;
+        result.bytes_held = slabs * (layout_.slab_size + sizeof(SlabInfo));
+        result.bytes_lost = result.bytes_held - objects * layout_.object_size;
         return result;
-    }
-
-    [[nodiscard]] std::size_t allocated_objects_number() noexcept {
-        return statistics().allocated_objects_number;
     }
 
     /// The first thing that is not as it must be, or Defect::None. Costs: O(slots).
     [[nodiscard]] DefectReport validate() noexcept {
-        std::size_t slabs = 0;
-        for (std::size_t number = 0; number < lists_number; ++number) {
-            for (SlabInfo& slab_info : lists_[number]) {
-                if (++slabs > slabs_number_ || !slab_info.consistent())
-                    return corrupted(&slab_info);
-                const Defect defect = defect_of(slab_info, number);
-                if (defect != Defect::None) return wrong(defect, &slab_info);
-            }
-        }
-        if (hand_slab_ != nullptr) {
-            ++slabs;
-            const bool at_rest = !hand_slab_->linked() &&
-                                 (hand_ & (hand_slab_->map.word_at(hand_word_))) == 0 &&
-                                 hand_slab_->list_most == never_moves;
-            if (!at_rest) return corrupted(hand_slab_);
-            const Defect defect = defect_of(*hand_slab_, hand_slab_->list);
-            if (defect != Defect::None) return wrong(defect, hand_slab_);
-        } else if (hand_ != 0) {
-            return corrupted(this);
-        }
-        return slabs == slabs_number_ ? DefectReport{} : corrupted(this);
+        const auto [defect, slab_info] =
+            lists_.validate([&](const SlabRecord& slab) { return defect_of(slab); });
+        if (defect != Defect::None)
+            return wrong(defect, slab_info != nullptr ? static_cast<const void*>(slab_info) : this);
+        if (hand_slab_ == nullptr) return hand_ == 0 ? DefectReport{} : corrupted(this);
+        const bool at_rest = !hand_slab_->linked() &&
+                             (hand_ & hand_slab_->map.word_at(hand_word_)) == 0 &&
+                             hand_slab_->list_most == never_moves;
+        if (!at_rest) return corrupted(hand_slab_);
+        const Defect of_hand = defect_of(*hand_slab_);
+        return of_hand == Defect::None ? DefectReport{} : wrong(of_hand, hand_slab_);
     }
 
 private:
-    static constexpr std::size_t full_list = 0;
-    static constexpr std::size_t partial_lists = 8;
-    static constexpr std::size_t free_list = 1 + partial_lists;
-    static constexpr std::size_t lists_number = 2 + partial_lists;
+    using Lists = SlabLists<0>;
     static constexpr std::uint16_t never_moves = 0xffff;  // list_most of the slab in hand
 
+    [[nodiscard]] std::size_t slabs_number() const noexcept {  // [L2]
+        return lists_.slabs_number() + (hand_slab_ != nullptr ? 1 : 0);
+    }
     [[nodiscard]] std::size_t slot_of(const void* object,
-                                      const SlabInfo& slab_info) const noexcept {
+                                      const SlabRecord& slab_info) const noexcept {
         return layout_.slot_at(address_of(object) - address_of(slab_info.slab));
     }
     [[nodiscard]] PagesWanted wanted() const noexcept {
@@ -4915,7 +4976,7 @@ private:
         return object;
     }
 
-    [[nodiscard]] bool in_hand(std::size_t slot, const SlabInfo& slab_info) const noexcept {
+    [[nodiscard]] bool in_hand(std::size_t slot, const SlabRecord& slab_info) const noexcept {
         return &slab_info == hand_slab_ && slot / FreeMap::bits_per_word == hand_word_ &&
                ((hand_ >> (slot % FreeMap::bits_per_word)) & 1U) != 0;
     }
@@ -4934,20 +4995,20 @@ private:
     /// Requires: the hand is empty.
     [[nodiscard]] bool fill_hand() noexcept {
         if (hand_slab_ == nullptr || hand_slab_->map.empty()) {
-            SlabInfo* const slab_info = slab_with_room();
+            SlabRecord* const slab_info = lists_.any_with_room();
             if (slab_info == nullptr) return false;
             put_down_hand();
-            unlink(*slab_info);
+            lists_.remove(*slab_info);
             slab_info->list_most = never_moves;  // [L2]
             hand_slab_ = slab_info;
         }
-        SlabInfo& slab_info = *hand_slab_;
-        hand_word_ = slab_info.map.first_word();
+        SlabRecord& slab_info = *hand_slab_;
+        hand_word_ = static_cast<std::uint32_t>(slab_info.map.first_word());
         hand_ = slab_info.map.word_at(hand_word_);
         slab_info.map.take(hand_word_, hand_, 0);
         slab_info.free_number =
             static_cast<std::uint16_t>(slab_info.free_number - bits_number(hand_));
-        const std::size_t first = hand_word_ * FreeMap::bits_per_word;
+        const std::size_t first = std::size_t{hand_word_} * FreeMap::bits_per_word;
         hand_start_ = slab_info.slab + layout_.offset_of(first);
         const std::size_t end = first + highest_bit(hand_) + 1;
         if (end > slab_info.untouched) slab_info.untouched = static_cast<std::uint16_t>(end);
@@ -4956,105 +5017,46 @@ private:
 
     /// The hand's bits go back to their map, and its slab on a list.
     void put_down_hand() noexcept {
-        SlabInfo* const slab_info = hand_slab_;
+        SlabRecord* const slab_info = hand_slab_;
         if (slab_info == nullptr) return;
         empty_hand();
         hand_slab_ = nullptr;
-        link(*slab_info, list_for(slab_info->free_number, full_list));
-    }
-
-    // ---- Lists ----------------------------------------------------------------------------------
-
-    /// The most free slots of a slab on list `number`.
-    [[nodiscard]] std::size_t most_on(std::size_t number) const noexcept {
-        if (number == full_list) return 0;
-        if (number == free_list) return layout_.objects_per_slab;
-        return divide_up(number * layout_.objects_per_slab, partial_lists) - 1;
-    }
-    /// The list of a slab with so many free slots, which is not before `from`.
-    [[nodiscard]] std::size_t list_for(std::size_t free_number, std::size_t from) const noexcept {
-        while (free_number > most_on(from))
-            ++from;
-        return from;
-    }
-
-    void link(SlabInfo& slab_info, std::size_t number) noexcept {
-        lists_[number].push_front(slab_info);
-        nonempty_ |= std::uint64_t{1} << number;
-        slab_info.list = static_cast<std::uint8_t>(number);
-        slab_info.list_most = static_cast<std::uint16_t>(most_on(number));
-        if (number == free_list) ++free_slabs_number_;
-    }
-    void unlink(SlabInfo& slab_info) noexcept {
-        const std::size_t number = slab_info.list;
-        slab_info.unlink();
-        if (lists_[number].empty()) nonempty_ &= ~(std::uint64_t{1} << number);
-        if (number == free_list) --free_slabs_number_;
-    }
-
-    /// The fullest one, so that the emptier ones drain.
-    [[nodiscard]] SlabInfo* slab_with_room() noexcept {
-        const std::uint64_t with_room = nonempty_ & ~(std::uint64_t{1} << full_list);
-        return with_room == 0 ? nullptr : &lists_[lowest_bit(with_room)].front();
-    }
-
-    [[gnu::noinline]] void has_more_free(SlabInfo& slab_info) noexcept {
-        const std::size_t number = list_for(slab_info.free_number, slab_info.list);
-        unlink(slab_info);
-        link(slab_info, number);
-        while (free_slabs_number_ > Config.retained_free_slabs)
-            remove(lists_[free_list].front());
+        lists_.add(*slab_info);
     }
 
     // ---- The life of a slab ---------------------------------------------------------------------
 
     /// A slab is born whole or not at all. Returns: whether.
     [[nodiscard]] bool add() noexcept {
-        if (slabs_number_ >= most_slabs_) return false;
+        if (most_slabs_ != 0 && slabs_number() >= most_slabs_) return false;
         SlabInfo* const slab_info = pages_.take(wanted());
         if (slab_info == nullptr) return false;
         slab_info->free_number = static_cast<std::uint16_t>(layout_.objects_per_slab);
         slab_info->map.fill(layout_.slots_per_slab, 0, 0);
         slab_info->owner = this;
         detail::hide(slab_info->slab, layout_.slab_size);
-        link(*slab_info, free_list);
-        if (++slabs_number_ > peak_slabs_number_) peak_slabs_number_ = slabs_number_;
+        lists_.add(*slab_info);
+        if (slabs_number() > peak_slabs_number_) peak_slabs_number_ = slabs_number();
         return true;
     }
 
-    [[gnu::noinline]] void remove(SlabInfo& slab_info) noexcept {
-        unlink(slab_info);
-        --slabs_number_;
+    [[gnu::noinline]] void remove(SlabRecord& slab_info) noexcept {
+        lists_.remove(slab_info);
         detail::reveal(slab_info.slab, layout_.slab_size);
-        pages_.give(slab_info, wanted());
+        pages_.give(*for_backend(&slab_info), wanted());
+    }
+
+    [[gnu::noinline]] void has_more_free(SlabRecord& slab_info) noexcept {
+        lists_.move(slab_info);
+        while (lists_.free_slabs_number() > Config.retained_free_slabs)
+            remove(*lists_.any_free());
     }
 
     // ---- Looking --------------------------------------------------------------------------------
 
-    void count(CacheStatistics& statistics, std::size_t free_number) const noexcept {
-        if (free_number == 0) {
-            ++statistics.full_slabs_number;
-        } else if (free_number == layout_.objects_per_slab) {
-            ++statistics.free_slabs_number;
-        } else {
-            ++statistics.partial_slabs_number;
-        }
-        statistics.free_objects_number += free_number;
-        statistics.allocated_objects_number += layout_.objects_per_slab - free_number;
-    }
-
-    [[nodiscard]] Defect defect_of(const SlabInfo& slab_info, std::size_t number) noexcept {
-        const bool on_its_list =
-            &slab_info == hand_slab_ ||
-            (slab_info.list == number && slab_info.list_most == most_on(number) &&
-             list_for(slab_info.free_number, full_list) == number);
-        const bool sound =
-            on_its_list && slab_info.owner == this &&
-            slab_info.map.consistent(layout_.slots_per_slab, 0, 0, slab_info.free_number) &&
-            slab_info.untouched <= layout_.slots_per_slab &&
-            slab_info.untouched >= slab_info.map.end_of_taken(layout_.slots_per_slab) &&
-            is_aligned(slab_info.slab, layout_.slab_alignment);
-        if (!sound) return Defect::CorruptedSlabInfo;
+    [[nodiscard]] Defect defect_of(const SlabRecord& slab_info) noexcept {
+        if (slab_info.owner != this || !layout_.is_sound(slab_info))
+            return Defect::CorruptedSlabInfo;
         return pages_.knows(slab_info, layout_.pages_per_slab()) ? Defect::None
                                                                  : Defect::BackendLostSlab;
     }
@@ -5067,18 +5069,15 @@ private:
 
     std::uint64_t hand_ = 0;  // bit i: slot i from hand_start_ on is free, and here [L1]
     std::byte* hand_start_ = nullptr;
-    SlabInfo* hand_slab_ = nullptr;
-    std::size_t hand_word_ = 0;
-    std::uint32_t number_;
-    std::uint32_t most_slabs_;
+    SlabRecord* hand_slab_ = nullptr;
+    std::uint32_t hand_word_ = 0;
+    std::uint16_t number_;
+    std::uint16_t most_slabs_;
     Layout layout_;
     Pages pages_;
-    std::uint64_t nonempty_ = 0;  // bit i: list i is not empty
-    std::size_t slabs_number_ = 0;
-    std::size_t free_slabs_number_ = 0;
+    Lists lists_{layout_.objects_per_slab};
     std::size_t peak_slabs_number_ = 0;
     std::size_t failures_number_ = 0;
-    IntrusiveList<SlabInfo> lists_[lists_number];
 };
 
 }  // namespace slab_allocator
@@ -5405,10 +5404,10 @@ private:
                                              Config.small_slabs && index < classes_number);
     }
     /// Of small slabs, where there are others: more would be births without end.
-    [[nodiscard]] static constexpr std::uint32_t most_slabs_at(std::size_t index) noexcept {
+    [[nodiscard]] static constexpr std::uint16_t most_slabs_at(std::size_t index) noexcept {
         constexpr std::size_t most_bytes = std::size_t{64} * 1024;
-        if (!two_layouts || index >= classes_number) return ~std::uint32_t{0};
-        return static_cast<std::uint32_t>(divide_up(most_bytes, layout_at(index).slab_size));
+        if (!two_layouts || index >= classes_number) return 0;
+        return static_cast<std::uint16_t>(divide_up(most_bytes, layout_at(index).slab_size));
     }
 };
 
