@@ -2,6 +2,7 @@
 """traces.py -- a malloc of ours against others, on the calls of real programs.
 
     traces.py <folder of libtrace_record.so, trace_replay and libslab_malloc.so> [--quick] [--rounds 5]
+              [--also name=library]
 
 Records the programs of examples/malloc/programs.py, takes of each the process with the most calls,
 and replays those with each allocator in turn, in a process of its own: nanoseconds of processor time
@@ -66,6 +67,7 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only")
+    parser.add_argument("--also", action="append", default=[], help="name=library: one more")
     options = parser.parse_args()
     programs, tools = load_programs(), options.tools.resolve()
     allocators = {"this": tools / "libslab_malloc.so"}
@@ -75,6 +77,9 @@ def main():
             allocators[name] = found[0]
         else:
             print(f"{name} is not installed")
+    for also in options.also:
+        name, library = also.split("=", 1)
+        allocators[name] = pathlib.Path(library).resolve(strict=True)
     shares = {name: ([], [], []) for name in allocators}
     print(f"{'':10}{'calls':>9}" + "".join(f"{name:>24}" for name in allocators))
     print(f"{'':19}" + "   ns/call   peak after" * len(allocators))

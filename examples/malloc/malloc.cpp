@@ -88,9 +88,14 @@ constinit Heap heap{TheMemory{}};
 
 void TheMemory::shrink() noexcept { heap.shrink(); }
 
+/// Apart, so that the way on which there is a block calls nothing.
+[[nodiscard, gnu::noinline, gnu::cold]] void* no_memory() noexcept {
+    errno = ENOMEM;
+    return nullptr;
+}
 [[nodiscard]] void* or_no_memory(void* block) noexcept {
     if (block == nullptr) [[unlikely]]
-        errno = ENOMEM;
+        return no_memory();
     return block;
 }
 
@@ -150,13 +155,14 @@ EXPORTED IN_ONE_PIECE void* malloc(std::size_t size) noexcept {
 
 EXPORTED IN_ONE_PIECE void free(void* block) noexcept { heap.free(block); }
 
-EXPORTED void* calloc(std::size_t number, std::size_t size) noexcept {
+EXPORTED IN_ONE_PIECE void* calloc(std::size_t number, std::size_t size) noexcept {
     std::size_t bytes = 0;
-    if (__builtin_mul_overflow(number, size, &bytes)) return or_no_memory(nullptr);
-    void* const block = malloc(bytes);
+    if (__builtin_mul_overflow(number, size, &bytes)) return no_memory();
+    void* const block = heap.alloc(bytes);
+    if (block == nullptr) [[unlikely]]
+        return no_memory();
     const bool is_run = bytes > config.largest_object;
-    if (block != nullptr && !(is_run && program.memory.is_zero(block, bytes)))
-        std::memset(block, 0, bytes);
+    if (!is_run || !program.memory.is_zero(block, bytes)) std::memset(block, 0, bytes);
     return block;
 }
 
@@ -174,7 +180,7 @@ EXPORTED void* realloc(void* block, std::size_t size) noexcept {
 
 EXPORTED void* reallocarray(void* block, std::size_t number, std::size_t size) noexcept {
     std::size_t bytes = 0;
-    if (__builtin_mul_overflow(number, size, &bytes)) return or_no_memory(nullptr);
+    if (__builtin_mul_overflow(number, size, &bytes)) return no_memory();
     return realloc(block, bytes);
 }
 
@@ -206,7 +212,7 @@ EXPORTED void* valloc(std::size_t size) noexcept { return aligned_alloc(page_siz
 
 EXPORTED void* pvalloc(std::size_t size) noexcept {
     const std::size_t page = page_size();
-    if (size > PTRDIFF_MAX) return or_no_memory(nullptr);
+    if (size > PTRDIFF_MAX) return no_memory();
     return aligned_alloc(page, slab_allocator::align_up(size == 0 ? 1 : size, page));
 }
 

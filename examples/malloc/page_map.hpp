@@ -37,11 +37,12 @@ public:
         return true;
     }
 
+    /// Of an address that no page has it may be that of the page with the same lower bits. A heap
+    /// sees that nothing of it begins there: it is too far from the slab.
     [[nodiscard]] SlabInfo* get_slab_info_ptr(std::uintptr_t page_addr) const noexcept {
         const std::uintptr_t index = page_addr / page_size;
-        if (index / leaf_entries >= root_entries) [[unlikely]]
-            return nullptr;
-        SlabInfo** const leaf = __atomic_load_n(&root_[index / leaf_entries], __ATOMIC_ACQUIRE);
+        SlabInfo** const leaf =
+            __atomic_load_n(&root_[index / leaf_entries % root_entries], __ATOMIC_ACQUIRE);
         if (leaf == nullptr) [[unlikely]]
             return nullptr;
         return __atomic_load_n(&leaf[index % leaf_entries], __ATOMIC_ACQUIRE);
