@@ -110,6 +110,68 @@ TEST_CASE("one object comes from the cache of its size, whatever its type", "[al
     CHECK(here.live_blocks() == 0);
 }
 
+TEST_CASE("a size has a cache where its alignment does not need another size", "[allocator]") {
+    using Nodes = TestPool::nodes_type;
+    using Guarded = Pool<InfosBackend, slab_allocator::OneThread,
+                         CacheConfig{.slab_size = std::size_t{16} * 1024,
+                                     .object_size_type = ObjectSizeType::Small,
+                                     .checks = slab_allocator::Checks::hardened}>::nodes_type;
+    std::size_t served = 0;
+    for (std::size_t size = 0; size <= 2 * Nodes::largest_size; ++size) {
+        for (std::size_t alignment = 1; alignment <= 4096; alignment *= 2) {
+            CAPTURE(size, alignment);
+            const std::size_t block = (size + 7) / 8 * 8;
+            const bool serves = size > 0 && size <= Nodes::largest_size && block % alignment == 0;
+            REQUIRE(Nodes::serves(size, alignment) == serves);
+            REQUIRE(Guarded::serves(size, alignment) == (serves && alignment <= 16));
+            served += serves ? 1 : 0;
+        }
+    }
+    REQUIRE(served > 4 * Nodes::largest_size);
+    struct Large {
+        std::byte bytes[Nodes::largest_size + 1];
+    };
+    REQUIRE(TestPool::has_cache_for<int>());
+    REQUIRE_FALSE(TestPool::has_cache_for<Large>());
+}
+
+TEST_CASE("the cache of a size is made when it is asked for, or is not where memory is refused",
+          "[allocator]") {
+    InPool here;
+    here.memory.refuse(1, false);
+    REQUIRE(here.pool.nodes().cache<24>() == nullptr);
+    auto* const cache = here.pool.nodes().cache<24>();
+    REQUIRE(cache != nullptr);
+    REQUIRE(here.pool.nodes().cache<17>() == cache);
+    REQUIRE(cache->statistics().slabs_number() == 0);
+    REQUIRE(here.pool.nodes().cache<16>() != static_cast<void*>(cache));
+}
+
+TEST_CASE("null is no node, whether there is a cache or not, and a stranger is one of no cache",
+          "[allocator]") {
+    InPool here;
+    long stranger = 7;
+    for (int round = 0; round < 2; ++round) {  // without the cache of that size, and with it
+        REQUIRE(defect_of([&] { here.pool.free(static_cast<long*>(nullptr)); }) == Defect::None);
+        REQUIRE(defect_of([&] { here.pool.destroy(static_cast<long*>(nullptr)); }) == Defect::None);
+        REQUIRE(defect_of([&] { here.pool.free(&stranger); }) == Defect::ForeignPointer);
+        REQUIRE(here.pool.nodes().cache<sizeof(long)>() != nullptr);
+    }
+}
+
+TEST_CASE("a pool's heap is of the level and the pages that its caches are of", "[allocator]") {
+    using slab_allocator::Checks;
+    for (const Checks checks : {Checks::none, Checks::misuse, Checks::hardened, Checks::debug}) {
+        for (const bool never_destroyed : {false, true}) {
+            const auto config = slab_allocator::detail::heap_config_of(
+                {.page_size = 16384, .checks = checks, .never_destroyed = never_destroyed});
+            REQUIRE((config.checks == Checks::none) == (checks == Checks::none));
+            REQUIRE(config.page_size == 16384);
+            REQUIRE(config.never_destroyed == never_destroyed);
+        }
+    }
+}
+
 TEST_CASE("who comes second with a cache of nodes takes the first one's", "[allocator]") {
     InPool here;
     auto allocator = here.allocator<double>();

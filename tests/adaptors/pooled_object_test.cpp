@@ -40,9 +40,10 @@ struct Renamed final : Shape {  // of the same size
     using Shape::Shape;
 };
 
-struct alignas(256) Aligned final : PooledObject<Aligned, pool> {
+struct alignas(256) Aligned : PooledObject<Aligned, pool> {
     std::byte bytes[256] = {};
 };
+struct alignas(512) AlignedMore final : Aligned {};
 struct alignas(4096) Page final : PooledObject<Page, pool> {
     std::byte bytes[4096] = {};
 };
@@ -155,6 +156,10 @@ TEST_CASE("a derived class of the same size that is aligned more comes from the 
         const auto more = std::make_unique<Strict>();
         CHECK((is_aligned(strict.get(), 128) && is_aligned(more.get(), 128)));
         CHECK((nodes() == 0 && blocks() == 2));
+        const auto loose = std::make_unique<Loose>();
+        CHECK((nodes() == 1 && blocks() == 2));
+        const auto larger = std::make_unique<AlignedMore>();
+        CHECK((is_aligned(larger.get(), 512) && nodes() == 1 && blocks() == 3));
     }
     CHECK((nodes() == 0 && blocks() == 0));
 }

@@ -178,6 +178,22 @@ TEST_CASE("first fit: a hole at the end of a chunk in which no slab of that alig
     REQUIRE(pages.alloc_slab(11 * page, page) == first + (chunk_pages - 11) * page);
 }
 
+TEST_CASE("first fit: a hole that has grown down into the group before is found there alone",
+          "[first_fit_pages]") {
+    constexpr std::size_t size = 16 * mebibyte;  // eight groups of 512 pages
+    ZeroPages source;
+    FirstFitPages<BackendRef<ZeroPages>, size> pages{source};
+    std::vector<std::byte*> slabs;
+    for (std::size_t number = 0; number < 8; ++number)
+        slabs.push_back(static_cast<std::byte*>(pages.alloc_slab(450 * page, page)));
+    REQUIRE(slabs[7] == slabs[0] + 7 * 450 * page);  // a hole from page 3600 on, in the last group
+    pages.free_slab(slabs[7], 450 * page, page);     // and now from page 3150, to the end
+    auto* const aligned = static_cast<std::byte*>(pages.alloc_slab(page, size / 2));
+    REQUIRE((aligned < slabs[0] || aligned >= slabs[0] + size));
+    REQUIRE(pages.alloc_slab(450 * page, page) == slabs[7]);
+    REQUIRE(pages.alloc_slab(450 * page, page) == slabs[7] + 450 * page);
+}
+
 TEST_CASE("first fit: what is fresh is zero, whatever was taken, resized and given back before",
           "[first_fit_pages]") {
     ZeroPages source;

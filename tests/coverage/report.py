@@ -96,6 +96,8 @@ def read(text, files):
     for function in json.loads(text)["data"][0]["functions"]:
         names = function["filenames"]
         of_file = collections.defaultdict(list)
+        if any(region[:2] == [1, 1] for region in function["regions"]):
+            continue  # clang errs: whole files are no code of one function
         for region in function["regions"]:
             of_file[region[5]].append(region)
         for file_id, regions in of_file.items():

@@ -49,7 +49,7 @@ class NodeCaches {
     static constexpr bool guarded = Config.checks > Checks::misuse;
 
     [[nodiscard]] static constexpr std::size_t block_size(std::size_t size) noexcept {
-        return size == 0 ? grain : align_up(size, grain);
+        return align_up(size, grain);
     }
     [[nodiscard]] static constexpr std::size_t block_alignment(std::size_t size) noexcept {
         const std::size_t most = block_size(size) & (~block_size(size) + 1);
@@ -59,7 +59,7 @@ class NodeCaches {
 public:
     static constexpr std::size_t largest_size = 1024;
 
-    /// Is there a cache for nodes of that size and alignment?
+    /// Is there a cache for nodes of that size and alignment? For none of no bytes.
     [[nodiscard]] static constexpr bool serves(std::size_t size, std::size_t alignment) noexcept {
         return size <= largest_size && alignment <= block_alignment(size);
     }
