@@ -164,6 +164,41 @@ TEST_CASE("statistics count what is allocated, by the sizes of the classes", "[h
     REQUIRE(statistics.free_slabs_number == 2);
 }
 
+TEST_CASE("with pages larger than a SlabInfo can manage of the smallest blocks, all are served",
+          "[heap]") {
+    TestMemory memory;
+    HeapOf<HeapConfig{.page_size = std::size_t{64} * 1024}> heap(memory);
+    for (const std::size_t size : {std::size_t{16}, std::size_t{64}, std::size_t{100}}) {
+        CAPTURE(size);
+        std::vector<void*> blocks;
+        HeapModel model;
+        for (std::size_t number = 0; number < 3 * SlabInfo::max_slots; ++number) {
+            blocks.push_back(heap->alloc(size));
+            REQUIRE(model.add(*heap, blocks.back(), size, 0));
+        }
+        REQUIRE(model.all_intact(*heap));
+        REQUIRE(heap->validate().defect == slab_allocator::Defect::None);
+        for (void* const block : blocks)
+            heap->free(block);
+    }
+    REQUIRE(heap->statistics().allocated_objects_number == 0);
+}
+
+TEST_CASE("a slab in hand counts as full where the last of its blocks is out", "[heap]") {
+    TestMemory memory;
+    HeapOf<as_it_comes> heap(memory);
+    constexpr std::size_t number = slab_allocator::size_classes::class_of(3'000);
+    std::vector<void*> blocks;
+    for (std::size_t block = 0; block < heap->class_layout(number).objects_per_slab; ++block) {
+        REQUIRE(heap->class_statistics(number).full_slabs_number == 0);
+        blocks.push_back(heap->alloc(3'000));
+    }
+    REQUIRE(heap->class_statistics(number).full_slabs_number == 1);
+    REQUIRE(heap->class_statistics(number).partial_slabs_number == 0);
+    for (void* const block : blocks)
+        heap->free(block);
+}
+
 TEST_CASE("the emptier slabs of a class drain, and go back", "[heap]") {
     TestMemory memory;
     HeapOf<as_it_comes> heap(memory);

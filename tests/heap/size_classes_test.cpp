@@ -139,3 +139,36 @@ TEMPLATE_TEST_CASE_SIG(
         REQUIRE(layout.objects_per_slab * layout.stride <= layout.slab_size);
     }
 }
+
+TEST_CASE("a slab has as many blocks as a SlabInfo can manage, however large a page is",
+          "[size_classes]") {
+    std::size_t full = 0;
+    for (std::size_t page = 4096; page <= std::size_t{64} * 1024; page *= 2) {
+        for (std::size_t number = 0; number < classes_number; ++number) {
+            CAPTURE(page, number);
+            const Layout layout = layout_of_class(number, {.page_size = page});
+            REQUIRE(layout.error == ConfigError::None);
+            REQUIRE(layout.slots_per_slab <= SlabInfo::max_slots);
+            REQUIRE(layout.slots_per_slab > 0);
+            REQUIRE(layout.slots_per_slab * layout.stride <= layout.slab_size);
+            full += layout.slots_per_slab == SlabInfo::max_slots ? 1 : 0;
+        }
+    }
+    REQUIRE(full > 0);
+}
+
+TEST_CASE("no class has a layout where the pages are none", "[size_classes]") {
+    REQUIRE(layout_of_class(0, {.page_size = 3000}).error != ConfigError::None);
+}
+
+TEST_CASE("what is for a class is no larger than the largest block when it is aligned",
+          "[size_classes]") {
+    constexpr HeapConfig config{};
+    for (std::size_t alignment = 1; alignment <= 2 * largest; alignment *= 2) {
+        for (std::size_t size = 0; size <= largest + 100; size += 1 + size / 64) {
+            const bool for_class = is_for_class<config>(size, alignment);
+            REQUIRE(for_class == (size <= largest && alignment <= largest));
+            if (for_class) REQUIRE(aligned_size(size, alignment) <= largest);
+        }
+    }
+}

@@ -114,8 +114,8 @@ private:
 /// Is such a request one for a class, or for whole pages?
 template <HeapConfig Config>
 [[nodiscard]] constexpr bool is_for_class(std::size_t size, std::size_t alignment) noexcept {
-    return size <= Config.largest_object && alignment <= Config.largest_object &&
-           aligned_size(size, alignment) <= Config.largest_object;
+    // largest_object is a power of two: to be rounded up to the alignment leads to it at most.
+    return size <= Config.largest_object && alignment <= Config.largest_object;
 }
 
 /// How many objects a slab has at least, where it need not be larger than enough_slab for that, and
@@ -126,8 +126,9 @@ inline constexpr std::size_t enough_slab = std::size_t{16} * 1024;
 
 namespace detail {
 
-/// The same in a slab of so many bytes.
+/// The same in a slab of so many bytes. What a SlabInfo cannot manage of it is left over.
 [[nodiscard]] constexpr Layout cut(Layout layout, std::size_t slab_size) noexcept {
+    layout.error = ConfigError::None;
     const std::size_t fitting = slab_size / layout.stride;
     layout.slab_size = slab_size;
     layout.slots_per_slab = fitting < SlabInfo::max_slots ? fitting : SlabInfo::max_slots;
@@ -152,7 +153,8 @@ namespace detail {
                                       .page_size = config.page_size,
                                       .object_size_type = ObjectSizeType::Large,
                                       .checks = config.checks});
-    if (layout.error != ConfigError::None) return layout;
+    if (layout.error != ConfigError::None && layout.error != ConfigError::TooManySlotsForLarge)
+        return layout;
     Layout best = detail::cut(layout, first);
     for (std::size_t slab = config.page_size; slab <= config.largest_slab;
          slab += config.slabs_of_any_pages ? config.page_size : slab) {
