@@ -2,6 +2,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -122,6 +124,8 @@ TEST_CASE("a heap finds blocks of another heap, and objects of a cache", "[heap]
     for (const std::size_t size : {std::size_t{40}, std::size_t{9'000}, std::size_t{90'000}}) {
         void* const block = other->alloc(size);
         scene.refuses_free("another heap's", Defect::OtherCache, block);
+        scene.refuses("another heap's, of its size", Defect::OtherCache, block,
+                      [&] { scene.heap->free(block, size); });
         other->free(block);
     }
     Object* const object = cache.alloc();
@@ -194,6 +198,145 @@ TEST_CASE("what a backend answers wrongly is refused, and nothing is lost", "[he
     heap->shrink_to_fit();
     REQUIRE(memory.live_slabs() == 0);
     REQUIRE(memory.live_infos() == 0);
+}
+
+namespace {
+
+/// One slab, in the middle of three places, and one SlabInfo, which lies where a test says.
+struct ThreePlaces {
+    static constexpr std::size_t size = 128 * 1024;
+    alignas(size) static inline std::byte places[3 * size];
+    static inline void* info = nullptr;
+    static inline std::map<std::uintptr_t, SlabInfo*> known;
+
+    [[nodiscard]] static void* alloc_slab(std::size_t bytes, std::size_t) noexcept {
+        return bytes <= size ? places + size : nullptr;
+    }
+    static void free_slab(void*, std::size_t, std::size_t) noexcept {}
+    [[nodiscard]] static SlabInfo* alloc_slab_info() noexcept {
+        return static_cast<SlabInfo*>(info);
+    }
+    static void free_slab_info(SlabInfo*) noexcept {}
+    [[nodiscard]] static bool save_slab_info_ptr(std::uintptr_t page, SlabInfo* slab_info) {
+        known[page] = slab_info;
+        return true;
+    }
+    [[nodiscard]] static SlabInfo* get_slab_info_ptr(std::uintptr_t page) noexcept {
+        const auto found = known.find(page);
+        return found == known.end() ? nullptr : found->second;
+    }
+    static void delete_slab_info_ptr(std::uintptr_t page) noexcept { known.erase(page); }
+};
+
+}  // namespace
+
+TEST_CASE("a SlabInfo in the memory that it is for is refused, before it and behind it none is",
+          "[heap]") {
+    using Heap = slab_allocator::Heap<ThreePlaces, as_it_comes>;
+    const auto heap = std::make_unique<Heap>();
+    const std::size_t bytes = GENERATE(as<std::size_t>{}, 64, 40'000);
+    const std::size_t held = bytes == 64 ? heap->class_layout(3).slab_size : 40'960;
+    std::byte* const slab = ThreePlaces::places + ThreePlaces::size;
+    const auto alloc_with = [&](std::byte* info) {
+        ThreePlaces::info = info;
+        void* block = nullptr;
+        const Defect defect = defect_of([&] { block = heap->alloc(bytes); });
+        REQUIRE((block == nullptr) == (defect != Defect::None));
+        heap->free(block);
+        heap->shrink_to_fit();
+        REQUIRE(ThreePlaces::known.empty());
+        return defect;
+    };
+    REQUIRE(alloc_with(slab - sizeof(SlabInfo)) == Defect::None);
+    REQUIRE(alloc_with(slab - sizeof(SlabInfo) + alignof(SlabInfo)) == Defect::MemoryInUse);
+    REQUIRE(alloc_with(slab) == Defect::MemoryInUse);
+    REQUIRE(alloc_with(slab + held - alignof(SlabInfo)) == Defect::MemoryInUse);
+    REQUIRE(alloc_with(slab + held) == Defect::None);
+    REQUIRE(alloc_with(ThreePlaces::places + 1) == Defect::MisalignedSlabInfo);
+}
+
+TEST_CASE("validate finds what was overwritten in the list of runs", "[heap]") {
+    TestMemory memory;
+    HeapOf<as_it_comes> heap(memory);
+    void* const blocks[] = {heap->alloc(50'000), heap->alloc(60'000), heap->alloc(70'000)};
+    SlabInfo* infos[3];
+    for (std::size_t rank = 0; rank < 3; ++rank)
+        infos[rank] = memory.saved_for(blocks[rank]);
+    // The links of a node are its first two words: the one after it, and the one before.
+    const auto link = [&](std::size_t rank, std::size_t word) {
+        return static_cast<SlabInfo**>(static_cast<void*>(infos[rank])) + word;
+    };
+    const auto found = [&] { return heap->validate().defect; };
+    REQUIRE(found() == Defect::None);
+    {
+        SlabInfo* const before = std::exchange(*link(1, 1), infos[1]);
+        REQUIRE(found() == Defect::CorruptedSlabInfo);
+        *link(1, 1) = before;
+    }
+    {  // The newest is the first. The one in the middle is passed over.
+        SlabInfo* const next = std::exchange(*link(2, 0), infos[0]);
+        SlabInfo* const before = std::exchange(*link(0, 1), infos[2]);
+        REQUIRE(found() == Defect::CorruptedSlabInfo);
+        *link(2, 0) = next;
+        *link(0, 1) = before;
+    }
+    {  // Two of them are a ring of their own.
+        SlabInfo* const next = std::exchange(*link(1, 0), infos[2]);
+        SlabInfo* const before = std::exchange(*link(2, 1), infos[1]);
+        REQUIRE(found() == Defect::CorruptedSlabInfo);
+        *link(1, 0) = next;
+        *link(2, 1) = before;
+    }
+    const auto list = std::exchange(infos[0]->list, std::uint8_t{40});
+    REQUIRE(found() == Defect::CorruptedSlabInfo);  // it does not start at a multiple of 2^40
+    infos[0]->list = list;
+    infos[0]->map.take(0, 1, 0);  // 50'000 bytes are 13 pages; now it has 12
+    REQUIRE(found() == Defect::CorruptedSlabInfo);
+    infos[0]->map.give_back(0, 1);
+    REQUIRE(found() == Defect::None);
+    for (void* const block : blocks)
+        heap->free(block);
+}
+
+TEST_CASE("validate finds what was overwritten of a slab that a class has in hand", "[heap]") {
+    TestMemory memory;
+    HeapOf<as_it_comes> heap(memory);
+    // The word of the heap that loses its lowest bit with each alloc of the class is its hand.
+    std::uint64_t* hand = nullptr;
+    void* const first = heap->alloc(64);
+    auto* const words = static_cast<std::uint64_t*>(static_cast<void*>(&*heap));
+    const std::vector<std::uint64_t> before(words, words + sizeof(*heap) / 8);
+    void* const second = heap->alloc(64);
+    for (std::size_t word = 0; word < before.size(); ++word) {
+        if (words[word] == before[word] || words[word] != (before[word] & (before[word] - 1)))
+            continue;
+        REQUIRE(hand == nullptr);
+        hand = words + word;
+    }
+    REQUIRE(hand != nullptr);
+    SlabInfo& info = *memory.saved_for(first);
+    const auto found = [&] { return heap->validate().defect; };
+    REQUIRE(found() == Defect::None);
+    info.map.give_back(0, std::uint64_t{1} << 20);  // in hand, and free in the map
+    REQUIRE(found() == Defect::CorruptedSlabInfo);
+    info.map.take(0, std::uint64_t{1} << 20, 0);
+    const auto most = std::exchange(info.list_most, std::uint16_t{7});  // it would move
+    REQUIRE(found() == Defect::CorruptedSlabInfo);
+    info.list_most = most;
+    SlabInfo*& next = *static_cast<SlabInfo**>(static_cast<void*>(&info));
+    next = &info;  // it is on no list
+    REQUIRE(found() == Defect::CorruptedSlabInfo);
+    next = nullptr;
+    REQUIRE(found() == Defect::None);
+    heap->free(first);
+    heap->free(second);
+    heap->shrink_to_fit();
+    REQUIRE(memory.live_slabs() == 0);
+    REQUIRE(*hand == 0);
+    *hand = 4;  // of no slab
+    REQUIRE(found() == Defect::CorruptedSlabInfo);
+    *hand = 0;
+    REQUIRE(found() == Defect::None);
 }
 
 TEST_CASE("validate finds what was overwritten", "[heap]") {
