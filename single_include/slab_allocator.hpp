@@ -4698,8 +4698,8 @@ private:
 /// Is such a request one for a class, or for whole pages?
 template <HeapConfig Config>
 [[nodiscard]] constexpr bool is_for_class(std::size_t size, std::size_t alignment) noexcept {
-    return size <= Config.largest_object && alignment <= Config.largest_object &&
-           aligned_size(size, alignment) <= Config.largest_object;
+    // largest_object is a power of two: to be rounded up to the alignment leads to it at most.
+    return size <= Config.largest_object && alignment <= Config.largest_object;
 }
 
 /// How many objects a slab has at least, where it need not be larger than enough_slab for that, and
@@ -4710,8 +4710,9 @@ inline constexpr std::size_t enough_slab = std::size_t{16} * 1024;
 
 namespace detail {
 
-/// The same in a slab of so many bytes.
+/// The same in a slab of so many bytes. What a SlabInfo cannot manage of it is left over.
 [[nodiscard]] constexpr Layout cut(Layout layout, std::size_t slab_size) noexcept {
+    layout.error = ConfigError::None;
     const std::size_t fitting = slab_size / layout.stride;
     layout.slab_size = slab_size;
     layout.slots_per_slab = fitting < SlabInfo::max_slots ? fitting : SlabInfo::max_slots;
@@ -4736,7 +4737,8 @@ namespace detail {
                                       .page_size = config.page_size,
                                       .object_size_type = ObjectSizeType::Large,
                                       .checks = config.checks});
-    if (layout.error != ConfigError::None) return layout;
+    if (layout.error != ConfigError::None && layout.error != ConfigError::TooManySlotsForLarge)
+        return layout;
     Layout best = detail::cut(layout, first);
     for (std::size_t slab = config.page_size; slab <= config.largest_slab;
          slab += config.slabs_of_any_pages ? config.page_size : slab) {
@@ -7787,7 +7789,7 @@ class NodeCaches {
     static constexpr bool guarded = Config.checks > Checks::misuse;
 
     [[nodiscard]] static constexpr std::size_t block_size(std::size_t size) noexcept {
-        return size == 0 ? grain : align_up(size, grain);
+        return align_up(size, grain);
     }
     [[nodiscard]] static constexpr std::size_t block_alignment(std::size_t size) noexcept {
         const std::size_t most = block_size(size) & (~block_size(size) + 1);
@@ -7797,7 +7799,7 @@ class NodeCaches {
 public:
     static constexpr std::size_t largest_size = 1024;
 
-    /// Is there a cache for nodes of that size and alignment?
+    /// Is there a cache for nodes of that size and alignment? For none of no bytes.
     [[nodiscard]] static constexpr bool serves(std::size_t size, std::size_t alignment) noexcept {
         return size <= largest_size && alignment <= block_alignment(size);
     }
