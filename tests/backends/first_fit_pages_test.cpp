@@ -315,6 +315,7 @@ TEST_CASE("first fit: a slab as large as a huge page has its whole ones, until i
     REQUIRE(source.huge_bytes == 0);
     REQUIRE(pages.is_fresh(slab + (huge - 1) * page, page));
     pages.free_slab(slab, (huge - 1) * page, page);
+    REQUIRE(source.huge_bytes == 0);  // not taken back twice
     pages.free_slab(first, page, page);
     REQUIRE(source.mistakes_number == 0);
 }
