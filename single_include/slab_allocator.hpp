@@ -8839,7 +8839,8 @@ inline constexpr bool bears_threads<ComposedBackend<Slabs, Infos, Map>> =
 //   [G3] longest[g] is at least the length of every hole that starts in group g
 //   [G4] idle_pages_number_ == |pages that are free and touched|
 //   [G5] kept_ is the only chunk without taken pages, or null: the second one is given back
-//   [G6] no page from end_of_taken on is taken, and the one before it is
+//   [G6] no page from end_of_taken on is taken, and the one before it is, so that no search looks
+//        at what lies behind
 //   [G7] bit g of `huge` is set where group g may have a huge page: only while all of it is taken
 
 namespace slab_allocator {
