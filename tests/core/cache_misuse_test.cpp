@@ -64,7 +64,7 @@ public:
 
     template <typename Refused>
     void refuses_call(std::byte* object, Defect defect, Refused&& call) {
-        const std::vector<std::byte> before = everything();
+        const Snapshot before = everything();
         const std::size_t destroyed_before = destroyed;
         const DefectReport report = report_of(call);
         const bool unchanged = everything() == before;
@@ -112,7 +112,7 @@ public:
     std::vector<std::byte*> live;
 
 private:
-    [[nodiscard]] std::vector<std::byte> everything() {
+    [[nodiscard]] Snapshot everything() {
         return snapshot({cache.get(), neighbour.get(), stranger.get()}, {&memory, &other_memory});
     }
 
@@ -377,7 +377,7 @@ TEST_CASE("an object of a cache with other slabs is refused", "[cache][misuse]")
             const auto others = other.make(memory);
             std::byte* const bad = others->alloc();
             std::memset(bad, 0xff, other.layout.object_size);
-            const std::vector<std::byte> before = snapshot({cache.get(), others.get()}, {&memory});
+            const Snapshot before = snapshot({cache.get(), others.get()}, {&memory});
             const Defect defect = defect_of([&] { cache->free(bad); });
             const bool known = defect == Defect::OtherCache || defect == Defect::ForeignPointer;
             REQUIRE(known);

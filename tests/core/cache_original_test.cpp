@@ -172,7 +172,7 @@ TEST_CASE("B7: a pointer into a slab that was given back is refused", "[original
     std::byte* const stale = cache->alloc();
     cache->free(stale);
     REQUIRE(cache->shrink_to_fit() == 1);
-    const std::vector<std::byte> before = snapshot({cache.get()}, {&memory});
+    const Snapshot before = snapshot({cache.get()}, {&memory});
     REQUIRE(defect_of([&] { cache->free(stale); }) == Defect::ForeignPointer);
     const bool same = snapshot({cache.get()}, {&memory}) == before;
     REQUIRE(same);

@@ -6,6 +6,7 @@
 #include <support/catch.hpp>
 #include <support/poke.hpp>
 #include <support/scenes.hpp>
+#include <support/snapshot.hpp>
 
 using namespace support;
 using slab_allocator::Defect;
@@ -78,12 +79,9 @@ void in_a_ward(Promise&& promise) {
 TEST_CASE("validate finds nothing in a sound cache and changes nothing", "[cache][validate]") {
     in_a_ward([](Ward& ward) {
         static_cast<void>(ward.cache.alloc());
-        std::vector<std::byte> before(ward.cache.bytes().begin(), ward.cache.bytes().end());
-        ward.memory.append_to(before);
+        const Snapshot before = snapshot({&ward.cache}, {&ward.memory});
         REQUIRE(ward.cache.validate().defect == Defect::None);
-        std::vector<std::byte> after(ward.cache.bytes().begin(), ward.cache.bytes().end());
-        ward.memory.append_to(after);
-        const bool same = before == after;
+        const bool same = snapshot({&ward.cache}, {&ward.memory}) == before;
         REQUIRE(same);
         std::size_t live = 0;
         ward.cache.for_each([&](std::byte* object) {

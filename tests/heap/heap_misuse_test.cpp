@@ -36,9 +36,10 @@ struct Scene {
             heap->free(block);
     }
 
-    [[nodiscard]] std::vector<std::byte> snapshot() {
-        const auto* const bytes = static_cast<const std::byte*>(static_cast<const void*>(&*heap));
-        std::vector<std::byte> all(bytes, bytes + sizeof(*heap));
+    [[nodiscard]] Snapshot snapshot() {
+        const auto* const bytes =
+            static_cast<const unsigned char*>(static_cast<const void*>(&*heap));
+        Snapshot all(bytes, bytes + sizeof(*heap));
         memory.append_to(all);
         return all;
     }
@@ -47,7 +48,7 @@ struct Scene {
     template <typename Call>
     void refuses(const char* what, Defect defect, const void* pointer, Call&& call) {
         INFO(what << ", " << pointer);
-        const std::vector<std::byte> before = snapshot();
+        const Snapshot before = snapshot();
         const DefectReport report = report_of(call);
         CHECK(name_of(report.defect) == std::string(name_of(defect)));
         CHECK(report.pointer == pointer);

@@ -31,6 +31,10 @@ namespace support {
 
 using slab_allocator::SlabInfo;
 
+/// All bytes that a call could have changed. Compared at once, which vectors of std::byte are not:
+/// one byte after the other of megabytes.
+using Snapshot = std::vector<unsigned char>;
+
 /// The calls of a backend.
 enum class Call { alloc_slab, free_slab, alloc_slab_info, free_slab_info, save, get, remove };
 
@@ -301,7 +305,7 @@ public:
     }
 
     /// Everything that a cache could have changed, byte for byte, but how often the map was asked.
-    void append_to(std::vector<std::byte>& bytes) const {
+    void append_to(Snapshot& bytes) const {
         const auto append = [&bytes](const void* memory, std::size_t size) {
             bytes.resize(bytes.size() + size);
             copy_raw(bytes.data() + bytes.size() - size, memory, size);  // free objects, too
