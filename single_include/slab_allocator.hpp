@@ -2687,7 +2687,7 @@ private:
 };
 
 /// May a SlabInfo lie where the backend says, beside a slab of `size` bytes? Else reports why not.
-[[nodiscard]] inline bool is_place_for_slab_info(const SlabRecord* place, const std::byte* slab,
+[[nodiscard]] inline bool is_place_for_slab_info(const void* place, const std::byte* slab,
                                                  std::size_t size, const void* cache) noexcept {
     const std::uintptr_t start = address_of(slab);
     const bool aligned = is_aligned(place, alignof(SlabInfo));
