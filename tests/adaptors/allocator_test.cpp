@@ -163,11 +163,11 @@ TEST_CASE("a pool's heap is of the level and the pages that its caches are of", 
     using slab_allocator::Checks;
     for (const Checks checks : {Checks::none, Checks::misuse, Checks::hardened, Checks::debug}) {
         for (const bool never_destroyed : {false, true}) {
-            const auto config = slab_allocator::detail::heap_config_of(
+            const auto of_heap = slab_allocator::detail::heap_config_of(
                 {.page_size = 16384, .checks = checks, .never_destroyed = never_destroyed});
-            REQUIRE((config.checks == Checks::none) == (checks == Checks::none));
-            REQUIRE(config.page_size == 16384);
-            REQUIRE(config.never_destroyed == never_destroyed);
+            REQUIRE((of_heap.checks == Checks::none) == (checks == Checks::none));
+            REQUIRE(of_heap.page_size == 16384);
+            REQUIRE(of_heap.never_destroyed == never_destroyed);
         }
     }
 }
