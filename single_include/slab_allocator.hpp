@@ -9816,7 +9816,7 @@ public:
 
 private:
     void move_down(Memory memory, Memory blocks) noexcept {
-        if (blocks.data() != memory.data()) {
+        if (!blocks.empty() && blocks.data() != memory.data()) {
             __builtin_memmove(static_cast<void*>(memory.data()),
                               static_cast<const void*>(blocks.data()), blocks.size_bytes());
         }
