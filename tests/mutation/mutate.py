@@ -36,6 +36,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -268,6 +269,8 @@ def parts_of(text):
     if re.match(r"\s*(?:const\s+)?[\w:]+(?:<[^;=]*>)?[\s*&]+\w+\s*(=|;|\{|\[)", code) and \
             not code.strip().startswith("return"):
         return None  # a declaration
+    if re.match(r"\s*const [\w:]+ \w+\(", code):
+        return None  # another, whose destructor is to run at the end of the block around it
     if code.strip().endswith(";") and balanced(code) and not code.strip().startswith("}"):
         return "statement", [text]
     return None
@@ -380,7 +383,9 @@ def write_headers(include, mutants, dropped):
             result.append(text if text.endswith("\n") else text + "\n")
         text = "".join(result).replace("#pragma once\n",
                                        "#pragma once\n#include <slab_allocator/mutant.hpp>\n", 1)
-        (include / "slab_allocator" / "core" / file).write_text(text, encoding="utf-8")
+        header = include / "slab_allocator" / "core" / file
+        header.with_suffix(".new").write_text(text, encoding="utf-8")
+        header.with_suffix(".new").replace(header)  # a compiler may be reading it
     return left_out
 
 
@@ -392,6 +397,7 @@ class Workshop:
         self.include = self.directory / "include"
         self.programs = {name: PROGRAMS[name] for name in arguments.programs.split(",")}
         self.seconds = {}
+        self.lock = threading.Lock()
 
     def compile(self, source, *options):
         return subprocess.run(
@@ -399,37 +405,15 @@ class Workshop:
              f"-I{self.include}", f"-I{ROOT}/tests", str(ROOT / "tests" / source), *options],
             check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
-    def sources(self):
-        return list(dict.fromkeys(source for program in self.programs.values()
-                                  for source in program.sources))
-
     def build(self, mutants):
         """Returns: the numbers of those that are in the programs."""
         shutil.copytree(ROOT / "include", self.include)
-        dropped = set()
-        while True:
-            left_out = write_headers(self.include, mutants, dropped)
-            errors = ""
-            for source in self.sources():
-                errors = self.compile(source, "-fsyntax-only").stderr
-                wrong = self.blamed(errors)
-                if wrong:
-                    break
-                if "error:" in errors:
-                    sys.exit(f"no mutant is to blame:\n{errors[:3000]}")
-            if "error:" not in errors:
-                break
-            dropped |= wrong
+        self.mutants, self.dropped = mutants, set()
+        self.left_out = write_headers(self.include, mutants, self.dropped)
         for name, program in self.programs.items():
-            objects = [str(self.directory / f"{name}-{pathlib.Path(source).stem}.o")
-                       for source in program.sources]
+            objects = [self.object_of(name, source) for source in program.sources]
             with concurrent.futures.ThreadPoolExecutor(self.arguments.jobs) as pool:
-                for done in pool.map(
-                        lambda pair, options=program.options: self.compile(
-                            pair[0], *options, "-c", "-o", pair[1]),
-                        zip(program.sources, objects)):
-                    if done.returncode != 0:
-                        sys.exit(done.stderr[:3000])
+                list(pool.map(lambda source, of=name: self.build_one(of, source), program.sources))
             subprocess.run([self.arguments.compiler, *program.options, *objects,
                             *(["-lCatch2WithMain"] if program.catch else []), "-o",
                             str(self.directory / name)], check=True)
@@ -439,7 +423,27 @@ class Workshop:
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             self.seconds[name] = after.ru_utime - before.ru_utime
         return [number for number in range(1, len(mutants) + 1)
-                if number not in dropped and number not in left_out]
+                if number not in self.dropped and number not in self.left_out]
+
+    def object_of(self, name, source):
+        return str(self.directory / f"{name}-{pathlib.Path(source).stem}.o")
+
+    def build_one(self, name, source):
+        """Drops mutants until it compiles. What was built before them has them, and never on."""
+        while True:
+            known = len(self.dropped)
+            done = self.compile(source, *self.programs[name].options, "-c", "-o",
+                                self.object_of(name, source))
+            if done.returncode == 0:
+                return
+            with self.lock:
+                if len(self.dropped) != known:
+                    continue  # the headers are others than those that it read
+                wrong = self.blamed(done.stderr)
+                if not wrong:
+                    sys.exit(f"no mutant is to blame:\n{done.stderr[:3000]}")
+                self.dropped |= wrong
+                self.left_out = write_headers(self.include, self.mutants, self.dropped)
 
     def blamed(self, errors):
         """The mutants whose lines do not compile."""
