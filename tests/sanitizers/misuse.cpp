@@ -163,6 +163,21 @@ void after_it_went_home(std::string_view name) {
     place.free(other);
 }
 
+/// So many were freed before it that there is no place at the cache's hand.
+template <typename Place>
+void after_many_frees(std::string_view name) {
+    Place place;
+    typename Place::value_type* objects[300];
+    for (auto*& object : objects)
+        object = place.alloc();
+    for (std::size_t freed = 0; freed <= 128; ++freed)
+        place.free(objects[freed]);
+    begin(name, "read after many frees");
+    read_here(objects[128]->bytes);
+    for (std::size_t left = 129; left < 300; ++left)
+        place.free(objects[left]);
+}
+
 template <typename Place>
 void after_free_bulk(std::string_view name) {
     Place place;
@@ -357,6 +372,7 @@ void each_kind(std::string_view name) {
     right<Place>(name);
     after_free<Place>(name);
     after_it_went_home<Place>(name);
+    after_many_frees<Place>(name);
     const bool guarded = name.find("hardened") != name.npos || name == "debug";
     if (!memcheck || !guarded) around<Place>(name);  // what guards find, memcheck does not look for
     if constexpr (has_bulks<Place>) after_free_bulk<Place>(name);
