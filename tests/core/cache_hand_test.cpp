@@ -14,6 +14,7 @@
 #include <support/catch.hpp>
 #include <support/configurations.hpp>
 #include <support/defects.hpp>
+#include <support/random.hpp>
 #include <support/test_memory.hpp>
 
 using namespace support;
@@ -73,7 +74,16 @@ public:
         cache_->free_bulk(objects);
         return objects;
     }
+    /// Frees one that chance picks. The ranks are lost.
+    T* free_one_of(Random& random) {
+        std::swap(live_[random.below(live_.size())], live_.back());
+        T* const object = live_.back();
+        live_.pop_back();
+        cache_->free(object);
+        return object;
+    }
     void take(T* object) { live_.push_back(object); }
+    [[nodiscard]] std::size_t live_number() const { return live_.size(); }
 
     /// How many of these are out of their slabs.
     [[nodiscard]] std::size_t out(std::span<T* const> objects) {
@@ -184,6 +194,26 @@ TEST_CASE(
     SizedObject<Checks::misuse>* const other = scene.free(1, per_slab - 2);  // it does not
     REQUIRE_FALSE(scene.cache().is_out(other));
     REQUIRE(scene.out(freed) == freed.size());
+}
+
+TEMPLATE_TEST_CASE_SIG("however objects come and go, no more lie at the hand than it holds",
+                       "[cache][hand]", ((Checks checks), checks), Checks::none, Checks::misuse,
+                       Checks::hardened) {
+    Scene<checks> scene(4);
+    auto& cache = scene.cache();
+    Random random;
+    std::vector<SizedObject<checks>*> freed;
+    for (std::size_t burst = 0; burst < 300; ++burst) {
+        for (std::size_t number = random.below(200); number > 0 && !freed.empty(); --number) {
+            SizedObject<checks>* const object = cache.alloc();
+            REQUIRE(std::erase(freed, object) == 1);
+            scene.take(object);
+        }
+        for (std::size_t number = random.below(200); number > 0 && scene.live_number() > 1;
+             --number)
+            freed.push_back(scene.free_one_of(random));
+        REQUIRE(scene.out(freed) <= capacity);
+    }
 }
 
 // ---- Past the hand ------------------------------------------------------------------------------

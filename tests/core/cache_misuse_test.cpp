@@ -81,6 +81,8 @@ public:
             REQUIRE(static_cast<const std::byte*>(report.slab) +
                         report.slot * configuration_.layout.stride + configuration_.layout.front ==
                     object);
+        } else {
+            REQUIRE(report.slot == 0);
         }
     }
 
