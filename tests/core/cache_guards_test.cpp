@@ -212,15 +212,16 @@ TEMPLATE_TEST_CASE_SIG("guards know what is wrong with an object, and with a sou
     for (const bool live : {false, true}) {
         live ? guards.make_live(object, nullptr) : guards.make_free(object, nullptr);
         for (std::size_t offset = 40; offset < 48; ++offset) {
-            object[offset] ^= std::byte{1};
+            poke(object + offset, peek(object + offset) ^ std::byte{1});
             REQUIRE_FALSE((live ? guards.is_live(object) : guards.is_free(object)));
             const slab_allocator::Wrong wrong =
                 live ? guards.wrong_of_live(object) : guards.wrong_of_free(object);
-            object[offset] ^= std::byte{1};
+            poke(object + offset, peek(object + offset) ^ std::byte{1});
             REQUIRE(wrong.defect == Defect::Overflow);
             REQUIRE(wrong.offset == static_cast<std::ptrdiff_t>(offset));
         }
     }
+    slab_allocator::detail::reveal(slot, sizeof(slot));
     volatile std::uint8_t late = 0x5a;
     REQUIRE(slab_allocator::detail::eight_of(late) == 0x5a5a'5a5a'5a5a'5a5aU);
 }

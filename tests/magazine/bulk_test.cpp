@@ -14,6 +14,7 @@
 #include <support/catch.hpp>
 #include <support/defects.hpp>
 #include <support/played_cpus.hpp>
+#include <support/poke.hpp>
 #include <support/random.hpp>
 #include <support/threads.hpp>
 
@@ -135,7 +136,7 @@ TEST_CASE("a bulk hands out no object that was freed twice and written between, 
     Mask::Type* const others[] = {cache.alloc(), cache.alloc(), cache.alloc()};
     cache.free(others[0]);
     cache.free(object);
-    object->write(7);
+    fill_raw(object, std::byte{7}, sizeof(*object));
     cache.free(others[1]);
     cache.free(object);  // looks like a live one
     cache.free(others[2]);
