@@ -201,8 +201,7 @@ public:
     [[nodiscard]] DefectReport validate() noexcept {
         const auto [defect, slab_info] =
             lists_.validate([&](const SlabRecord& slab) { return defect_of(slab); });
-        if (defect != Defect::None)
-            return wrong(defect, slab_info != nullptr ? static_cast<const void*>(slab_info) : this);
+        if (defect != Defect::None) return wrong(defect, slab_info);
         if (hand_slab_ == nullptr) return hand_ == 0 ? DefectReport{} : corrupted(this);
         const bool at_rest = !hand_slab_->linked() &&
                              (hand_ & hand_slab_->map.word_at(hand_word_)) == 0 &&

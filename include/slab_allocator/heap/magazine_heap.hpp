@@ -370,10 +370,10 @@ private:
 
     /// Blocks with their tokens go back to their slabs; one without is dropped.
     void give_to_slabs(std::size_t number, std::span<std::byte*> blocks) noexcept {
-        for (std::size_t index = number;
-             !blocks.empty() && index < classes_number * Blocks::layouts_number;
-             index += classes_number) {
-            blocks = blocks.first(give_to(blocks_.slabs[index], blocks));
+        blocks = blocks.first(give_to(blocks_.slabs[number], blocks));
+        if constexpr (Blocks::layouts_number > 1) {
+            if (!blocks.empty())
+                static_cast<void>(give_to(blocks_.slabs[number + classes_number], blocks));
         }
     }
     /// Returns: how many of the blocks, now the first ones, are of the other layout.
