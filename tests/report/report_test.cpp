@@ -136,7 +136,7 @@ TEST_CASE("a map of slabs has a character a slab, the fullest first", "[report]"
 TEST_CASE("a map of many slabs has lines of 64", "[report]") {
     CacheOf<large> cache;
     const auto objects = take(cache, 65 * 128);
-    REQUIRE(slabs_of(cache) == std::string(64, '#') + "\n#\n");
+    REQUIRE(slabs_of(cache) == std::string(64, '#').append("\n#\n"));
     cache.free_bulk(objects);
 }
 
