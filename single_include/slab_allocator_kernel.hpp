@@ -4940,8 +4940,7 @@ public:
     [[nodiscard]] DefectReport validate() noexcept {
         const auto [defect, slab_info] =
             lists_.validate([&](const SlabRecord& slab) { return defect_of(slab); });
-        if (defect != Defect::None)
-            return wrong(defect, slab_info != nullptr ? static_cast<const void*>(slab_info) : this);
+        if (defect != Defect::None) return wrong(defect, slab_info);
         if (hand_slab_ == nullptr) return hand_ == 0 ? DefectReport{} : corrupted(this);
         const bool at_rest = !hand_slab_->linked() &&
                              (hand_ & hand_slab_->map.word_at(hand_word_)) == 0 &&
@@ -10187,10 +10186,10 @@ private:
 
     /// Blocks with their tokens go back to their slabs; one without is dropped.
     void give_to_slabs(std::size_t number, std::span<std::byte*> blocks) noexcept {
-        for (std::size_t index = number;
-             !blocks.empty() && index < classes_number * Blocks::layouts_number;
-             index += classes_number) {
-            blocks = blocks.first(give_to(blocks_.slabs[index], blocks));
+        blocks = blocks.first(give_to(blocks_.slabs[number], blocks));
+        if constexpr (Blocks::layouts_number > 1) {
+            if (!blocks.empty())
+                static_cast<void>(give_to(blocks_.slabs[number + classes_number], blocks));
         }
     }
     /// Returns: how many of the blocks, now the first ones, are of the other layout.
