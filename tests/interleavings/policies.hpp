@@ -107,7 +107,7 @@ public:
     void unlock() noexcept { Machine::now().unlock(this); }
 
 private:
-    char address_ = 0;
+    [[maybe_unused]] char address_ = 0;  // two locks are two
 };
 
 /// Threads that stay on their CPU for the length of a call at most: more than one may be on it.
