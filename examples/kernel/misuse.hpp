@@ -215,13 +215,19 @@ private:
         return reinterpret_cast<Thing*>(slab_of(thing) + offset);
     }
 
-    /// The last slot of the slab that `thing` is in.
+    /// The last slot of its slab that has an object, another one than `thing`: where slots come in
+    /// random order, that may be the last one itself.
     [[nodiscard]] static std::size_t last_slot(const Thing* thing) noexcept {
+        const auto is_of_another = [thing](std::size_t slot) {
+            if constexpr (layout.info_slots != 0) {
+                const std::size_t covered = slot - layout.info_slot_of(slab_of(thing));
+                if (covered < layout.info_slots) return false;
+            }
+            return in_slab(thing, layout.offset_of(slot) + layout.front) != thing;
+        };
         std::size_t slot = layout.slots_per_slab - 1;
-        if constexpr (layout.info_slots != 0) {
-            const std::size_t first = layout.info_slot_of(slab_of(thing));
-            if (slot - first < layout.info_slots) slot = first - 1;
-        }
+        while (!is_of_another(slot))
+            --slot;
         return slot;
     }
 

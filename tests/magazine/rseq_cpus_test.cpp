@@ -253,7 +253,8 @@ TEST_CASE("a CPU beyond the slots has none, and its objects go by way of the sla
     PlayedSequences::play(true);
 }
 
-TEST_CASE("where sequences cannot be restarted, the slots of other CPUs are left alone", "[rseq]") {
+TEST_CASE("where sequences cannot be restarted, the slots of other CPUs are left alone",
+          "[rseq][kept]") {
     PlayedSequences::play(true);
     TestMemory memory;
     OnPlayed cache(Checked::backend(memory));

@@ -316,9 +316,12 @@ void right(std::string_view name) {
 template <typename Place>
 void stranger(std::string_view name) {
     using Object = typename Place::value_type;
-    alignas(8192) static std::byte memory[8192];
+    constexpr std::size_t size =
+        8192;  // and its alignment: of a variable, Valgrind would lose sight
+    static std::byte around[2 * size];
+    std::byte* const memory = block_of(around + size - 1, size);
     begin(name, "right");
-    std::memset(memory, 1, sizeof memory);
+    std::memset(memory, 1, size);
     Place place;
     auto* const other = place.alloc();
     const auto is_refused = [&](std::size_t offset) {
@@ -327,14 +330,14 @@ void stranger(std::string_view name) {
         place.free(object);
         return !place.owns(object) && refused == Defect::ForeignPointer;
     };
-    for (std::size_t offset = 0; offset < sizeof memory; offset += 8) {
+    for (std::size_t offset = 0; offset < size; offset += 8) {
         if (!is_refused(offset)) std::abort();
         detail::hide(memory + offset, 8);
         if (!is_refused(1024)) std::abort();
         detail::reveal(memory + offset, 8);
     }
-    std::byte* const slab = block_of(other->bytes, sizeof memory);
-    for (std::size_t offset = 0; offset < sizeof memory; ++offset) {
+    std::byte* const slab = block_of(other->bytes, size);
+    for (std::size_t offset = 0; offset < size; ++offset) {
         auto* const object = static_cast<Object*>(static_cast<void*>(slab + offset));
         if (object == other) continue;
         refused = Defect::None;
