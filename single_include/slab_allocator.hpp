@@ -3024,7 +3024,7 @@ public:
         std::size_t free_objects = 0;
         for (std::size_t number = 0; number < lists_number; ++number) {
             const std::size_t before = slabs;
-            for (SlabRecord& slab_info : lists_[number]) {
+            for (const SlabRecord& slab_info : lists_[number]) {
                 Defect defect = Defect::CorruptedSlabInfo;
                 if (++slabs <= slabs_number_ && slab_info.consistent() &&
                     stands_right(slab_info, number)) {
