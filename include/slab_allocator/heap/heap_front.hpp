@@ -9,8 +9,8 @@
 //
 // A magazine for each class would be two lines of 128 bytes and two quarters of a page for each of
 // 64 classes and each CPU. A heap's classes are used unevenly, so all of them share one block of a
-// few pages, and a stack starts short: it doubles when it was empty or full, up to what 16 KiB or
-// 254 blocks hold.
+// few pages, and a stack starts short: it doubles when it was empty or full, up to its capacity,
+// which is less for large blocks (front_capacity).
 //
 // Each is a CpuStack: its CPU pops and pushes, and who is to do more claims it (cpu_stack.hpp).
 //
@@ -103,10 +103,11 @@ public:
         return taken;
     }
 
-    /// Takes all blocks; the stack starts short again. Returns: how many. Requires: they fit.
-    std::size_t take_all(Memory memory, Memory to, std::size_t rounds) noexcept {
+    /// The same; a stack that is empty then starts short again. While blocks are left it has to stay
+    /// as long as they are: put() counts the room behind them.
+    std::size_t take_to_empty(Memory memory, Memory to, std::size_t rounds) noexcept {
         const std::size_t taken = take_oldest(memory, to);
-        rounds_ = static_cast<std::uint16_t>(rounds);
+        if (blocks(memory).empty()) rounds_ = static_cast<std::uint16_t>(rounds);
         return taken;
     }
 

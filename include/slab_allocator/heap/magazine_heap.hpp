@@ -274,9 +274,9 @@ private:
         [[nodiscard]] std::size_t take_oldest(std::span<std::byte*> to) const noexcept {
             return stack_->take_oldest(memory_, to);
         }
-        [[nodiscard]] std::size_t take_all(std::span<std::byte*> to,
-                                           std::size_t rounds) const noexcept {
-            return stack_->take_all(memory_, to, rounds);
+        [[nodiscard]] std::size_t take_to_empty(std::span<std::byte*> to,
+                                                std::size_t rounds) const noexcept {
+            return stack_->take_to_empty(memory_, to, rounds);
         }
 
     private:
@@ -444,11 +444,12 @@ private:
     void collect_own() noexcept {
         std::byte* batch[most_at_once];
         for (std::size_t number = 0; number < classes_number; ++number) {
+            const std::size_t rounds = Front::first_rounds(number);
             std::size_t taken = 0;
             do {
                 {
                     const Held held(*this, number);
-                    taken = held.claimed() ? held.take_all(batch, Front::first_rounds(number)) : 0;
+                    taken = held.claimed() ? held.take_to_empty(batch, rounds) : 0;
                 }
                 give_to_slabs(number, std::span(batch).first(taken));
             } while (taken != 0);
