@@ -2761,6 +2761,13 @@ public:
         }
     }
 
+    /// Does each page of the slab lead to its SlabInfo?
+    [[nodiscard]] static bool knows(Backend& backend, const SlabRecord& slab_info) noexcept {
+        if constexpr (layout.uses_map())
+            return Map::knows(backend, slab_info, layout.pages_per_slab());
+        return find(backend, slab_info.slab) == &slab_info;
+    }
+
     /// Places the SlabInfo of a new slab, all slots free and nobody's, and tells the map. nullptr:
     /// the backend refused, or its answer was, and knows nothing of it any more [P1].
     [[nodiscard]] static SlabRecord* enter(Backend& backend, std::byte* slab,
@@ -2989,6 +2996,11 @@ public:
     struct Wrong {
         Defect defect = Defect::None;
         const SlabRecord* slab_info = nullptr;
+
+        /// For a report: the slab, or whose lists these are.
+        [[nodiscard]] const void* where(const void* owner) const noexcept {
+            return slab_info != nullptr ? static_cast<const void*>(slab_info) : owner;
+        }
     };
     template <typename F>
     [[nodiscard]] Wrong validate(F defect_of) noexcept {
@@ -3516,12 +3528,9 @@ public:
     /// Walks everything. Returns: the first inconsistency, or Defect::None; tells no handler and
     /// changes nothing. Costs: O(slots).
     [[nodiscard]] DefectReport validate() noexcept {
-        const auto [defect, slab_info] =
-            lists_.validate([&](const SlabRecord& slab) { return defect_of(slab); });
-        if (defect != Defect::None) {
-            const void* const where = slab_info;
-            return {.defect = defect, .pointer = where != nullptr ? where : this, .cache = this};
-        }
+        const auto wrong = lists_.validate([&](const SlabRecord& slab) { return defect_of(slab); });
+        if (wrong.defect != Defect::None)
+            return {.defect = wrong.defect, .pointer = wrong.where(this), .cache = this};
         const std::span<std::byte* const> recent = recent_.all();
         for (std::size_t rank = 0; rank < recent.size(); ++rank) {
             std::byte* const memory = recent[rank];
@@ -3926,7 +3935,7 @@ private:
                 const DefectReport wrong = wrong_in(slab_info);
                 if (wrong.defect != Defect::None) report(wrong);  // written to, never used again
             }
-            if (is_lost(slab_info)) {
+            if (!Place::knows(backend_, slab_info)) {
                 report({.defect = Defect::BackendLostSlab,
                         .pointer = slab,
                         .cache = this,
@@ -4317,16 +4326,7 @@ private:
         const bool sound = slab_info.owner == guards_.identity(this, &slab_info) &&
                            layout.is_sound(slab_info, Place::info_slot(slab_info));
         if (!sound) return Defect::CorruptedSlabInfo;
-        return is_lost(slab_info) ? Defect::BackendLostSlab : Defect::None;
-    }
-
-    /// Does a page of the slab not lead to its SlabInfo?
-    [[nodiscard]] bool is_lost(const SlabRecord& slab_info) noexcept {
-        for (std::size_t page = 0; page < layout.pages_per_slab(); ++page) {
-            const std::byte* const address = slab_info.slab + page * layout.page_size;
-            if (Place::find(backend_, address) != &slab_info) return true;
-        }
-        return false;
+        return Place::knows(backend_, slab_info) ? Defect::None : Defect::BackendLostSlab;
     }
 
     struct NoTag {};
@@ -4938,9 +4938,9 @@ public:
 
     /// The first thing that is not as it must be, or Defect::None. Costs: O(slots).
     [[nodiscard]] DefectReport validate() noexcept {
-        const auto [defect, slab_info] =
+        const auto of_lists =
             lists_.validate([&](const SlabRecord& slab) { return defect_of(slab); });
-        if (defect != Defect::None) return wrong(defect, slab_info);
+        if (of_lists.defect != Defect::None) return wrong(of_lists.defect, of_lists.where(this));
         if (hand_slab_ == nullptr) return hand_ == 0 ? DefectReport{} : corrupted(this);
         const bool at_rest = !hand_slab_->linked() &&
                              (hand_ & hand_slab_->map.word_at(hand_word_)) == 0 &&
@@ -9682,8 +9682,8 @@ private:
 //
 // A magazine for each class would be two lines of 128 bytes and two quarters of a page for each of
 // 64 classes and each CPU. A heap's classes are used unevenly, so all of them share one block of a
-// few pages, and a stack starts short: it doubles when it was empty or full, up to what 16 KiB or
-// 254 blocks hold.
+// few pages, and a stack starts short: it doubles when it was empty or full, up to its capacity,
+// which is less for large blocks (front_capacity).
 //
 // Each is a CpuStack: its CPU pops and pushes, and who is to do more claims it (cpu_stack.hpp).
 //
@@ -9766,10 +9766,11 @@ public:
         return taken;
     }
 
-    /// Takes all blocks; the stack starts short again. Returns: how many. Requires: they fit.
-    std::size_t take_all(Memory memory, Memory to, std::size_t rounds) noexcept {
+    /// The same; a stack that is empty then starts short again. While blocks are left it stays as
+    /// long as it is [F2]: put() counts the room behind them.
+    std::size_t take_to_empty(Memory memory, Memory to, std::size_t rounds) noexcept {
         const std::size_t taken = take_oldest(memory, to);
-        rounds_ = static_cast<std::uint16_t>(rounds);
+        if (blocks(memory).empty()) rounds_ = static_cast<std::uint16_t>(rounds);
         return taken;
     }
 
@@ -10090,9 +10091,9 @@ private:
         [[nodiscard]] std::size_t take_oldest(std::span<std::byte*> to) const noexcept {
             return stack_->take_oldest(memory_, to);
         }
-        [[nodiscard]] std::size_t take_all(std::span<std::byte*> to,
-                                           std::size_t rounds) const noexcept {
-            return stack_->take_all(memory_, to, rounds);
+        [[nodiscard]] std::size_t take_to_empty(std::span<std::byte*> to,
+                                                std::size_t rounds) const noexcept {
+            return stack_->take_to_empty(memory_, to, rounds);
         }
 
     private:
@@ -10186,6 +10187,7 @@ private:
 
     /// Blocks with their tokens go back to their slabs; one without is dropped.
     void give_to_slabs(std::size_t number, std::span<std::byte*> blocks) noexcept {
+        if (blocks.empty()) return;
         blocks = blocks.first(give_to(blocks_.slabs[number], blocks));
         if constexpr (Blocks::layouts_number > 1) {
             if (!blocks.empty())
@@ -10260,11 +10262,12 @@ private:
     void collect_own() noexcept {
         std::byte* batch[most_at_once];
         for (std::size_t number = 0; number < classes_number; ++number) {
+            const std::size_t rounds = Front::first_rounds(number);
             std::size_t taken = 0;
             do {
                 {
                     const Held held(*this, number);
-                    taken = held.claimed() ? held.take_all(batch, Front::first_rounds(number)) : 0;
+                    taken = held.claimed() ? held.take_to_empty(batch, rounds) : 0;
                 }
                 give_to_slabs(number, std::span(batch).first(taken));
             } while (taken != 0);

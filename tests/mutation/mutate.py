@@ -47,7 +47,7 @@ MEMORY = 8 << 30  # for a mutant that takes without end
 # What has statements that run.
 FILES = ("align", "cache", "free_map", "guards", "handle", "intrusive_list", "layout",
          "object_calls", "placement", "recent_objects", "slab_lists", "slab_info",
-         "slot_group")
+         "slab_map", "slot_group")
 
 
 

@@ -298,12 +298,9 @@ public:
     /// Walks everything. Returns: the first inconsistency, or Defect::None; tells no handler and
     /// changes nothing. Costs: O(slots).
     [[nodiscard]] DefectReport validate() noexcept {
-        const auto [defect, slab_info] =
-            lists_.validate([&](const SlabRecord& slab) { return defect_of(slab); });
-        if (defect != Defect::None) {
-            const void* const where = slab_info;
-            return {.defect = defect, .pointer = where != nullptr ? where : this, .cache = this};
-        }
+        const auto wrong = lists_.validate([&](const SlabRecord& slab) { return defect_of(slab); });
+        if (wrong.defect != Defect::None)
+            return {.defect = wrong.defect, .pointer = wrong.where(this), .cache = this};
         const std::span<std::byte* const> recent = recent_.all();
         for (std::size_t rank = 0; rank < recent.size(); ++rank) {
             std::byte* const memory = recent[rank];
@@ -708,7 +705,7 @@ private:
                 const DefectReport wrong = wrong_in(slab_info);
                 if (wrong.defect != Defect::None) report(wrong);  // written to, never used again
             }
-            if (is_lost(slab_info)) {
+            if (!Place::knows(backend_, slab_info)) {
                 report({.defect = Defect::BackendLostSlab,
                         .pointer = slab,
                         .cache = this,
@@ -1099,16 +1096,7 @@ private:
         const bool sound = slab_info.owner == guards_.identity(this, &slab_info) &&
                            layout.is_sound(slab_info, Place::info_slot(slab_info));
         if (!sound) return Defect::CorruptedSlabInfo;
-        return is_lost(slab_info) ? Defect::BackendLostSlab : Defect::None;
-    }
-
-    /// Does a page of the slab not lead to its SlabInfo?
-    [[nodiscard]] bool is_lost(const SlabRecord& slab_info) noexcept {
-        for (std::size_t page = 0; page < layout.pages_per_slab(); ++page) {
-            const std::byte* const address = slab_info.slab + page * layout.page_size;
-            if (Place::find(backend_, address) != &slab_info) return true;
-        }
-        return false;
+        return Place::knows(backend_, slab_info) ? Defect::None : Defect::BackendLostSlab;
     }
 
     struct NoTag {};

@@ -97,6 +97,13 @@ public:
         }
     }
 
+    /// Does each page of the slab lead to its SlabInfo?
+    [[nodiscard]] static bool knows(Backend& backend, const SlabRecord& slab_info) noexcept {
+        if constexpr (layout.uses_map())
+            return Map::knows(backend, slab_info, layout.pages_per_slab());
+        return find(backend, slab_info.slab) == &slab_info;
+    }
+
     /// Places the SlabInfo of a new slab, all slots free and nobody's, and tells the map. nullptr:
     /// the backend refused, or its answer was, and knows nothing of it any more [P1].
     [[nodiscard]] static SlabRecord* enter(Backend& backend, std::byte* slab,

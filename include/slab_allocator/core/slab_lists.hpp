@@ -142,6 +142,11 @@ public:
     struct Wrong {
         Defect defect = Defect::None;
         const SlabRecord* slab_info = nullptr;
+
+        /// For a report: the slab, or whose lists these are.
+        [[nodiscard]] const void* where(const void* owner) const noexcept {
+            return slab_info != nullptr ? static_cast<const void*>(slab_info) : owner;
+        }
     };
     template <typename F>
     [[nodiscard]] Wrong validate(F defect_of) noexcept {

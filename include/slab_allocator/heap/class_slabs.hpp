@@ -199,9 +199,9 @@ public:
 
     /// The first thing that is not as it must be, or Defect::None. Costs: O(slots).
     [[nodiscard]] DefectReport validate() noexcept {
-        const auto [defect, slab_info] =
+        const auto of_lists =
             lists_.validate([&](const SlabRecord& slab) { return defect_of(slab); });
-        if (defect != Defect::None) return wrong(defect, slab_info);
+        if (of_lists.defect != Defect::None) return wrong(of_lists.defect, of_lists.where(this));
         if (hand_slab_ == nullptr) return hand_ == 0 ? DefectReport{} : corrupted(this);
         const bool at_rest = !hand_slab_->linked() &&
                              (hand_ & hand_slab_->map.word_at(hand_word_)) == 0 &&

@@ -103,8 +103,8 @@ public:
         return taken;
     }
 
-    /// The same; a stack that is empty then starts short again. While blocks are left it has to stay
-    /// as long as they are: put() counts the room behind them.
+    /// The same; a stack that is empty then starts short again. While blocks are left it stays as
+    /// long as it is [F2]: put() counts the room behind them.
     std::size_t take_to_empty(Memory memory, Memory to, std::size_t rounds) noexcept {
         const std::size_t taken = take_oldest(memory, to);
         if (blocks(memory).empty()) rounds_ = static_cast<std::uint16_t>(rounds);

@@ -370,6 +370,7 @@ private:
 
     /// Blocks with their tokens go back to their slabs; one without is dropped.
     void give_to_slabs(std::size_t number, std::span<std::byte*> blocks) noexcept {
+        if (blocks.empty()) return;
         blocks = blocks.first(give_to(blocks_.slabs[number], blocks));
         if constexpr (Blocks::layouts_number > 1) {
             if (!blocks.empty())
