@@ -189,24 +189,44 @@ TEST_CASE("hardened costs an object 8 bytes, and the levels below nothing", "[ca
         }
     }
     constexpr slab_allocator::Layout layout = slab_allocator::layout_for(64, 8, {});
-    STATIC_REQUIRE(std::is_empty_v<Guards<layout, Checks::none>>);
-    STATIC_REQUIRE(std::is_empty_v<Guards<layout, Checks::misuse>>);
+    STATIC_REQUIRE(std::is_empty_v<Guards<slab_allocator::KnownShape<layout>, Checks::none>>);
+    STATIC_REQUIRE(std::is_empty_v<Guards<slab_allocator::KnownShape<layout>, Checks::misuse>>);
 }
 
-TEMPLATE_TEST_CASE_SIG("guards know what is wrong with an object, and with a sound one nothing",
-                       "[guards]", ((Checks checks), checks), Checks::hardened, Checks::debug) {
-    constexpr slab_allocator::Layout layout = slab_allocator::layout_for(40, 8, {.checks = checks});
+namespace {
+
+template <Checks checks>
+constexpr slab_allocator::Layout layout_of_forty =
+    slab_allocator::layout_for(40, 8, {.checks = checks});
+
+/// Of a cache, and of a heap's size class.
+template <Checks checks>
+struct OfCache : Guards<slab_allocator::KnownShape<layout_of_forty<checks>>, checks> {};
+template <Checks checks>
+struct OfClass : Guards<slab_allocator::ShapeOfClass<checks, 8>, checks> {
+    OfClass() : OfClass::Guards(slab_allocator::ShapeOfClass<checks, 8>(40)) {}
+};
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("guards know what is wrong with an object, and with a sound one nothing",
+                   "[guards]", OfCache<Checks::hardened>, OfCache<Checks::debug>,
+                   OfClass<Checks::hardened>, OfClass<Checks::debug>) {
+    constexpr slab_allocator::Layout layout =
+        layout_of_forty < TestType::knows_who ? Checks::debug : Checks::hardened > ;
     alignas(64) std::byte slot[2 * layout.stride] = {};
     std::byte* const object = slot + layout.front;
-    Guards<layout, checks> guards;
+    TestType guards;
     guards.secret().seed(1, &guards);
     guards.make_free(object, nullptr);
     REQUIRE(guards.is_free(object));
     REQUIRE_FALSE(guards.is_live(object));
+    REQUIRE(guards.looks_free(object));
     REQUIRE(guards.wrong_of_free(object).defect == Defect::None);
     guards.make_live(object, nullptr);
     REQUIRE(guards.is_live(object));
     REQUIRE_FALSE(guards.is_free(object));
+    REQUIRE_FALSE(guards.looks_free(object));
     REQUIRE(guards.wrong_of_live(object).defect == Defect::None);
     // One byte behind: the contents are those of a free object, its guards are not.
     for (const bool live : {false, true}) {

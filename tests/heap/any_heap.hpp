@@ -22,6 +22,15 @@ inline constexpr HeapConfig as_it_comes{};
 inline constexpr HeapConfig for_a_kernel{
     .largest_object = 2048, .largest_slab = 16384, .retained_free_slabs = 1};
 
+/// And at other levels.
+inline constexpr HeapConfig unchecked{.checks = slab_allocator::Checks::none};
+inline constexpr HeapConfig hardened{.checks = slab_allocator::Checks::hardened};
+inline constexpr HeapConfig debugged{.checks = slab_allocator::Checks::debug};
+inline constexpr HeapConfig debugged_kernel{.largest_object = 2048,
+                                            .largest_slab = 16384,
+                                            .retained_free_slabs = 1,
+                                            .checks = slab_allocator::Checks::debug};
+
 template <HeapConfig config>
 struct HeapOf {
     using Heap = slab_allocator::Heap<InfosBackend, config>;

@@ -33,6 +33,13 @@ constexpr HeapConfig two_layouts{.slabs_of_any_pages = true, .small_slabs = true
 using HeapOfTwoLayouts = MagazineHeap<Backend, ThreadCpus<>, std::mutex, two_layouts>;
 using EveryHeap = std::tuple<LockedHeap<Backend, std::mutex>,
                              MagazineHeap<Backend, ThreadCpus<>, std::mutex>, HeapOfTwoLayouts>;
+template <Checks checks>
+using Guarded =
+    MagazineHeap<Backend, ThreadCpus<>, std::mutex,
+                 HeapConfig{.small_slabs = checks == Checks::hardened, .checks = checks}>;
+using EveryLevel =
+    std::tuple<LockedHeap<Backend, std::mutex>, Guarded<Checks::none>, Guarded<Checks::misuse>,
+               Guarded<Checks::hardened>, Guarded<Checks::debug>>;
 
 /// Blocks that threads hand to one another; each is full of its size.
 struct Exchange {
@@ -78,7 +85,7 @@ bool work(Heap& heap, Exchange& exchange, std::uint64_t seed, std::size_t rounds
 }  // namespace
 
 TEMPLATE_LIST_TEST_CASE("threads allocate what others free, and nobody's contents change", "[heap]",
-                        EveryHeap) {
+                        EveryLevel) {
     auto heap = std::make_unique<TestType>();
     Exchange exchange;
     std::atomic<bool> right{true};

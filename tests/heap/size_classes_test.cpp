@@ -112,15 +112,49 @@ TEST_CASE("a small slab loses at most a quarter, and is no larger than the other
 }
 
 TEMPLATE_TEST_CASE_SIG(
+    "with guards, a request has its bytes, its alignment, and the smallest class "
+    "for both",
+    "[size_classes]", ((Checks checks), checks), Checks::none, Checks::misuse, Checks::hardened,
+    Checks::debug) {
+    constexpr HeapConfig config{.checks = checks};
+    constexpr std::size_t guards = guards_size<config>;
+    STATIC_REQUIRE(guards == (checks == Checks::debug      ? 32 + 2 * sizeof(void*)
+                              : checks == Checks::hardened ? 8
+                                                           : 0));
+    for (std::size_t alignment = 1; alignment <= largest; alignment *= 2) {
+        for (std::size_t size = 0; size <= largest; size = size < 300 ? size + 1 : size * 33 / 32) {
+            if (!is_for_class<config>(size, alignment)) {
+                if (size + guards <= largest - alignment) FAIL(size << ", " << alignment);
+                continue;
+            }
+            const std::size_t number =
+                ClassTable<config>::class_of(aligned_request<config>(size, alignment));
+            const Layout layout = layout_of_class(number, config);
+            const std::size_t bytes = size == 0 ? 1 : size;
+            const bool right = number == class_of(aligned_size(bytes + guards, alignment)) &&
+                               layout.object_size >= bytes && layout.stride % alignment == 0 &&
+                               layout.front % alignment == 0 &&
+                               layout.slab_alignment % alignment == 0;
+            if (!right) FAIL("size " << size << ", alignment " << alignment);
+        }
+    }
+}
+
+TEMPLATE_TEST_CASE_SIG(
     "every class has a layout in which all of its alignments hold", "[size_classes]",
-    ((std::size_t object, std::size_t slab, bool any, bool small), object, slab, any, small),
-    (32768, 262144, false, false), (32768, 262144, true, false), (32768, 262144, true, true),
-    (4096, 32768, false, false), (4096, 32768, false, true), (4096, 16384, true, false),
-    (2048, 4096, false, false), (128, 4096, false, false)) {
+    ((std::size_t object, std::size_t slab, bool any, bool small, Checks checks), object, slab, any,
+     small, checks),
+    (32768, 262144, false, false, Checks::misuse), (32768, 262144, true, false, Checks::none),
+    (32768, 262144, true, true, Checks::misuse), (4096, 32768, false, false, Checks::hardened),
+    (4096, 32768, false, true, Checks::hardened), (4096, 16384, true, false, Checks::misuse),
+    (2048, 4096, false, false, Checks::misuse), (128, 4096, false, false, Checks::hardened),
+    (32768, 262144, false, false, Checks::debug), (32768, 65536, true, true, Checks::debug),
+    (2048, 4096, false, false, Checks::debug)) {
     constexpr HeapConfig config{.largest_object = object,
                                 .largest_slab = slab,
                                 .slabs_of_any_pages = any,
-                                .small_slabs = small};
+                                .small_slabs = small,
+                                .checks = checks};
     STATIC_REQUIRE(check<config>());
     for (std::size_t number = 0; number <= class_of(object); ++number) {
         CAPTURE(number);
@@ -136,7 +170,11 @@ TEMPLATE_TEST_CASE_SIG(
         REQUIRE(layout.objects_per_slab == layout.slots_per_slab);
         REQUIRE(layout.objects_per_slab >= 1);
         REQUIRE(layout.objects_per_slab <= SlabInfo::max_slots);
-        REQUIRE(layout.objects_per_slab * layout.stride <= layout.slab_size);
+        if (size_of_class(number) <= guards_size<config>) continue;  // serves nobody
+        REQUIRE(layout.object_size == size_of_class(number) - guards_size<config>);
+        REQUIRE(layout.front % (layout.stride & (~layout.stride + 1)) == 0);
+        const std::size_t last = layout.front + layout.offset_of(layout.objects_per_slab - 1);
+        REQUIRE(last + layout.object_size + layout.behind <= layout.slab_size);
     }
 }
 

@@ -72,10 +72,12 @@ public:
 private:
     HeapType heap_;
 };
-template <std::size_t size>
-using HeapOf = BlocksOf<Heap<AlignedAllocBackend>, size>;
-template <std::size_t size>
-using MagazineHeapOf = BlocksOf<MagazineHeap<SharedBackend, ThreadCpus<4>, NoLock>, size>;
+template <std::size_t size, Checks checks = Checks::misuse>
+using HeapOf = BlocksOf<Heap<AlignedAllocBackend, HeapConfig{.checks = checks}>, size>;
+template <std::size_t size, Checks checks = Checks::misuse>
+using MagazineHeapOf =
+    BlocksOf<MagazineHeap<SharedBackend, ThreadCpus<4>, NoLock, HeapConfig{.checks = checks}>,
+             size>;
 
 using FirstFit = FirstFitPages<MmapPages>;
 using Parts = ComposedBackend<BackendRef<FirstFit>, SlabInfoCache<BackendRef<FirstFit>>,
@@ -405,6 +407,10 @@ int main(int number, char** arguments) {
     each_kind<Cache<Bytes<64>, MmapBackend, config<Checks::misuse>>>("mmap");
     if (!memcheck) each_kind<HeapOf<64>>("heap");
     if (!memcheck) each_kind<MagazineHeapOf<64>>("magazine heap");
+    if (!memcheck) each_kind<HeapOf<56, Checks::hardened>>("heap, hardened");
+    if (!memcheck) each_kind<HeapOf<16, Checks::debug>>("heap, debug");
+    if (!memcheck) each_kind<MagazineHeapOf<56, Checks::hardened>>("magazine heap, hardened");
+    if (!memcheck) each_kind<MagazineHeapOf<16, Checks::debug>>("magazine heap, debug");
 
     // Neighbours share eight bytes.
     right<CacheOf<13, config<Checks::misuse>>>("13 bytes");

@@ -61,7 +61,7 @@ class Cache : public ObjectCalls<Cache<T, Backend, Config>, T, Config.checks != 
     static constexpr Layout layout = layout_of<T, Config>;
     static constexpr bool checked = Config.checks != Checks::none;
     using Place = Placement<layout, Backend, checked>;
-    using Guard = Guards<layout, Config.checks>;
+    using Guard = Guards<KnownShape<layout>, Config.checks>;
     static constexpr bool guarded = Guard::active;
     static constexpr bool ranked = checked && !guarded;  // recent objects know what they hold
     static constexpr bool with_infos = checked && layout.uses_map();
@@ -1029,11 +1029,11 @@ private:
         say_who(result, memory);
         return result;
     }
-    static void say_who([[maybe_unused]] DefectReport& report,
-                        [[maybe_unused]] const std::byte* memory) noexcept {
+    void say_who([[maybe_unused]] DefectReport& report,
+                 [[maybe_unused]] const std::byte* memory) const noexcept {
         if constexpr (Guard::knows_who) {
-            report.allocated_by = Guard::allocated_by(memory);
-            report.freed_by = Guard::freed_by(memory);
+            report.allocated_by = guards_.allocated_by(memory);
+            report.freed_by = guards_.freed_by(memory);
         }
     }
 

@@ -48,14 +48,11 @@ namespace detail {
     return std::uint64_t{value} * 0x0101'0101'0101'0101U;
 }
 
-template <std::size_t size, std::uint8_t value>
-[[gnu::always_inline]] inline void fill_bytes(std::byte* to) noexcept {
-    __builtin_memset(to, value, size);
-}
-
-/// Is each of `size` bytes `value`? Costs: no branch on what they are, and for small ones no loop.
-template <std::size_t size, std::uint8_t value>
-[[nodiscard, gnu::always_inline]] inline bool all_bytes_are(const std::byte* from) noexcept {
+/// Is each of `size` bytes `value`? Costs: no branch on what they are, and no loop for a small size
+/// that the compiler knows.
+template <std::uint8_t value>
+[[nodiscard, gnu::always_inline]] inline bool all_bytes_are(const std::byte* from,
+                                                            std::size_t size) noexcept {
     constexpr std::size_t word = sizeof(std::uint64_t);
     constexpr std::uint64_t eight = eight_of(value);
     const auto other_in = [&](std::size_t offset) {
@@ -73,9 +70,9 @@ template <std::size_t size, std::uint8_t value>
     }
     for (; offset + word <= size; offset += word)
         other |= other_in(offset);
-    if constexpr (size % word != 0 && size > word) {
+    if (size % word != 0 && size > word) {
         other |= other_in(size - word);
-    } else if constexpr (size % word != 0) {
+    } else if (size % word != 0) {
         std::uint64_t found = eight;
         __builtin_memcpy(&found, from, size);
         other = found ^ eight;
@@ -135,21 +132,56 @@ private:
     std::uint64_t state_ = 0;
 };
 
+/// How large an object is and what stands around it, where all of that is known to the compiler ...
+template <Layout layout>
+class KnownShape {
+public:
+    static constexpr std::size_t front = layout.front;
+    static constexpr std::size_t behind = layout.behind;
+    [[nodiscard]] static constexpr std::size_t object_size() noexcept { return layout.object_size; }
+};
+
+/// ... and where the size is a member: of a heap's size class.
+template <Checks checks, std::size_t alignment>
+class ShapeOfClass {
+public:
+    static constexpr std::size_t front = detail::front_of(checks, alignment);
+    static constexpr std::size_t behind = detail::behind_of(checks);
+    constexpr explicit ShapeOfClass(std::size_t object_size) noexcept : object_size_(object_size) {}
+    [[nodiscard]] constexpr std::size_t object_size() const noexcept { return object_size_; }
+
+private:
+    std::size_t object_size_;
+};
+
+/// Has a level guards?
+[[nodiscard]] constexpr bool guards_objects(Checks checks) noexcept {
+    return checks == Checks::hardened || checks == Checks::debug;
+}
+
 /// Levels none and misuse [G3].
-template <Layout layout, Checks checks>
+template <typename Shape, Checks checks>
 class Guards {
 public:
     static constexpr bool active = false;
     static constexpr bool knows_who = false;
+
+    constexpr Guards() noexcept = default;
+    constexpr explicit Guards(const Shape&) noexcept {}
 
     [[nodiscard]] static const void* identity(const void* cache, const void*) noexcept {
         return cache;
     }
 };
 
-template <Layout layout>
-class Guards<layout, Checks::hardened> {
+template <typename Shape>
+class Guards<Shape, Checks::hardened> : Shape {
+    using Shape::object_size;
+
 public:
+    constexpr Guards() noexcept = default;
+    constexpr explicit Guards(const Shape& shape) noexcept : Shape(shape) {}
+
     static constexpr bool active = true;
     static constexpr bool knows_who = false;
 
@@ -161,41 +193,50 @@ public:
     }
 
     void make_free(std::byte* object, const void*) const noexcept {
-        const Slot slot(object, true);
-        detail::fill_bytes<layout.object_size, 0>(object);
+        const Slot slot(object, around(), true);
+        __builtin_memset(object, 0, object_size());
         put_canary(object, free_canary(object));
     }
     void make_live(std::byte* object, const void*) const noexcept {
-        const Slot slot(object, false);
+        const Slot slot(object, around(), false);
         put_canary(object, live_canary(object));
     }
 
     [[nodiscard]] bool is_free(const std::byte* object) const noexcept {
-        const Slot slot(object, true);
+        const Slot slot(object, around(), true);
         return canary_at(object) == free_canary(object) &&
-               detail::all_bytes_are<layout.object_size, 0>(object);
+               detail::all_bytes_are<0>(object, object_size());
     }
     [[nodiscard]] bool is_live(const std::byte* object) const noexcept {
         return canary_at(object) == live_canary(object);
     }
 
+    /// Has it the guards of a free one, whatever was written to it?
+    [[nodiscard]] bool looks_free(const std::byte* object) const noexcept {
+        return canary_at(object) == free_canary(object);
+    }
+
     [[nodiscard]] Wrong wrong_of_free(const std::byte* object) const noexcept {
         if (is_free(object)) return {};
-        const Slot slot(object, true);
-        const std::size_t other = detail::first_other_byte(object, layout.object_size, 0);
-        if (other != layout.object_size)
+        const Slot slot(object, around(), true);
+        const std::size_t other = detail::first_other_byte(object, object_size(), 0);
+        if (other != object_size())
             return {.defect = Defect::WriteAfterFree, .offset = static_cast<std::ptrdiff_t>(other)};
         return wrong_canary(object, free_canary(object));
     }
     [[nodiscard]] Wrong wrong_of_live(const std::byte* object) const noexcept {
         if (is_live(object)) return {};
-        const Around around(object);
+        const Guarded revealed(object, around());
         return wrong_canary(object, live_canary(object));
     }
 
 private:
-    using Slot = detail::Revealed<layout.front, layout.object_size, layout.behind>;
-    using Around = detail::RevealedAround<layout.front, layout.object_size, layout.behind>;
+    using Slot = detail::Revealed;
+    using Guarded = detail::RevealedAround;
+
+    [[nodiscard]] constexpr detail::Around around() const noexcept {
+        return {Shape::front, object_size(), Shape::behind};
+    }
 
     [[nodiscard]] std::uint64_t live_canary(const std::byte* object) const noexcept {
         return secret_.of_live(address_of(object));
@@ -204,22 +245,21 @@ private:
         return secret_.of_free(address_of(object));
     }
     /// Of any address that is asked for: AddressSanitizer does not look.
-    [[nodiscard, gnu::no_sanitize_address]] static std::uint64_t canary_at(
-        const std::byte* object) noexcept {
+    [[nodiscard, gnu::no_sanitize_address]] std::uint64_t canary_at(
+        const std::byte* object) const noexcept {
         std::uint64_t canary = 0;
-        __builtin_memcpy(&canary, object + layout.object_size, sizeof canary);
+        __builtin_memcpy(&canary, object + object_size(), sizeof canary);
         return canary;
     }
-    static void put_canary(std::byte* object, std::uint64_t canary) noexcept {
-        __builtin_memcpy(object + layout.object_size, &canary, sizeof canary);
+    void put_canary(std::byte* object, std::uint64_t canary) const noexcept {
+        __builtin_memcpy(object + object_size(), &canary, sizeof canary);
     }
     /// Requires: another one stands there.
-    [[nodiscard]] static Wrong wrong_canary(const std::byte* object,
-                                            std::uint64_t canary) noexcept {
-        std::size_t offset = layout.object_size;
+    [[nodiscard]] Wrong wrong_canary(const std::byte* object, std::uint64_t canary) const noexcept {
+        std::size_t offset = object_size();
         std::byte expected[sizeof canary];
         __builtin_memcpy(expected, &canary, sizeof canary);
-        while (object[offset] == expected[offset - layout.object_size])
+        while (object[offset] == expected[offset - object_size()])
             ++offset;
         return {.defect = Defect::Overflow, .offset = static_cast<std::ptrdiff_t>(offset)};
     }
@@ -227,9 +267,14 @@ private:
     Secret secret_;
 };
 
-template <Layout layout>
-class Guards<layout, Checks::debug> {
+template <typename Shape>
+class Guards<Shape, Checks::debug> : Shape {
+    using Shape::object_size;
+
 public:
+    constexpr Guards() noexcept = default;
+    constexpr explicit Guards(const Shape& shape) noexcept : Shape(shape) {}
+
     static constexpr bool active = true;
     static constexpr bool knows_who = true;
     static constexpr std::uint8_t zone_of_live = 0xfd;
@@ -243,95 +288,104 @@ public:
         return cache;
     }
 
-    static void make_free(std::byte* object, const void* by) noexcept {
-        const Slot slot(object, true);
-        detail::fill_bytes<layout.object_size, poison>(object);
+    void make_free(std::byte* object, const void* by) const noexcept {
+        const Slot slot(object, around(), true);
+        __builtin_memset(object, poison, object_size());
         make_zones<zone_of_free>(object);
         put(object, freed, by);
     }
-    static void make_live(std::byte* object, const void* by) noexcept {
-        const Slot slot(object, false);
-        detail::fill_bytes<layout.object_size, fresh>(object);
+    void make_live(std::byte* object, const void* by) const noexcept {
+        const Slot slot(object, around(), false);
+        __builtin_memset(object, fresh, object_size());
         make_zones<zone_of_live>(object);
         put(object, allocated, by);
     }
     /// A slot that nobody had yet.
-    static void forget_who(std::byte* object) noexcept {
-        const Around around(object);
+    void forget_who(std::byte* object) const noexcept {
+        const Guarded revealed(object, around());
         put(object, allocated, nullptr);
     }
 
-    [[nodiscard]] static bool is_free(const std::byte* object) noexcept {
-        const Slot slot(object, true);
-        return detail::all_bytes_are<layout.object_size, poison>(object) &&
+    [[nodiscard]] bool is_free(const std::byte* object) const noexcept {
+        const Slot slot(object, around(), true);
+        return detail::all_bytes_are<poison>(object, object_size()) &&
                zones_are<zone_of_free>(object);
     }
-    [[nodiscard]] static bool is_live(const std::byte* object) noexcept {
-        const Around around(object);
+    [[nodiscard]] bool is_live(const std::byte* object) const noexcept {
+        const Guarded revealed(object, around());
         return zones_are<zone_of_live>(object);
     }
 
-    [[nodiscard]] static Wrong wrong_of_free(const std::byte* object) noexcept {
-        const Slot slot(object, true);
-        const std::size_t other = detail::first_other_byte(object, layout.object_size, poison);
-        if (other != layout.object_size)
+    /// As above.
+    [[nodiscard]] bool looks_free(const std::byte* object) const noexcept {
+        const Guarded revealed(object, around());
+        return zones_are<zone_of_free>(object);
+    }
+
+    [[nodiscard]] Wrong wrong_of_free(const std::byte* object) const noexcept {
+        const Slot slot(object, around(), true);
+        const std::size_t other = detail::first_other_byte(object, object_size(), poison);
+        if (other != object_size())
             return {.defect = Defect::WriteAfterFree, .offset = static_cast<std::ptrdiff_t>(other)};
         return wrong_zone(object, zone_of_free);
     }
-    [[nodiscard]] static Wrong wrong_of_live(const std::byte* object) noexcept {
-        const Around around(object);
+    [[nodiscard]] Wrong wrong_of_live(const std::byte* object) const noexcept {
+        const Guarded revealed(object, around());
         return wrong_zone(object, zone_of_live);
     }
 
-    [[nodiscard]] static const void* allocated_by(const std::byte* object) noexcept {
-        const Around around(object);
+    [[nodiscard]] const void* allocated_by(const std::byte* object) const noexcept {
+        const Guarded revealed(object, around());
         return who(object, allocated);
     }
-    [[nodiscard]] static const void* freed_by(const std::byte* object) noexcept {
-        const Around around(object);
+    [[nodiscard]] const void* freed_by(const std::byte* object) const noexcept {
+        const Guarded revealed(object, around());
         return who(object, freed);
     }
 
 private:
-    using Slot = detail::Revealed<layout.front, layout.object_size, layout.behind>;
-    using Around = detail::RevealedAround<layout.front, layout.object_size, layout.behind>;
+    using Slot = detail::Revealed;
+    using Guarded = detail::RevealedAround;
+
+    [[nodiscard]] constexpr detail::Around around() const noexcept {
+        return {Shape::front, object_size(), Shape::behind};
+    }
 
     static constexpr std::size_t marks = 2 * sizeof(void*);
-    static constexpr std::size_t back_zone = layout.behind - marks;
-    static constexpr std::size_t allocated = layout.object_size + back_zone;
+    static constexpr std::size_t back_zone = Shape::behind - marks;
+    static constexpr std::size_t allocated = back_zone;  // behind the object
     static constexpr std::size_t freed = allocated + sizeof(void*);
 
     template <std::uint8_t zone>
-    static void make_zones(std::byte* object) noexcept {
-        detail::fill_bytes<layout.front, zone>(object - layout.front);
-        detail::fill_bytes<back_zone, zone>(object + layout.object_size);
+    void make_zones(std::byte* object) const noexcept {
+        __builtin_memset(object - Shape::front, zone, Shape::front);
+        __builtin_memset(object + object_size(), zone, back_zone);
     }
     template <std::uint8_t zone>
-    [[nodiscard]] static bool zones_are(const std::byte* object) noexcept {
-        return detail::all_bytes_are<layout.front, zone>(object - layout.front) &&
-               detail::all_bytes_are<back_zone, zone>(object + layout.object_size);
+    [[nodiscard]] bool zones_are(const std::byte* object) const noexcept {
+        return detail::all_bytes_are<zone>(object - Shape::front, Shape::front) &&
+               detail::all_bytes_are<zone>(object + object_size(), back_zone);
     }
     /// The one behind first: that is where more go wrong.
-    [[nodiscard]] static Wrong wrong_zone(const std::byte* object, std::uint8_t zone) noexcept {
-        const std::size_t back =
-            detail::first_other_byte(object + layout.object_size, back_zone, zone);
+    [[nodiscard]] Wrong wrong_zone(const std::byte* object, std::uint8_t zone) const noexcept {
+        const std::size_t back = detail::first_other_byte(object + object_size(), back_zone, zone);
         if (back != back_zone)
             return {.defect = Defect::Overflow,
-                    .offset = static_cast<std::ptrdiff_t>(layout.object_size + back)};
-        const std::size_t front =
-            detail::first_other_byte(object - layout.front, layout.front, zone);
-        if (front == layout.front) return {};
+                    .offset = static_cast<std::ptrdiff_t>(object_size() + back)};
+        const std::size_t before =
+            detail::first_other_byte(object - Shape::front, Shape::front, zone);
+        if (before == Shape::front) return {};
         return {.defect = Defect::Overflow,
-                .offset =
-                    static_cast<std::ptrdiff_t>(front) - static_cast<std::ptrdiff_t>(layout.front)};
+                .offset = static_cast<std::ptrdiff_t>(before) -
+                          static_cast<std::ptrdiff_t>(Shape::front)};
     }
 
-    static void put(std::byte* object, std::size_t mark, const void* by) noexcept {
-        __builtin_memcpy(object + mark, static_cast<const void*>(&by), sizeof by);
+    void put(std::byte* object, std::size_t mark, const void* by) const noexcept {
+        __builtin_memcpy(object + object_size() + mark, static_cast<const void*>(&by), sizeof by);
     }
-    [[nodiscard]] static const void* who(const std::byte* object, std::size_t mark) noexcept {
+    [[nodiscard]] const void* who(const std::byte* object, std::size_t mark) const noexcept {
         const void* by = nullptr;
-        __builtin_memcpy(static_cast<void*>(&by), object + mark, sizeof by);
+        __builtin_memcpy(static_cast<void*>(&by), object + object_size() + mark, sizeof by);
         return by;
     }
 

@@ -73,57 +73,60 @@ template <void (*change)(const void*, std::size_t) noexcept>
     change_alone<reveal>(start, size);
 }
 
-/// What stands around an object.
-template <std::size_t front, std::size_t size, std::size_t behind>
-void hide_around(const std::byte* object) noexcept {
-    hide(object - front, front);
-    hide(object + size, behind);
-}
+/// How many bytes stand before an object, are its own, and stand behind it.
+struct Around {
+    std::size_t front;
+    std::size_t size;
+    std::size_t behind;
+
+    void hide(const std::byte* object) const noexcept {
+        detail::hide(object - front, front);
+        detail::hide(object + size, behind);
+    }
+};
 
 /// What stands around an object, or a free one, revealed while this lives.
-template <std::size_t front, std::size_t size, std::size_t behind>
 class RevealedGuards {
 public:
-    explicit RevealedGuards(const std::byte* object) noexcept : object_(object) {
-        reveal(object_ - front, front);
-        reveal(object_ + size, behind);
+    RevealedGuards(const std::byte* object, const Around& around) noexcept
+        : object_(object), around_(around) {
+        reveal(object_ - around.front, around.front);
+        reveal(object_ + around.size, around.behind);
     }
     RevealedGuards(const RevealedGuards&) = delete;
     RevealedGuards& operator=(const RevealedGuards&) = delete;
-    ~RevealedGuards() { hide_around<front, size, behind>(object_); }
+    ~RevealedGuards() { around_.hide(object_); }
 
 private:
     const std::byte* object_;
+    Around around_;
 };
 
 /// The same, and the object, which is hidden afterwards or not.
-template <std::size_t front, std::size_t size, std::size_t behind>
 class RevealedSlot {
 public:
-    RevealedSlot(const std::byte* object, bool hidden_afterwards) noexcept
-        : object_(object), hidden_afterwards_(hidden_afterwards) {
-        reveal(object_ - front, front + size + behind);
+    RevealedSlot(const std::byte* object, const Around& around, bool hidden_afterwards) noexcept
+        : object_(object), around_(around), hidden_afterwards_(hidden_afterwards) {
+        reveal(object_ - around.front, around.front + around.size + around.behind);
     }
     RevealedSlot(const RevealedSlot&) = delete;
     RevealedSlot& operator=(const RevealedSlot&) = delete;
     ~RevealedSlot() {
-        hide_around<front, size, behind>(object_);
-        if (hidden_afterwards_) hide(object_, size);
+        around_.hide(object_);
+        if (hidden_afterwards_) hide(object_, around_.size);
     }
 
 private:
     const std::byte* object_;
+    Around around_;
     bool hidden_afterwards_;
 };
 
 struct NothingRevealed {
-    explicit constexpr NothingRevealed(const std::byte*, bool = false) noexcept {}
+    constexpr NothingRevealed(const std::byte*, const Around&, bool = false) noexcept {}
 };
 
-template <std::size_t front, std::size_t size, std::size_t behind>
-using Revealed = std::conditional_t<hides, RevealedSlot<front, size, behind>, NothingRevealed>;
-template <std::size_t front, std::size_t size, std::size_t behind>
-using RevealedAround =
-    std::conditional_t<hides, RevealedGuards<front, size, behind>, NothingRevealed>;
+using Revealed = std::conditional_t<hides, RevealedSlot, NothingRevealed>;
+using RevealedAround = std::conditional_t<hides, RevealedGuards, NothingRevealed>;
 
 }  // namespace slab_allocator::detail

@@ -12,24 +12,36 @@
 // alloc is the lowest of them, and a free of a slot in that word puts it back there. Nothing is
 // written in a free object, and a free slot is found free at once, in the hand or in the map.
 //
+// At levels hardened and debug any object in the hand is taken, and what is freed waits among the
+// delayed objects before it goes back there (delayed_objects.hpp); alloc gives, and free takes,
+// objects with the guards of free ones (guards.hpp), and make_live and make_free, which need no
+// lock, stand between them and the user.
+//
 // Invariants
-//   [L1] a slot is in one of three hands: free in its slab's map, in hand_, or the caller's.
+//   [L1] a slot is in one of four hands: free in its map, in hand_, delayed, or the caller's.
 //   [L2] the slab in hand stands on no list; every other one on the list of its free_number.
 //   [L3] before each call of the backend every list and counter is in order, and after it they are
 //        looked at again: the backend may call the heap.
 //   [L4] what is refused has changed nothing.
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <type_traits>
 #include <utility>
 
 #include <slab_allocator/core/align.hpp>
 #include <slab_allocator/core/cache_statistics.hpp>
+#include <slab_allocator/core/config.hpp>
 #include <slab_allocator/core/defect.hpp>
+#include <slab_allocator/core/delayed_objects.hpp>
 #include <slab_allocator/core/free_map.hpp>
+#include <slab_allocator/core/guards.hpp>
 #include <slab_allocator/core/layout.hpp>
+#include <slab_allocator/core/memory_backend.hpp>
 #include <slab_allocator/core/poison.hpp>
+#include <slab_allocator/core/recent_objects.hpp>
 #include <slab_allocator/core/slab_info.hpp>
 #include <slab_allocator/core/slab_lists.hpp>
 #include <slab_allocator/heap/heap_pages.hpp>
@@ -40,6 +52,14 @@ namespace slab_allocator {
 template <typename Backend, HeapConfig Config>
 class alignas(64) ClassSlabs {
     static constexpr bool checked = Config.checks != Checks::none;
+    using Shape = ShapeOfClass<Config.checks, size_classes::grain>;
+    using Guard = Guards<Shape, Config.checks>;
+    static constexpr bool guarded = guards_objects(Config.checks);
+    struct NothingDelayed {
+        constexpr explicit NothingDelayed() noexcept = default;
+    };
+    using Delayed =
+        std::conditional_t<guarded, DelayedObjects<size_classes::grain, 16, false>, NothingDelayed>;
 
 public:
     using Pages = HeapPages<Backend, Config.page_size, checked>;
@@ -50,7 +70,8 @@ public:
         : number_(static_cast<std::uint16_t>(number)),
           most_slabs_(most_slabs),
           layout_(layout),
-          pages_(std::move(pages)) {}
+          pages_(std::move(pages)),
+          guards_(Shape(layout_.object_size)) {}
     ClassSlabs(const ClassSlabs&) = delete;  // its slabs know its address
     ClassSlabs& operator=(const ClassSlabs&) = delete;
 
@@ -60,37 +81,53 @@ public:
     [[nodiscard]] void* alloc() noexcept {
         if (hand_ == 0) [[unlikely]]
             return alloc_slowly();
-        return take_lowest();
+        return take_one();
     }
 
     /// Takes back an object whose SlabInfo is `slab_info`, of this class. Returns: false where that
     /// is no live object [L4]. Costs: O(1).
-    [[nodiscard]] bool free(const void* object, SlabRecord& slab_info) noexcept {
-        const std::size_t slot = slot_of(object, slab_info);
-        if constexpr (checked) {
-            if (slot >= layout_.slots_per_slab) [[unlikely]]
-                return false;
-        }
-        const std::size_t word = slot / FreeMap::bits_per_word;
-        const std::uint64_t bit = std::uint64_t{1} << (slot % FreeMap::bits_per_word);
-        if (&slab_info == hand_slab_ && static_cast<std::uint32_t>(word) == hand_word_) {
-            if constexpr (checked) {
-                if ((hand_ & bit) != 0) [[unlikely]]
-                    return false;
-            }
-            detail::hide(object, layout_.object_size);
-            hand_ |= bit;
+    [[nodiscard]] bool free(void* object, SlabRecord& slab_info) noexcept {
+        if constexpr (guarded) {
+            delay(static_cast<std::byte*>(object));
             return true;
+        } else {
+            return give_back(object, slab_info);
         }
-        if constexpr (checked) {
-            if (!slab_info.map.all_taken(word, bit)) [[unlikely]]
-                return false;
+    }
+
+    // ---- Its guards, without a lock -------------------------------------------------------------
+
+    /// Makes what alloc gave a live object. Returns: false where it was not as a free one must be;
+    /// that is reported, and it is a free one again.
+    [[nodiscard]] bool make_live(void* memory, const void* by) noexcept
+        requires guarded
+    {
+        auto* const object = static_cast<std::byte*>(memory);
+        const bool sound = guards_.is_free(object);
+        if (sound) [[likely]] {
+            guards_.make_live(object, by);
+        } else {
+            const SlabRecord& slab_info = *Pages::find(pages_.backend(), object);
+            report(report_of(guards_.wrong_of_free(object), slab_info, object));
+            guards_.make_free(object, by);
         }
-        detail::hide(object, layout_.object_size);
-        slab_info.map.give_back(word, bit);
-        if (Lists::gave_back_one(slab_info)) [[unlikely]]
-            has_more_free(slab_info);
+        return sound;
+    }
+    /// Makes a live object what free takes. Returns: false where it is none, or its guards are not
+    /// sound [L4].
+    [[nodiscard]] bool make_free(void* object, const SlabRecord& slab_info, const void* by) noexcept
+        requires guarded
+    {
+        if (!is_sound(object, slab_info)) [[unlikely]]
+            return false;
+        guards_.make_free(static_cast<std::byte*>(object), by);
         return true;
+    }
+    /// Is it a live object with sound guards?
+    [[nodiscard]] bool is_sound(const void* object, const SlabRecord& slab_info) const noexcept
+        requires guarded
+    {
+        return is_out(object, slab_info) && guards_.is_live(static_cast<const std::byte*>(object));
     }
 
     // ---- For a layer in front, which holds the lock ---------------------------------------------
@@ -129,7 +166,7 @@ public:
 
     /// Gives all Free slabs back. Returns: how many.
     std::size_t shrink_to_fit() noexcept {
-        put_down_hand();
+        settle();
         std::size_t given = 0;
         while (SlabRecord* const slab_info = lists_.any_free()) {
             remove(*slab_info);
@@ -138,13 +175,30 @@ public:
         return given;
     }
 
-    /// Gives all slabs back. Returns: how many objects were live.
-    std::size_t give_back_everything() noexcept {
-        const std::size_t live = statistics().allocated_objects_number;
+    /// Everything at hand goes back to its slab.
+    void settle() noexcept {
+        if constexpr (guarded) {
+            while (!delayed_.empty())
+                let_one_go();
+        }
         put_down_hand();
+    }
+    void give_back_everything() noexcept {
+        settle();
         while (SlabRecord* const slab_info = lists_.any())
             remove(*slab_info);
-        return live;
+    }
+
+    /// Calls f(object) for every live object. Requires: settled; `f` does not call the heap.
+    template <typename F>
+    void for_each(F f) noexcept {
+        for (std::size_t number = 0; number < Lists::lists_number; ++number) {
+            for (const SlabRecord& slab_info : lists_.list(number)) {
+                for (std::size_t slot = 0; slot < slab_info.untouched; ++slot) {
+                    if (!slab_info.map.is_free(slot)) f(object_at(slab_info, slot));
+                }
+            }
+        }
     }
 
     // ---- To look at -----------------------------------------------------------------------------
@@ -154,7 +208,9 @@ public:
     [[nodiscard]] constexpr std::size_t object_size() const noexcept { return layout_.object_size; }
     [[nodiscard]] constexpr Backend& backend() noexcept { return pages_.backend(); }
 
+    /// Of a guarded class: and has it sound guards?
     [[nodiscard]] bool is_live(const void* object, const SlabRecord& slab_info) const noexcept {
+        if constexpr (guarded) return is_sound(object, slab_info);
         const std::size_t slot = slot_of(object, slab_info);
         return slot < layout_.slots_per_slab && !slab_info.map.is_free(slot) &&
                !in_hand(slot, slab_info);
@@ -169,7 +225,26 @@ public:
             return;
         }
         report.slot = slot;
+        if constexpr (guarded) {
+            const auto* const object = static_cast<const std::byte*>(report.pointer);
+            if (slot < slab_info.untouched) say_who(report, object);
+            if (!slab_info.map.is_free(slot) && !guards_.looks_free(object)) {
+                const Wrong wrong = guards_.wrong_of_live(object);
+                report.defect = wrong.defect;
+                report.offset = wrong.offset;
+                return;
+            }
+        }
         report.defect = slot >= slab_info.untouched ? Defect::NeverAllocated : Defect::DoubleFree;
+    }
+
+    /// Level debug: who allocated an object of a slab, and who freed it.
+    void say_who([[maybe_unused]] DefectReport& report,
+                 [[maybe_unused]] const std::byte* object) const noexcept {
+        if constexpr (Guard::knows_who) {
+            report.allocated_by = guards_.allocated_by(object);
+            report.freed_by = guards_.freed_by(object);
+        }
     }
 
     /// Costs: O(slabs). The peak of objects is not known.
@@ -188,6 +263,7 @@ public:
             if (free_number == layout_.objects_per_slab) ++result.free_slabs_number;
             result.free_objects_number += free_number;
         }
+        if constexpr (guarded) result.free_objects_number += delayed_.size();
         const std::size_t slabs = slabs_number();
         const std::size_t objects = slabs * layout_.objects_per_slab;
         result.partial_slabs_number = slabs - result.free_slabs_number - result.full_slabs_number;
@@ -197,18 +273,30 @@ public:
         return result;
     }
 
-    /// The first thing that is not as it must be, or Defect::None. Costs: O(slots).
-    [[nodiscard]] DefectReport validate() noexcept {
-        const auto of_lists =
-            lists_.validate([&](const SlabRecord& slab) { return defect_of(slab); });
+    /// The first thing that is not as it must be, or Defect::None. Of objects that are out of their
+    /// slabs only `with_live`: a layer in front may hold them. Costs: O(slots).
+    [[nodiscard]] DefectReport validate([[maybe_unused]] bool with_live) noexcept {
+        DefectReport first;
+        const auto of_lists = lists_.validate([&](const SlabRecord& slab) {
+            const Defect of_slab = defect_of(slab);
+            if constexpr (guarded) {
+                if (of_slab == Defect::None && first.defect == Defect::None)
+                    first = wrong_in(slab, with_live);
+            }
+            return of_slab;
+        });
         if (of_lists.defect != Defect::None) return wrong(of_lists.defect, of_lists.where(this));
-        if (hand_slab_ == nullptr) return hand_ == 0 ? DefectReport{} : corrupted(this);
+        if (hand_slab_ == nullptr) return hand_ == 0 ? first : corrupted(this);
         const bool at_rest = !hand_slab_->linked() &&
                              (hand_ & hand_slab_->map.word_at(hand_word_)) == 0 &&
                              hand_slab_->list_most == never_moves;
         if (!at_rest) return corrupted(hand_slab_);
         const Defect of_hand = defect_of(*hand_slab_);
-        return of_hand == Defect::None ? DefectReport{} : wrong(of_hand, hand_slab_);
+        if (of_hand != Defect::None) return wrong(of_hand, hand_slab_);
+        if constexpr (guarded) {
+            if (first.defect == Defect::None) return wrong_in(*hand_slab_, with_live);
+        }
+        return first;
     }
 
 private:
@@ -220,7 +308,19 @@ private:
     }
     [[nodiscard]] std::size_t slot_of(const void* object,
                                       const SlabRecord& slab_info) const noexcept {
-        return layout_.slot_at(address_of(object) - address_of(slab_info.slab));
+        return layout_.slot_at(address_of(object) - address_of(slab_info.slab) - front());
+    }
+    [[nodiscard]] std::byte* object_at(const SlabRecord& slab_info,
+                                       std::size_t slot) const noexcept {
+        return slab_info.slab + front() + layout_.offset_of(slot);
+    }
+    /// From a slab's start to its first object.
+    [[nodiscard]] std::size_t front() const noexcept {
+        return Config.checks == Checks::debug ? layout_.front : 0;
+    }
+    /// What guards hide and reveal by themselves.
+    void hide(const void* object) const noexcept {
+        if constexpr (!guarded) detail::hide(object, layout_.object_size);
     }
     [[nodiscard]] PagesWanted wanted() const noexcept {
         return {.bytes = layout_.slab_size,
@@ -230,7 +330,43 @@ private:
 
     // ---- The hand -------------------------------------------------------------------------------
 
-    [[nodiscard]] void* take_lowest() noexcept {
+    [[nodiscard]] bool give_back(const void* object, SlabRecord& slab_info) noexcept {
+        const std::size_t slot = slot_of(object, slab_info);
+        if constexpr (checked) {
+            if (slot >= layout_.slots_per_slab) [[unlikely]]
+                return false;
+        }
+        const std::size_t word = slot / FreeMap::bits_per_word;
+        const std::uint64_t bit = std::uint64_t{1} << (slot % FreeMap::bits_per_word);
+        if (&slab_info == hand_slab_ && static_cast<std::uint32_t>(word) == hand_word_) {
+            if constexpr (checked) {
+                if ((hand_ & bit) != 0) [[unlikely]]
+                    return false;
+            }
+            hide(object);
+            hand_ |= bit;
+            return true;
+        }
+        if constexpr (checked) {
+            if (!slab_info.map.all_taken(word, bit)) [[unlikely]]
+                return false;
+        }
+        hide(object);
+        slab_info.map.give_back(word, bit);
+        if (Lists::gave_back_one(slab_info)) [[unlikely]]
+            has_more_free(slab_info);
+        return true;
+    }
+
+    /// The lowest; of a guarded class any.
+    [[nodiscard]] void* take_one() noexcept {
+        if constexpr (guarded) {
+            const auto turn = static_cast<int>(guards_.secret().next() % FreeMap::bits_per_word);
+            const std::uint64_t one = std::rotr(hand_, turn) & -std::rotr(hand_, turn);
+            const std::uint64_t bit = std::rotl(one, turn);
+            hand_ &= ~bit;
+            return hand_start_ + lowest_bit(bit) * layout_.stride;
+        }
         const std::size_t slot = lowest_bit(hand_);
         hand_ &= hand_ - 1;
         std::byte* const object = hand_start_ + slot * layout_.stride;
@@ -250,7 +386,7 @@ private:
                 return nullptr;
             }
         }
-        return take_lowest();
+        return take_one();
     }
 
     /// Takes a word of the slab in hand, or of another one. Returns: false where none has room.
@@ -271,9 +407,12 @@ private:
         slab_info.free_number =
             static_cast<std::uint16_t>(slab_info.free_number - bits_number(hand_));
         const std::size_t first = std::size_t{hand_word_} * FreeMap::bits_per_word;
-        hand_start_ = slab_info.slab + layout_.offset_of(first);
+        hand_start_ = object_at(slab_info, first);
         const std::size_t end = first + highest_bit(hand_) + 1;
-        if (end > slab_info.untouched) slab_info.untouched = static_cast<std::uint16_t>(end);
+        if (end > slab_info.untouched) {
+            if constexpr (guarded) prepare(slab_info, slab_info.untouched, end);
+            slab_info.untouched = static_cast<std::uint16_t>(end);
+        }
         return true;
     }
 
@@ -296,6 +435,7 @@ private:
         slab_info->free_number = static_cast<std::uint16_t>(layout_.objects_per_slab);
         slab_info->map.fill(layout_.slots_per_slab, 0, 0);
         slab_info->owner = this;
+        if constexpr (guarded) guards_.secret().seed(entropy(slab_info->slab), this);
         detail::hide(slab_info->slab, layout_.slab_size);
         lists_.add(*slab_info);
         if (slabs_number() > peak_slabs_number_) peak_slabs_number_ = slabs_number();
@@ -303,6 +443,13 @@ private:
     }
 
     [[gnu::noinline]] void remove(SlabRecord& slab_info) noexcept {
+        if constexpr (Config.checks == Checks::debug) {
+            const Defect defect = defect_of(slab_info);
+            const DefectReport last = defect == Defect::None && is_free(slab_info)
+                                          ? wrong_in(slab_info, false)
+                                          : wrong(defect, slab_info.slab);
+            if (last.defect != Defect::None) report(last);  // never looked at again
+        }
         lists_.remove(slab_info);
         detail::reveal(slab_info.slab, layout_.slab_size);
         pages_.give(*for_backend(&slab_info), wanted());
@@ -314,8 +461,86 @@ private:
             remove(*lists_.any_free());
     }
 
+    // ---- Objects with guards --------------------------------------------------------------------
+
+    void delay(std::byte* object) noexcept
+        requires guarded
+    {
+        while (delayed_.size() >= most_delayed())
+            let_one_go();  // which may call the heap [L3]
+        delayed_.make_room(1);
+        delayed_.push(object, nullptr);
+    }
+    [[nodiscard]] std::size_t most_delayed() const noexcept
+        requires guarded
+    {
+        const std::size_t most = recent_capacity(layout_.stride, layout_.objects_per_slab);
+        return most < Delayed::capacity ? most : Delayed::capacity;
+    }
+    /// Any of those that have been here for long.
+    void let_one_go() noexcept
+        requires guarded
+    {
+        if (delayed_.none_ready()) delayed_.shuffle(guards_.secret().next());
+        const std::byte* const object = delayed_.pop();
+        static_cast<void>(give_back(object, *Pages::find(pages_.backend(), object)));
+    }
+
+    /// Slots `first` .. `end - 1` come out of their slab for the first time.
+    void prepare(const SlabRecord& slab_info, std::size_t first, std::size_t end) noexcept
+        requires guarded
+    {
+        for (std::size_t slot = first; slot < end; ++slot) {
+            guards_.make_free(object_at(slab_info, slot), nullptr);
+            if constexpr (Guard::knows_who) guards_.forget_who(object_at(slab_info, slot));
+        }
+    }
+
+    [[nodiscard]] std::uint64_t entropy(const std::byte* slab) noexcept
+        requires guarded
+    {
+        if constexpr (backend_has::secret<Backend>) {
+            return pages_.backend().secret();
+        } else {
+            return detail::mixed(address_of(slab)) ^ address_of(this);
+        }
+    }
+
+    /// The first object of a slab that is not as it must be.
+    [[nodiscard]] DefectReport wrong_in(const SlabRecord& slab_info, bool with_live) const noexcept
+        requires guarded
+    {
+        for (std::size_t slot = 0; slot < slab_info.untouched; ++slot) {
+            const std::byte* const object = object_at(slab_info, slot);
+            const bool is_here = slab_info.map.is_free(slot) || in_hand(slot, slab_info);
+            if (!is_here && (!with_live || guards_.is_live(object))) continue;
+            const Wrong wrong = is_here || guards_.looks_free(object)
+                                    ? guards_.wrong_of_free(object)
+                                    : guards_.wrong_of_live(object);
+            if (wrong.defect != Defect::None) return report_of(wrong, slab_info, object);
+        }
+        return {};
+    }
+
+    [[nodiscard]] DefectReport report_of(const Wrong& wrong, const SlabRecord& slab_info,
+                                         const std::byte* object) const noexcept
+        requires guarded
+    {
+        DefectReport result{.defect = wrong.defect,
+                            .pointer = object,
+                            .cache = pages_.heap(),
+                            .slab = slab_info.slab,
+                            .slot = slot_of(object, slab_info),
+                            .offset = wrong.offset};
+        say_who(result, object);
+        return result;
+    }
+
     // ---- Looking --------------------------------------------------------------------------------
 
+    [[nodiscard]] bool is_free(const SlabRecord& slab_info) const noexcept {
+        return slab_info.free_number == layout_.objects_per_slab;
+    }
     [[nodiscard]] Defect defect_of(const SlabRecord& slab_info) noexcept {
         if (slab_info.owner != this || !layout_.is_sound(slab_info))
             return Defect::CorruptedSlabInfo;
@@ -337,6 +562,8 @@ private:
     std::uint16_t most_slabs_;
     Layout layout_;
     Pages pages_;
+    [[no_unique_address]] Guard guards_;
+    [[no_unique_address]] Delayed delayed_;
     Lists lists_{layout_.objects_per_slab};
     std::size_t peak_slabs_number_ = 0;
     std::size_t failures_number_ = 0;

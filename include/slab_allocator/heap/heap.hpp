@@ -28,6 +28,7 @@
 #include <slab_allocator/core/cache_statistics.hpp>
 #include <slab_allocator/core/config.hpp>
 #include <slab_allocator/core/defect.hpp>
+#include <slab_allocator/core/guards.hpp>
 #include <slab_allocator/core/layout.hpp>
 #include <slab_allocator/core/memory_backend.hpp>
 #include <slab_allocator/core/slab_info.hpp>
@@ -43,7 +44,7 @@ template <typename Backend, HeapConfig Config = HeapConfig{}>
 class Heap : public HeapCalls<Heap<Backend, Config>, Config> {
     using Calls = HeapCalls<Heap, Config>;
     friend Calls;
-    static constexpr bool checked = Config.checks != Checks::none;
+    static constexpr bool guarded = guards_objects(Config.checks);
     using Blocks = HeapBlocks<BackendRef<Backend>, Config>;
     using Slabs = typename Blocks::Slabs;
     using Found = typename Blocks::Found;
@@ -70,7 +71,7 @@ public:
     constexpr ~Heap()
         requires(!Config.never_destroyed)
     {
-        give_back_everything();
+        blocks_.give_back_everything(this);
     }
     constexpr ~Heap()
         requires(Config.never_destroyed)
@@ -80,6 +81,7 @@ public:
 
     /// Returns: uninitialised memory, or nullptr. Costs: O(1).
     [[nodiscard]] void* alloc(std::size_t size) noexcept {
+        if constexpr (guarded) return alloc_guarded(size);
         if (size > Config.largest_object) [[unlikely]]
             return alloc_run(size, 1);
         const std::size_t number = size_classes::ClassTable<Config>::class_of(size);
@@ -114,7 +116,7 @@ public:
     /// changes nothing. Costs: O(slots).
     [[nodiscard]] DefectReport validate() noexcept {
         for (Slabs& slabs : blocks_.slabs) {
-            const DefectReport wrong = slabs.validate();
+            const DefectReport wrong = slabs.validate(true);
             if (wrong.defect != Defect::None) return wrong;
         }
         return blocks_.runs.validate();
@@ -146,8 +148,35 @@ private:
         if (!blocks_.is_of_class(*slab_info)) [[unlikely]]
             return free_run(block, *slab_info);
         Slabs& slabs = blocks_.class_of(*slab_info);
+        if constexpr (guarded) return free_guarded(block, *slab_info, slabs);
         if (!slabs.free(block, *slab_info)) [[unlikely]]
             refuse(block);
+    }
+
+    // ---- Blocks with guards: levels hardened and debug ------------------------------------------
+
+    [[nodiscard, gnu::noinline]] void* alloc_guarded(std::size_t size) noexcept
+        requires guarded
+    {
+        const void* const by = Calls::who(__builtin_return_address(0));
+        if (size > size_classes::largest_request<Config>) return alloc_run(size, 1);
+        const std::size_t number = size_classes::ClassTable<Config>::class_of(size);
+        Slabs& slabs = blocks_.slabs[number];
+        for (;;) {
+            void* block = slabs.alloc();
+            if (block == nullptr) block = alloc_again(number);
+            if (block == nullptr || slabs.make_live(block, by)) return block;
+            static_cast<void>(slabs.free(block, *look_up(block)));
+        }
+    }
+
+    [[gnu::noinline]] void free_guarded(void* block, SlabInfo& slab_info, Slabs& slabs) noexcept
+        requires guarded
+    {
+        const void* const by = Calls::who(__builtin_return_address(0));
+        if (!slabs.make_free(block, slab_info, by)) [[unlikely]]
+            return refuse(block);
+        static_cast<void>(slabs.free(block, slab_info));
     }
 
     // ---- Slow paths -----------------------------------------------------------------------------
@@ -176,13 +205,6 @@ private:
             [[unlikely]]
             return refuse(block);
         blocks_.runs.free(slab_info);
-    }
-
-    constexpr void give_back_everything() noexcept {
-        const std::size_t live = blocks_.give_back_everything();
-        if constexpr (checked) {
-            if (live != 0) report({.defect = Defect::Leak, .cache = this, .objects_number = live});
-        }
     }
 
     // ---- Defects --------------------------------------------------------------------------------

@@ -83,9 +83,10 @@ public:
 
     /// Would a request of `size` bytes be as large a block as this one?
     [[nodiscard]] bool is_as_large(const Found& found, std::size_t size) noexcept {
-        if (size > Config.largest_object)
+        if (size > size_classes::largest_request<Config>)
             return found.slabs == nullptr && Runs::fits(size, *found.slab_info);
-        return found.slabs != nullptr && found.slabs->number() == size_classes::class_of(size);
+        return found.slabs != nullptr &&
+               found.slabs->number() == size_classes::ClassTable<Config>::class_of(size);
     }
 
     /// Is the block, if it is one of this heap, what such a request gives?
@@ -94,8 +95,9 @@ public:
         if (slab_info == nullptr || !is_power_of_two(alignment)) return false;
         Slabs* const of = slabs_of(*slab_info);
         if (size_classes::is_for_class<Config>(size, alignment)) {
-            const std::size_t rounded = size_classes::aligned_size(size, alignment);
-            return of != nullptr && of->number() == size_classes::class_of(rounded);
+            const std::size_t rounded = size_classes::aligned_request<Config>(size, alignment);
+            return of != nullptr &&
+                   of->number() == size_classes::ClassTable<Config>::class_of(rounded);
         }
         return of == nullptr && slab_info->owner == &runs && Runs::fits(size, *slab_info);
     }
@@ -117,12 +119,19 @@ public:
         sum.bytes_held += runs.bytes() + runs.number() * sizeof(SlabInfo);
     }
 
-    /// Returns: how many blocks were live.
-    constexpr std::size_t give_back_everything() noexcept {
-        std::size_t live = 0;
+    /// Blocks that are live are a Defect::Leak of `heap`.
+    constexpr void give_back_everything(const void* heap) noexcept {
+        std::size_t live = runs.number();
+        for (Slabs& of : slabs) {
+            of.settle();
+            live += of.statistics().allocated_objects_number;
+        }
+        if constexpr (Config.checks != Checks::none) {
+            if (live != 0) report_leaks(live, heap);
+        }
         for (Slabs& of : slabs)
-            live += of.give_back_everything();
-        return live + runs.give_back_everything();
+            of.give_back_everything();
+        runs.give_back_everything();
     }
 
     /// What is wrong with the free of a block that is not live.
@@ -146,6 +155,25 @@ public:
     Runs runs;
 
 private:
+    /// Level debug: one by one.
+    void report_leaks(std::size_t live, const void* heap) noexcept {
+        DefectReport leak{.defect = Defect::Leak, .cache = heap, .objects_number = live};
+        if constexpr (Config.checks != Checks::debug) return report(leak);
+        const auto report_one = [&](const std::byte* block) {
+            leak.pointer = block;
+            report(leak);
+            --leak.objects_number;
+        };
+        for (Slabs& of : slabs) {
+            of.for_each([&](const std::byte* block) {
+                of.say_who(leak, block);
+                report_one(block);
+            });
+        }
+        leak.allocated_by = leak.freed_by = nullptr;
+        runs.for_each(report_one);
+    }
+
     [[nodiscard]] std::size_t offset_of_owner(const SlabInfo& slab_info) const noexcept {
         return address_of(slab_info.owner) - address_of(slabs);
     }

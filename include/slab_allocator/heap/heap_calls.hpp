@@ -9,6 +9,7 @@
 // No lock is held while contents are copied.
 
 #include <cstddef>
+#include <type_traits>
 
 #include <slab_allocator/core/align.hpp>
 #include <slab_allocator/core/config.hpp>
@@ -27,7 +28,7 @@ public:
     [[nodiscard]] void* alloc(std::size_t size, std::size_t alignment) noexcept {
         if (!is_power_of_two(alignment)) return nullptr;
         if (size_classes::is_for_class<Config>(size, alignment)) [[likely]]
-            return derived().alloc(size_classes::aligned_size(size, alignment));
+            return derived().alloc(size_classes::aligned_request<Config>(size, alignment));
         return derived().alloc_run(size, alignment);
     }
 
@@ -56,7 +57,8 @@ public:
         }
         if (derived().blocks_.is_as_large(found, size)) return block;
         if constexpr (Config.backend_resizes) {
-            const bool both_runs = found.slabs == nullptr && size > Config.largest_object;
+            const bool both_runs =
+                found.slabs == nullptr && size > size_classes::largest_request<Config>;
             if (both_runs && derived().resize_run(*found.slab_info, size)) return block;
         }
         void* const other = derived().alloc(size);
@@ -76,9 +78,22 @@ public:
     /// Is it the start of a live block of this heap? Costs: O(1).
     [[nodiscard]] bool owns(const void* block) noexcept { return derived().find(block).live; }
 
+    /// As Cache's.
+    void set_tag(const void* tag) noexcept
+        requires(Config.checks == Checks::debug)
+    {
+        tag_ = tag;
+    }
+
 private:
     friend Derived;
     constexpr HeapCalls() noexcept = default;
+
+    /// Whom a guarded block is said to be allocated or freed by.
+    [[nodiscard]] const void* who(const void* address) const noexcept {
+        if constexpr (Config.checks == Checks::debug) return tag_ != nullptr ? tag_ : address;
+        return address;
+    }
 
     [[gnu::noinline, gnu::cold]] void refuse_size(void* block) noexcept {
         const auto found = derived().find(block);
@@ -90,6 +105,10 @@ private:
     }
 
     [[nodiscard]] Derived& derived() noexcept { return static_cast<Derived&>(*this); }
+
+    struct NoTag {};
+    [[no_unique_address]] std::conditional_t<Config.checks == Checks::debug, const void*, NoTag>
+        tag_{};
 };
 
 }  // namespace slab_allocator

@@ -24,9 +24,12 @@
 // that lies in a front, by the token in its first 8 bytes, so at the call where they were left
 // alone, else before the block would be handed out twice.
 //
+// At levels hardened and debug a block has the guards of a free one from its free to its next
+// alloc, and no token; they are looked at without a lock.
+//
 // Invariants
-//   [M1] a block is in one of four hands: free in its slab's map, in one front (its token on), on
-//        its way between these with one caller of a slow path, or the user's
+//   [M1] a block is in one of four hands: free in its slab's map, in one front (at level misuse its
+//        token on), on its way between these with one caller of a slow path, or the user's
 //   [M2] ClassSlabs are called by bulks only: what is not free in a map is out of its slab
 
 #include <concepts>
@@ -39,6 +42,7 @@
 #include <slab_allocator/core/align.hpp>
 #include <slab_allocator/core/backend_ref.hpp>
 #include <slab_allocator/core/defect.hpp>
+#include <slab_allocator/core/guards.hpp>
 #include <slab_allocator/core/layout.hpp>
 #include <slab_allocator/core/memory_backend.hpp>
 #include <slab_allocator/core/poison.hpp>
@@ -62,7 +66,8 @@ template <typename Backend, PinnedCpuPolicy Cpus, BasicLockable Lock,
 class MagazineHeap : public HeapCalls<MagazineHeap<Backend, Cpus, Lock, Config>, Config> {
     using Calls = HeapCalls<MagazineHeap, Config>;
     friend Calls;
-    static constexpr bool checked = Config.checks != Checks::none;
+    static constexpr bool guarded = guards_objects(Config.checks);
+    static constexpr bool has_tokens = Config.checks == Checks::misuse;
     using ClassBackend = UnlockingBackend<BackendRef<Backend>, Lock>;
     using Blocks = HeapBlocks<ClassBackend, Config, Config.small_slabs>;
     using Slabs = typename Blocks::Slabs;
@@ -104,22 +109,10 @@ public:
     // ---- One block: as Heap's -------------------------------------------------------------------
 
     [[nodiscard]] void* alloc(std::size_t size) noexcept {
+        if constexpr (guarded) return alloc_guarded(size);
         if (size > Config.largest_object) [[unlikely]]
             return alloc_run(size, 1);
-        const std::size_t number = size_classes::ClassTable<Config>::class_of(size);
-        auto pin = cpus_.enter();
-        Front* const front = front_at(index_of(pin));
-        std::byte* block = nullptr;
-        const bool done = front != nullptr && (*front)[number].pop(block);
-        cpus_.leave(pin);
-        if (!done) [[unlikely]]
-            return alloc_slowly(number);
-        if constexpr (checked) {
-            if (!token().take_off(block)) [[unlikely]]
-                return drop_and_alloc(block, number);
-        }
-        detail::reveal_alone(block, size_classes::size_of_class(number));
-        return block;
+        return take(size_classes::ClassTable<Config>::class_of(size));
     }
 
     void free(void* block) noexcept { free_found(block, look_up(block)); }
@@ -144,7 +137,7 @@ public:
     [[nodiscard]] DefectReport validate() noexcept {
         for (Slabs& slabs : blocks_.slabs) {
             const LockGuard<Lock> guard(lock_of(slabs));
-            const DefectReport wrong = slabs.validate();
+            const DefectReport wrong = slabs.validate(false);
             if (wrong.defect != Defect::None) return wrong;
         }
         const LockGuard<Lock> guard(blocks_.runs.backend().lock());
@@ -201,6 +194,23 @@ private:
         return half < most_at_once ? half : most_at_once;
     }
 
+    /// A block of a class from the caller's front, or a slab. Returns: nullptr where there is none.
+    [[nodiscard]] void* take(std::size_t number) noexcept {
+        auto pin = cpus_.enter();
+        Front* const front = front_at(index_of(pin));
+        std::byte* block = nullptr;
+        const bool done = front != nullptr && (*front)[number].pop(block);
+        cpus_.leave(pin);
+        if (!done) [[unlikely]]
+            return alloc_slowly(number);
+        if constexpr (has_tokens) {
+            if (!token().take_off(block)) [[unlikely]]
+                return drop_and_alloc(block, number);
+        }
+        if constexpr (!guarded) detail::reveal_alone(block, size_classes::size_of_class(number));
+        return block;
+    }
+
     /// `slab_info` is what the map answers for the block.
     void free_found(void* block, SlabInfo* slab_info) noexcept {
         if (slab_info == nullptr) [[unlikely]]
@@ -208,19 +218,54 @@ private:
         if (!blocks_.is_of_class(*slab_info)) [[unlikely]]
             return free_run(block, *slab_info);
         Slabs& slabs = blocks_.class_of(*slab_info);
-        if constexpr (checked) {
+        if constexpr (guarded) return free_guarded(block, *slab_info, slabs);
+        if constexpr (has_tokens) {
             if (!slabs.is_out(block, *slab_info) || token().is_on(block)) [[unlikely]]
                 return refuse(block);
             token().put_on(block);
         }
-        const std::size_t number = slabs.number();
         detail::hide_alone(block, slabs.object_size());  // from AddressSanitizer
+        put(block, slabs.number());
+    }
+
+    /// Into the caller's front, or back to its slab.
+    void put(void* block, std::size_t number) noexcept {
         auto pin = cpus_.enter();
         Front* const front = front_at(index_of(pin));
         const bool done = front != nullptr && (*front)[number].push(static_cast<std::byte*>(block));
         cpus_.leave(pin);
         if (!done) [[unlikely]]
             free_slowly(static_cast<std::byte*>(block), number);
+    }
+
+    // ---- Blocks with guards: levels hardened and debug ------------------------------------------
+
+    [[nodiscard, gnu::noinline]] void* alloc_guarded(std::size_t size) noexcept
+        requires guarded
+    {
+        const void* const by = Calls::who(__builtin_return_address(0));
+        if (size > size_classes::largest_request<Config>) return alloc_run(size, 1);
+        const std::size_t number = size_classes::ClassTable<Config>::class_of(size);
+        for (;;) {
+            void* const block = take(number);
+            if (block == nullptr || slabs_with(block, number).make_live(block, by)) return block;
+            put(block, number);
+        }
+    }
+
+    /// Whose secret the block's guards have.
+    [[nodiscard]] Slabs& slabs_with(const void* block, std::size_t number) noexcept {
+        return Blocks::layouts_number == 1 ? blocks_.slabs[number]
+                                           : blocks_.class_of(*look_up(block));
+    }
+
+    [[gnu::noinline]] void free_guarded(void* block, SlabInfo& slab_info, Slabs& slabs) noexcept
+        requires guarded
+    {
+        const void* const by = Calls::who(__builtin_return_address(0));
+        if (!slabs.make_free(block, slab_info, by)) [[unlikely]]
+            return refuse(block);
+        put(block, slabs.number());
     }
 
     // ---- Fronts ---------------------------------------------------------------------------------
@@ -307,7 +352,7 @@ private:
             return nullptr;
         }
         if (got > 1) stock(number, std::span(batch).subspan(1, got - 1));
-        if constexpr (checked) Token<>::clear(batch[0]);
+        if constexpr (has_tokens) Token<>::clear(batch[0]);
         return batch[0];
     }
 
@@ -331,12 +376,14 @@ private:
 
     /// Puts blocks into the caller's front; what finds no room goes back.
     void stock(std::size_t number, std::span<std::byte*> blocks) noexcept {
-        if constexpr (checked) {
+        if constexpr (has_tokens) {
             for (std::byte* const block : blocks)
                 token().put_on(block);
         }
-        for (std::byte* const block : blocks)
-            detail::hide_alone(block, size_classes::size_of_class(number));
+        if constexpr (!guarded) {
+            for (std::byte* const block : blocks)
+                detail::hide_alone(block, size_classes::size_of_class(number));
+        }
         std::size_t put = 0;
         {
             const Held held(*this, number);
@@ -387,7 +434,7 @@ private:
                 blocks[others++] = block;
                 continue;
             }
-            if constexpr (checked) {
+            if constexpr (has_tokens) {
                 if (!token().take_off(block)) [[unlikely]] {
                     drop(block);
                     continue;
@@ -484,10 +531,7 @@ private:
         for (Slabs& slabs : blocks_.slabs)
             slabs.backend().no_longer_shared();
         blocks_.runs.backend().no_longer_shared();
-        const std::size_t live = blocks_.give_back_everything();
-        if constexpr (checked) {
-            if (live != 0) report({.defect = Defect::Leak, .cache = this, .objects_number = live});
-        }
+        blocks_.give_back_everything(this);
     }
 
     // ---- Runs -----------------------------------------------------------------------------------
@@ -529,7 +573,8 @@ private:
         if (slab_info == nullptr) return {};
         if (Slabs* const slabs = blocks_.slabs_of(*slab_info)) {
             bool live = slabs->is_out(block, *slab_info);
-            if constexpr (checked) live = live && !token().is_on(block);
+            if constexpr (guarded) live = slabs->is_sound(block, *slab_info);
+            if constexpr (has_tokens) live = live && !token().is_on(block);
             return {slab_info, slabs, live};
         }
         return {slab_info, nullptr,
@@ -543,7 +588,7 @@ private:
         if (block == nullptr) return;
         SlabInfo* const slab_info = look_up(block);
         Slabs* const slabs = slab_info == nullptr ? nullptr : blocks_.slabs_of(*slab_info);
-        if (slabs != nullptr && slabs->is_out(block, *slab_info)) return drop(block);
+        if (!guarded && slabs != nullptr && slabs->is_out(block, *slab_info)) return drop(block);
         const LockGuard<Lock> guard(blocks_.runs.backend().lock());
         report(blocks_.what_is_wrong(block, slab_info, this));
     }

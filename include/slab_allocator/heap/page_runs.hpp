@@ -95,12 +95,16 @@ public:
         return true;
     }
 
-    /// Gives all runs back. Returns: how many there were.
-    std::size_t give_back_everything() noexcept {
-        const std::size_t live = number_;
+    void give_back_everything() noexcept {
         while (!runs_.empty())
             free(runs_.front());
-        return live;
+    }
+
+    /// Calls f(start) for every run.
+    template <typename F>
+    void for_each(F f) noexcept {
+        for (const SlabInfo& run : runs_)
+            f(run.slab);
     }
 
     [[nodiscard]] static bool is_live(const void* object, const SlabInfo& run) noexcept {

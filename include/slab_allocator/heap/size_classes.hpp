@@ -11,12 +11,21 @@
 // of the multiples of a power of two, each is the size of a class or rounds up to one that is a
 // multiple of it, too. So a class serves every alignment that its size is a multiple of.
 //
+// At levels hardened and debug the guards (guards.hpp) take their bytes of the block: a request is
+// rounded up with them, classes and alignments are the same.
+//
+//      hardened   block -> | object .................... | canary |
+//      debug               | object .... | zone | allocated by | freed by | zone of the next one |
+//
+// A debug slab has its first object as far behind its start as the class is aligned, and a zone
+// before that.
+//
 // Invariants
 //   [Z1] size <= size_of_class(class_of(size)); what it is above align_up(size, 16) is at most an
 //        eighth of it
 //   [Z2] size a multiple of a power of two  =>  size_of_class(class_of(size)) is one, too
-//   [Z3] the layout of a class is Large, its stride is its size, and its slabs are aligned to every
-//        power of two that this is a multiple of
+//   [Z3] the layout of a class is Large, its stride is its size, and its slabs, and the first
+//        object of each, are aligned to every power of two that this is a multiple of
 
 #include <bit>
 #include <cstddef>
@@ -49,7 +58,7 @@ struct HeapConfig {
     bool backend_resizes = false;
     /// Of each class, how many Free slabs are kept beside the one that is allocated from.
     std::size_t retained_free_slabs = 0;
-    /// none or misuse: what a free is checked for.
+    /// As CacheConfig's.
     Checks checks = Checks::misuse;
     /// For statics that are never torn down, as CacheConfig's.
     bool never_destroyed = false;
@@ -89,14 +98,23 @@ inline constexpr std::size_t per_doubling = 7;
     return alignment <= grain ? size : align_up(size == 0 ? 1 : size, alignment);
 }
 
-/// class_of for each number of grains: an add, a shift and a load, where the bit scan is four times
-/// as much. No branch either: a program's sizes are not to be foreseen.
+/// What of each block no caller can use.
+template <HeapConfig Config>
+inline constexpr std::size_t guards_size = slab_allocator::detail::front_of(Config.checks, grain) +
+                                           slab_allocator::detail::behind_of(Config.checks);
+
+/// The largest request that has a class.
+template <HeapConfig Config>
+inline constexpr std::size_t largest_request = Config.largest_object - guards_size<Config>;
+
+/// class_of, with the guards, for each number of grains: an add, a shift and a load, where the bit
+/// scan is four times as much. No branch either: a program's sizes are not to be foreseen.
 template <HeapConfig Config>
 class ClassTable {
 public:
-    /// Requires: size <= Config.largest_object.
+    /// Requires: size <= largest_request<Config>.
     [[nodiscard]] static constexpr std::size_t class_of(std::size_t size) noexcept {
-        return numbers.of[(size + grain - 1) / grain];
+        return numbers.of[(size + (guards_size<Config> + grain - 1)) / grain];
     }
 
 private:
@@ -105,17 +123,28 @@ private:
     };
     static constexpr Numbers numbers = [] {
         Numbers result{};
-        for (std::size_t grains = 0; grains <= Config.largest_object / grain; ++grains)
-            result.of[grains] = static_cast<std::uint8_t>(size_classes::class_of(grains * grain));
+        constexpr std::size_t least = guards_size<Config> + 1;  // a request of 0 bytes is one of 1
+        for (std::size_t grains = 0; grains <= Config.largest_object / grain; ++grains) {
+            const std::size_t size = grains * grain < least ? least : grains * grain;
+            result.of[grains] = static_cast<std::uint8_t>(size_classes::class_of(size));
+        }
         return result;
     }();
 };
+
+/// The same for a request to a heap: of what size the request without an alignment is that has such
+/// a block.
+template <HeapConfig Config>
+[[nodiscard]] constexpr std::size_t aligned_request(std::size_t size,
+                                                    std::size_t alignment) noexcept {
+    return aligned_size(size + guards_size<Config>, alignment) - guards_size<Config>;
+}
 
 /// Is such a request one for a class, or for whole pages?
 template <HeapConfig Config>
 [[nodiscard]] constexpr bool is_for_class(std::size_t size, std::size_t alignment) noexcept {
     // largest_object is a power of two: to be rounded up to the alignment leads to it at most.
-    return size <= Config.largest_object && alignment <= Config.largest_object;
+    return size <= largest_request<Config> && alignment <= Config.largest_object;
 }
 
 /// How many objects a slab has at least, where it need not be larger than enough_slab for that, and
@@ -129,11 +158,16 @@ namespace detail {
 /// The same in a slab of so many bytes. What a SlabInfo cannot manage of it is left over.
 [[nodiscard]] constexpr Layout cut(Layout layout, std::size_t slab_size) noexcept {
     layout.error = ConfigError::None;
-    const std::size_t fitting = slab_size / layout.stride;
+    const std::size_t alignment = layout.stride & (~layout.stride + 1);  // [Z3]
+    std::size_t room = slab_size;
+    if (layout.front != 0) {
+        layout.front = alignment;
+        room = slab_size + grain < alignment ? 0 : slab_size - (alignment - grain);
+    }
+    const std::size_t fitting = room / layout.stride;
     layout.slab_size = slab_size;
     layout.slots_per_slab = fitting < SlabInfo::max_slots ? fitting : SlabInfo::max_slots;
     layout.objects_per_slab = layout.slots_per_slab;
-    const std::size_t alignment = layout.stride & (~layout.stride + 1);  // [Z3]
     layout.slab_alignment = alignment < layout.page_size ? layout.page_size : alignment;
     return layout;
 }
@@ -142,17 +176,17 @@ namespace detail {
 
 /// The layout of a class: the smallest slab that has enough objects and loses at most a
 /// thirty-second, its SlabInfo and its entries in the map counted; else what loses least. Small:
-/// the smallest that loses at most a quarter.
-[[nodiscard]] constexpr Layout layout_of_class(std::size_t number, const HeapConfig& config,
-                                               bool small) noexcept {
+/// the smallest that loses at most a quarter. Guards count as what is used.
+[[nodiscard]] constexpr Layout layout_of_blocks(std::size_t number, const HeapConfig& config,
+                                                bool small) noexcept {
     const std::size_t size = size_of_class(number);
     const std::size_t one_object = std::bit_ceil(size);
     const std::size_t first = one_object < config.page_size ? config.page_size : one_object;
-    const Layout layout = layout_for(size, grain,
-                                     {.slab_size = first,
-                                      .page_size = config.page_size,
-                                      .object_size_type = ObjectSizeType::Large,
-                                      .checks = config.checks});
+    Layout layout = layout_for(size, grain,
+                               {.slab_size = first,
+                                .page_size = config.page_size,
+                                .object_size_type = ObjectSizeType::Large});
+    layout.front = slab_allocator::detail::front_of(config.checks, grain);
     if (layout.error != ConfigError::None && layout.error != ConfigError::TooManySlotsForLarge)
         return layout;
     Layout best = detail::cut(layout, first);
@@ -168,6 +202,18 @@ namespace detail {
             return candidate;
     }
     return best;
+}
+
+/// The layout of a class. At level debug its first object is layout.front behind a slab's start. A
+/// class that guards leave no room serves nobody.
+[[nodiscard]] constexpr Layout layout_of_class(std::size_t number, const HeapConfig& config,
+                                               bool small) noexcept {
+    Layout layout = layout_of_blocks(number, config, small);
+    layout.behind = slab_allocator::detail::behind_of(config.checks);
+    const std::size_t guards =
+        slab_allocator::detail::front_of(config.checks, grain) + layout.behind;
+    layout.object_size = layout.object_size < guards ? 0 : layout.object_size - guards;
+    return layout;
 }
 
 [[nodiscard]] constexpr Layout layout_of_class(std::size_t number,
@@ -189,9 +235,9 @@ consteval bool check() {
         "HeapConfig: largest_slab must be a power of two, at least page_size and at least "
         "largest_object");
     static_assert(
-        Config.checks == Checks::none || Config.checks == Checks::misuse,
-        "HeapConfig: a heap has the levels none and misuse: what hardened and debug write "
-        "around an object and in a free one, a block has no room for");
+        Config.checks != Checks::debug || Config.largest_slab >= 2 * Config.largest_object,
+        "HeapConfig: at level debug, largest_slab must be at least twice largest_object: "
+        "a zone stands before the first object of a slab");
     return true;
 }
 
