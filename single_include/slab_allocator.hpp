@@ -725,7 +725,8 @@ private:
 // know no more of it than its size.
 //
 // Invariants, while the slab lives
-//   [S1] owner is the cache; it is null before the birth of the slab and after its death.
+//   [S1] owner tells the cache or class; it is null before the birth of the slab and after its
+//        death.
 //   [S2] free_number == |free slots in the map|
 //   [S3] the slots from `untouched` on were never taken out of the slab.
 //   [S4] list is the list that the node stands on, and list_most the most free slots that slabs on
@@ -1732,58 +1733,61 @@ template <void (*change)(const void*, std::size_t) noexcept>
     change_alone<reveal>(start, size);
 }
 
-/// What stands around an object.
-template <std::size_t front, std::size_t size, std::size_t behind>
-void hide_around(const std::byte* object) noexcept {
-    hide(object - front, front);
-    hide(object + size, behind);
-}
+/// How many bytes stand before an object, are its own, and stand behind it.
+struct Around {
+    std::size_t front;
+    std::size_t size;
+    std::size_t behind;
+
+    void hide(const std::byte* object) const noexcept {
+        detail::hide(object - front, front);
+        detail::hide(object + size, behind);
+    }
+};
 
 /// What stands around an object, or a free one, revealed while this lives.
-template <std::size_t front, std::size_t size, std::size_t behind>
 class RevealedGuards {
 public:
-    explicit RevealedGuards(const std::byte* object) noexcept : object_(object) {
-        reveal(object_ - front, front);
-        reveal(object_ + size, behind);
+    RevealedGuards(const std::byte* object, const Around& around) noexcept
+        : object_(object), around_(around) {
+        reveal(object_ - around.front, around.front);
+        reveal(object_ + around.size, around.behind);
     }
     RevealedGuards(const RevealedGuards&) = delete;
     RevealedGuards& operator=(const RevealedGuards&) = delete;
-    ~RevealedGuards() { hide_around<front, size, behind>(object_); }
+    ~RevealedGuards() { around_.hide(object_); }
 
 private:
     const std::byte* object_;
+    Around around_;
 };
 
 /// The same, and the object, which is hidden afterwards or not.
-template <std::size_t front, std::size_t size, std::size_t behind>
 class RevealedSlot {
 public:
-    RevealedSlot(const std::byte* object, bool hidden_afterwards) noexcept
-        : object_(object), hidden_afterwards_(hidden_afterwards) {
-        reveal(object_ - front, front + size + behind);
+    RevealedSlot(const std::byte* object, const Around& around, bool hidden_afterwards) noexcept
+        : object_(object), around_(around), hidden_afterwards_(hidden_afterwards) {
+        reveal(object_ - around.front, around.front + around.size + around.behind);
     }
     RevealedSlot(const RevealedSlot&) = delete;
     RevealedSlot& operator=(const RevealedSlot&) = delete;
     ~RevealedSlot() {
-        hide_around<front, size, behind>(object_);
-        if (hidden_afterwards_) hide(object_, size);
+        around_.hide(object_);
+        if (hidden_afterwards_) hide(object_, around_.size);
     }
 
 private:
     const std::byte* object_;
+    Around around_;
     bool hidden_afterwards_;
 };
 
 struct NothingRevealed {
-    explicit constexpr NothingRevealed(const std::byte*, bool = false) noexcept {}
+    constexpr NothingRevealed(const std::byte*, const Around&, bool = false) noexcept {}
 };
 
-template <std::size_t front, std::size_t size, std::size_t behind>
-using Revealed = std::conditional_t<hides, RevealedSlot<front, size, behind>, NothingRevealed>;
-template <std::size_t front, std::size_t size, std::size_t behind>
-using RevealedAround =
-    std::conditional_t<hides, RevealedGuards<front, size, behind>, NothingRevealed>;
+using Revealed = std::conditional_t<hides, RevealedSlot, NothingRevealed>;
+using RevealedAround = std::conditional_t<hides, RevealedGuards, NothingRevealed>;
 
 }  // namespace slab_allocator::detail
 
@@ -1826,14 +1830,11 @@ namespace detail {
     return std::uint64_t{value} * 0x0101'0101'0101'0101U;
 }
 
-template <std::size_t size, std::uint8_t value>
-[[gnu::always_inline]] inline void fill_bytes(std::byte* to) noexcept {
-    __builtin_memset(to, value, size);
-}
-
-/// Is each of `size` bytes `value`? Costs: no branch on what they are, and for small ones no loop.
-template <std::size_t size, std::uint8_t value>
-[[nodiscard, gnu::always_inline]] inline bool all_bytes_are(const std::byte* from) noexcept {
+/// Is each of `size` bytes `value`? Costs: no branch on what they are, and no loop for a small size
+/// that the compiler knows.
+template <std::uint8_t value>
+[[nodiscard, gnu::always_inline]] inline bool all_bytes_are(const std::byte* from,
+                                                            std::size_t size) noexcept {
     constexpr std::size_t word = sizeof(std::uint64_t);
     constexpr std::uint64_t eight = eight_of(value);
     const auto other_in = [&](std::size_t offset) {
@@ -1851,9 +1852,9 @@ template <std::size_t size, std::uint8_t value>
     }
     for (; offset + word <= size; offset += word)
         other |= other_in(offset);
-    if constexpr (size % word != 0 && size > word) {
+    if (size % word != 0 && size > word) {
         other |= other_in(size - word);
-    } else if constexpr (size % word != 0) {
+    } else if (size % word != 0) {
         std::uint64_t found = eight;
         __builtin_memcpy(&found, from, size);
         other = found ^ eight;
@@ -1913,21 +1914,52 @@ private:
     std::uint64_t state_ = 0;
 };
 
+/// How large an object is and what stands around it, where all of that is known to the compiler ...
+template <Layout layout>
+class KnownShape {
+public:
+    static constexpr std::size_t front = layout.front;
+    static constexpr std::size_t behind = layout.behind;
+    [[nodiscard]] static constexpr std::size_t object_size() noexcept { return layout.object_size; }
+};
+
+/// ... and where the size is a member: of a heap's size class.
+template <Checks checks, std::size_t alignment>
+class ShapeOfClass {
+public:
+    static constexpr std::size_t front = detail::front_of(checks, alignment);
+    static constexpr std::size_t behind = detail::behind_of(checks);
+    constexpr explicit ShapeOfClass(std::size_t object_size) noexcept : object_size_(object_size) {}
+    [[nodiscard]] constexpr std::size_t object_size() const noexcept { return object_size_; }
+
+private:
+    std::size_t object_size_;
+};
+
+/// Has a level guards?
+[[nodiscard]] constexpr bool guards_objects(Checks checks) noexcept {
+    return checks == Checks::hardened || checks == Checks::debug;
+}
+
 /// Levels none and misuse [G3].
-template <Layout layout, Checks checks>
+template <typename Shape, Checks checks>
 class Guards {
 public:
     static constexpr bool active = false;
     static constexpr bool knows_who = false;
 
-    [[nodiscard]] static const void* identity(const void* cache, const void*) noexcept {
-        return cache;
-    }
+    constexpr Guards() noexcept = default;
+    constexpr explicit Guards(const Shape&) noexcept {}
 };
 
-template <Layout layout>
-class Guards<layout, Checks::hardened> {
+template <typename Shape>
+class Guards<Shape, Checks::hardened> : Shape {
+    using Shape::object_size;
+
 public:
+    constexpr Guards() noexcept = default;
+    constexpr explicit Guards(const Shape& shape) noexcept : Shape(shape) {}
+
     static constexpr bool active = true;
     static constexpr bool knows_who = false;
 
@@ -1939,41 +1971,50 @@ public:
     }
 
     void make_free(std::byte* object, const void*) const noexcept {
-        const Slot slot(object, true);
-        detail::fill_bytes<layout.object_size, 0>(object);
+        const Slot slot(object, around(), true);
+        __builtin_memset(object, 0, object_size());
         put_canary(object, free_canary(object));
     }
     void make_live(std::byte* object, const void*) const noexcept {
-        const Slot slot(object, false);
+        const Slot slot(object, around(), false);
         put_canary(object, live_canary(object));
     }
 
     [[nodiscard]] bool is_free(const std::byte* object) const noexcept {
-        const Slot slot(object, true);
+        const Slot slot(object, around(), true);
         return canary_at(object) == free_canary(object) &&
-               detail::all_bytes_are<layout.object_size, 0>(object);
+               detail::all_bytes_are<0>(object, object_size());
     }
     [[nodiscard]] bool is_live(const std::byte* object) const noexcept {
         return canary_at(object) == live_canary(object);
     }
 
+    /// Has it the guards of a free one, whatever was written to it?
+    [[nodiscard]] bool looks_free(const std::byte* object) const noexcept {
+        return canary_at(object) == free_canary(object);
+    }
+
     [[nodiscard]] Wrong wrong_of_free(const std::byte* object) const noexcept {
         if (is_free(object)) return {};
-        const Slot slot(object, true);
-        const std::size_t other = detail::first_other_byte(object, layout.object_size, 0);
-        if (other != layout.object_size)
+        const Slot slot(object, around(), true);
+        const std::size_t other = detail::first_other_byte(object, object_size(), 0);
+        if (other != object_size())
             return {.defect = Defect::WriteAfterFree, .offset = static_cast<std::ptrdiff_t>(other)};
         return wrong_canary(object, free_canary(object));
     }
     [[nodiscard]] Wrong wrong_of_live(const std::byte* object) const noexcept {
         if (is_live(object)) return {};
-        const Around around(object);
+        const Guarded revealed(object, around());
         return wrong_canary(object, live_canary(object));
     }
 
 private:
-    using Slot = detail::Revealed<layout.front, layout.object_size, layout.behind>;
-    using Around = detail::RevealedAround<layout.front, layout.object_size, layout.behind>;
+    using Slot = detail::Revealed;
+    using Guarded = detail::RevealedAround;
+
+    [[nodiscard]] constexpr detail::Around around() const noexcept {
+        return {Shape::front, object_size(), Shape::behind};
+    }
 
     [[nodiscard]] std::uint64_t live_canary(const std::byte* object) const noexcept {
         return secret_.of_live(address_of(object));
@@ -1982,22 +2023,21 @@ private:
         return secret_.of_free(address_of(object));
     }
     /// Of any address that is asked for: AddressSanitizer does not look.
-    [[nodiscard, gnu::no_sanitize_address]] static std::uint64_t canary_at(
-        const std::byte* object) noexcept {
+    [[nodiscard, gnu::no_sanitize_address]] std::uint64_t canary_at(
+        const std::byte* object) const noexcept {
         std::uint64_t canary = 0;
-        __builtin_memcpy(&canary, object + layout.object_size, sizeof canary);
+        __builtin_memcpy(&canary, object + object_size(), sizeof canary);
         return canary;
     }
-    static void put_canary(std::byte* object, std::uint64_t canary) noexcept {
-        __builtin_memcpy(object + layout.object_size, &canary, sizeof canary);
+    void put_canary(std::byte* object, std::uint64_t canary) const noexcept {
+        __builtin_memcpy(object + object_size(), &canary, sizeof canary);
     }
     /// Requires: another one stands there.
-    [[nodiscard]] static Wrong wrong_canary(const std::byte* object,
-                                            std::uint64_t canary) noexcept {
-        std::size_t offset = layout.object_size;
+    [[nodiscard]] Wrong wrong_canary(const std::byte* object, std::uint64_t canary) const noexcept {
+        std::size_t offset = object_size();
         std::byte expected[sizeof canary];
         __builtin_memcpy(expected, &canary, sizeof canary);
-        while (object[offset] == expected[offset - layout.object_size])
+        while (object[offset] == expected[offset - object_size()])
             ++offset;
         return {.defect = Defect::Overflow, .offset = static_cast<std::ptrdiff_t>(offset)};
     }
@@ -2005,9 +2045,14 @@ private:
     Secret secret_;
 };
 
-template <Layout layout>
-class Guards<layout, Checks::debug> {
+template <typename Shape>
+class Guards<Shape, Checks::debug> : Shape {
+    using Shape::object_size;
+
 public:
+    constexpr Guards() noexcept = default;
+    constexpr explicit Guards(const Shape& shape) noexcept : Shape(shape) {}
+
     static constexpr bool active = true;
     static constexpr bool knows_who = true;
     static constexpr std::uint8_t zone_of_live = 0xfd;
@@ -2017,99 +2062,108 @@ public:
 
     [[nodiscard]] Secret& secret() noexcept { return secret_; }
 
-    [[nodiscard]] static const void* identity(const void* cache, const void*) noexcept {
-        return cache;
+    [[nodiscard]] const void* identity(const void* cache, const void* slab_info) const noexcept {
+        return disguised(cache, secret_.of_slab_info(address_of(slab_info)));
     }
 
-    static void make_free(std::byte* object, const void* by) noexcept {
-        const Slot slot(object, true);
-        detail::fill_bytes<layout.object_size, poison>(object);
+    void make_free(std::byte* object, const void* by) const noexcept {
+        const Slot slot(object, around(), true);
+        __builtin_memset(object, poison, object_size());
         make_zones<zone_of_free>(object);
         put(object, freed, by);
     }
-    static void make_live(std::byte* object, const void* by) noexcept {
-        const Slot slot(object, false);
-        detail::fill_bytes<layout.object_size, fresh>(object);
+    void make_live(std::byte* object, const void* by) const noexcept {
+        const Slot slot(object, around(), false);
+        __builtin_memset(object, fresh, object_size());
         make_zones<zone_of_live>(object);
         put(object, allocated, by);
     }
     /// A slot that nobody had yet.
-    static void forget_who(std::byte* object) noexcept {
-        const Around around(object);
+    void forget_who(std::byte* object) const noexcept {
+        const Guarded revealed(object, around());
         put(object, allocated, nullptr);
     }
 
-    [[nodiscard]] static bool is_free(const std::byte* object) noexcept {
-        const Slot slot(object, true);
-        return detail::all_bytes_are<layout.object_size, poison>(object) &&
+    [[nodiscard]] bool is_free(const std::byte* object) const noexcept {
+        const Slot slot(object, around(), true);
+        return detail::all_bytes_are<poison>(object, object_size()) &&
                zones_are<zone_of_free>(object);
     }
-    [[nodiscard]] static bool is_live(const std::byte* object) noexcept {
-        const Around around(object);
+    [[nodiscard]] bool is_live(const std::byte* object) const noexcept {
+        const Guarded revealed(object, around());
         return zones_are<zone_of_live>(object);
     }
 
-    [[nodiscard]] static Wrong wrong_of_free(const std::byte* object) noexcept {
-        const Slot slot(object, true);
-        const std::size_t other = detail::first_other_byte(object, layout.object_size, poison);
-        if (other != layout.object_size)
+    /// As above.
+    [[nodiscard]] bool looks_free(const std::byte* object) const noexcept {
+        const Guarded revealed(object, around());
+        return zones_are<zone_of_free>(object);
+    }
+
+    [[nodiscard]] Wrong wrong_of_free(const std::byte* object) const noexcept {
+        const Slot slot(object, around(), true);
+        const std::size_t other = detail::first_other_byte(object, object_size(), poison);
+        if (other != object_size())
             return {.defect = Defect::WriteAfterFree, .offset = static_cast<std::ptrdiff_t>(other)};
         return wrong_zone(object, zone_of_free);
     }
-    [[nodiscard]] static Wrong wrong_of_live(const std::byte* object) noexcept {
-        const Around around(object);
+    [[nodiscard]] Wrong wrong_of_live(const std::byte* object) const noexcept {
+        const Guarded revealed(object, around());
         return wrong_zone(object, zone_of_live);
     }
 
-    [[nodiscard]] static const void* allocated_by(const std::byte* object) noexcept {
-        const Around around(object);
+    [[nodiscard]] const void* allocated_by(const std::byte* object) const noexcept {
+        const Guarded revealed(object, around());
         return who(object, allocated);
     }
-    [[nodiscard]] static const void* freed_by(const std::byte* object) noexcept {
-        const Around around(object);
+    [[nodiscard]] const void* freed_by(const std::byte* object) const noexcept {
+        const Guarded revealed(object, around());
         return who(object, freed);
     }
 
 private:
-    using Slot = detail::Revealed<layout.front, layout.object_size, layout.behind>;
-    using Around = detail::RevealedAround<layout.front, layout.object_size, layout.behind>;
+    using Slot = detail::Revealed;
+    using Guarded = detail::RevealedAround;
+
+    [[nodiscard]] constexpr detail::Around around() const noexcept {
+        return {Shape::front, object_size(), Shape::behind};
+    }
 
     static constexpr std::size_t marks = 2 * sizeof(void*);
-    static constexpr std::size_t back_zone = layout.behind - marks;
-    static constexpr std::size_t allocated = layout.object_size + back_zone;
+    static constexpr std::size_t back_zone = Shape::behind - marks;
+    static constexpr std::size_t allocated = back_zone;  // behind the object
     static constexpr std::size_t freed = allocated + sizeof(void*);
 
     template <std::uint8_t zone>
-    static void make_zones(std::byte* object) noexcept {
-        detail::fill_bytes<layout.front, zone>(object - layout.front);
-        detail::fill_bytes<back_zone, zone>(object + layout.object_size);
+    void make_zones(std::byte* object) const noexcept {
+        __builtin_memset(object - Shape::front, zone, Shape::front);
+        __builtin_memset(object + object_size(), zone, back_zone);
     }
     template <std::uint8_t zone>
-    [[nodiscard]] static bool zones_are(const std::byte* object) noexcept {
-        return detail::all_bytes_are<layout.front, zone>(object - layout.front) &&
-               detail::all_bytes_are<back_zone, zone>(object + layout.object_size);
+    [[nodiscard]] bool zones_are(const std::byte* object) const noexcept {
+        return detail::all_bytes_are<zone>(object - Shape::front, Shape::front) &&
+               detail::all_bytes_are<zone>(object + object_size(), back_zone);
     }
     /// The one behind first: that is where more go wrong.
-    [[nodiscard]] static Wrong wrong_zone(const std::byte* object, std::uint8_t zone) noexcept {
-        const std::size_t back =
-            detail::first_other_byte(object + layout.object_size, back_zone, zone);
+    [[nodiscard]] Wrong wrong_zone(const std::byte* object, std::uint8_t zone) const noexcept {
+        const std::size_t back = detail::first_other_byte(object + object_size(), back_zone, zone);
         if (back != back_zone)
             return {.defect = Defect::Overflow,
-                    .offset = static_cast<std::ptrdiff_t>(layout.object_size + back)};
-        const std::size_t front =
-            detail::first_other_byte(object - layout.front, layout.front, zone);
-        if (front == layout.front) return {};
+                    .offset = static_cast<std::ptrdiff_t>(object_size() + back)};
+        const std::size_t before =
+            detail::first_other_byte(object - Shape::front, Shape::front, zone);
+        if (before == Shape::front) return {};
         return {.defect = Defect::Overflow,
-                .offset =
-                    static_cast<std::ptrdiff_t>(front) - static_cast<std::ptrdiff_t>(layout.front)};
+                .offset = static_cast<std::ptrdiff_t>(before) -
+                          static_cast<std::ptrdiff_t>(Shape::front)};
     }
 
-    static void put(std::byte* object, std::size_t mark, const void* by) noexcept {
-        __builtin_memcpy(object + mark, static_cast<const void*>(&by), sizeof by);
+    void put(std::byte* object, std::size_t mark, const void* by) const noexcept {
+        __builtin_memcpy(object + object_size() + mark, static_cast<const void*>(&by), sizeof by);
     }
-    [[nodiscard]] static const void* who(const std::byte* object, std::size_t mark) noexcept {
+    [[nodiscard]] const void* who(const std::byte* object, std::size_t mark) const noexcept {
         const void* by = nullptr;
-        __builtin_memcpy(static_cast<void*>(&by), object + mark, sizeof by);
+        __builtin_memcpy(static_cast<void*>(&by), object + object_size() + mark, sizeof by);
         return by;
     }
 
@@ -3319,7 +3373,7 @@ class Cache : public ObjectCalls<Cache<T, Backend, Config>, T, Config.checks != 
     static constexpr Layout layout = layout_of<T, Config>;
     static constexpr bool checked = Config.checks != Checks::none;
     using Place = Placement<layout, Backend, checked>;
-    using Guard = Guards<layout, Config.checks>;
+    using Guard = Guards<KnownShape<layout>, Config.checks>;
     static constexpr bool guarded = Guard::active;
     static constexpr bool ranked = checked && !guarded;  // recent objects know what they hold
     static constexpr bool with_infos = checked && layout.uses_map();
@@ -3636,6 +3690,18 @@ private:
 
     // ---- The way of an object: slow paths -------------------------------------------------------
 
+    /// What the SlabInfo of a slab of this cache says of its owner. Masking leads anywhere, to a
+    /// stack, too, and `this` lies there often: what no program has is asked for then.
+    [[nodiscard]] const void* identity(const SlabRecord* slab_info) const noexcept {
+        if constexpr (guarded) {
+            return guards_.identity(this, slab_info);
+        } else if constexpr (layout.row == Row::SmallByMask) {
+            return disguised(this, address_of(slab_info));
+        } else {
+            return this;
+        }
+    }
+
     /// Is `memory` a slot of this cache that is not free in its slab?
     template <auto is_free = &FreeMap::is_free>
     [[nodiscard]] bool is_taken(SlabRecord* slab_info, const std::byte* memory) const noexcept {
@@ -3643,7 +3709,7 @@ private:
             if (slab_info == nullptr) return false;
         }
         if (Place::is_hidden(slab_info)) return false;
-        if (slab_info->owner != guards_.identity(this, slab_info)) return false;
+        if (slab_info->owner != identity(slab_info)) return false;
         const std::size_t slot = Place::slot_of(*slab_info, memory);
         return slot < layout.slots_per_slab && !(slab_info->map.*is_free)(slot);
     }
@@ -3947,7 +4013,7 @@ private:
             backend_.free_slab(slab, layout.slab_size, layout.slab_alignment);
             return false;
         }
-        slab_info->owner = guards_.identity(this, slab_info);
+        slab_info->owner = identity(slab_info);
         Place::template hide_slots<!guarded>(*slab_info, memcheck_);
         lists_.add(*slab_info);
         if (lists_.slabs_number() > peak_slabs_number_) peak_slabs_number_ = lists_.slabs_number();
@@ -4040,7 +4106,7 @@ private:
         }
         if (slab_info == nullptr || Place::is_hidden(slab_info)) return result;
         if (slab_info->owner == nullptr) return result;
-        if (slab_info->owner != guards_.identity(this, slab_info)) {
+        if (slab_info->owner != identity(slab_info)) {
             // The mask row may be looking at anything: a SlabInfo at least knows its own slab.
             const bool is_slab_info = layout.row != Row::SmallByMask ||
                                       slab_info->slab == block_of(memory, layout.slab_size);
@@ -4287,11 +4353,11 @@ private:
         say_who(result, memory);
         return result;
     }
-    static void say_who([[maybe_unused]] DefectReport& report,
-                        [[maybe_unused]] const std::byte* memory) noexcept {
+    void say_who([[maybe_unused]] DefectReport& report,
+                 [[maybe_unused]] const std::byte* memory) const noexcept {
         if constexpr (Guard::knows_who) {
-            report.allocated_by = Guard::allocated_by(memory);
-            report.freed_by = Guard::freed_by(memory);
+            report.allocated_by = guards_.allocated_by(memory);
+            report.freed_by = guards_.freed_by(memory);
         }
     }
 
@@ -4351,7 +4417,7 @@ private:
     }
 
     [[nodiscard]] Defect defect_of(const SlabRecord& slab_info) noexcept {
-        const bool sound = slab_info.owner == guards_.identity(this, &slab_info) &&
+        const bool sound = slab_info.owner == identity(&slab_info) &&
                            layout.is_sound(slab_info, Place::info_slot(slab_info));
         if (!sound) return Defect::CorruptedSlabInfo;
         return Place::knows(backend_, slab_info) ? Defect::None : Defect::BackendLostSlab;
@@ -4603,12 +4669,21 @@ private:
 // of the multiples of a power of two, each is the size of a class or rounds up to one that is a
 // multiple of it, too. So a class serves every alignment that its size is a multiple of.
 //
+// At levels hardened and debug the guards (guards.hpp) take their bytes of the block: a request is
+// rounded up with them, classes and alignments are the same.
+//
+//      hardened   block -> | object .................... | canary |
+//      debug               | object .... | zone | allocated by | freed by | zone of the next one |
+//
+// A debug slab has its first object as far behind its start as the class is aligned, and a zone
+// before that.
+//
 // Invariants
 //   [Z1] size <= size_of_class(class_of(size)); what it is above align_up(size, 16) is at most an
 //        eighth of it
 //   [Z2] size a multiple of a power of two  =>  size_of_class(class_of(size)) is one, too
-//   [Z3] the layout of a class is Large, its stride is its size, and its slabs are aligned to every
-//        power of two that this is a multiple of
+//   [Z3] the layout of a class is Large, its stride is its size, and its slabs, and the first
+//        object of each, are aligned to every power of two that this is a multiple of
 
 namespace slab_allocator {
 
@@ -4633,7 +4708,7 @@ struct HeapConfig {
     bool backend_resizes = false;
     /// Of each class, how many Free slabs are kept beside the one that is allocated from.
     std::size_t retained_free_slabs = 0;
-    /// none or misuse: what a free is checked for.
+    /// As CacheConfig's.
     Checks checks = Checks::misuse;
     /// For statics that are never torn down, as CacheConfig's.
     bool never_destroyed = false;
@@ -4673,14 +4748,23 @@ inline constexpr std::size_t per_doubling = 7;
     return alignment <= grain ? size : align_up(size == 0 ? 1 : size, alignment);
 }
 
-/// class_of for each number of grains: an add, a shift and a load, where the bit scan is four times
-/// as much. No branch either: a program's sizes are not to be foreseen.
+/// What of each block no caller can use.
+template <HeapConfig Config>
+inline constexpr std::size_t guards_size = slab_allocator::detail::front_of(Config.checks, grain) +
+                                           slab_allocator::detail::behind_of(Config.checks);
+
+/// The largest request that has a class.
+template <HeapConfig Config>
+inline constexpr std::size_t largest_request = Config.largest_object - guards_size<Config>;
+
+/// class_of, with the guards, for each number of grains: an add, a shift and a load, where the bit
+/// scan is four times as much. No branch either: a program's sizes are not to be foreseen.
 template <HeapConfig Config>
 class ClassTable {
 public:
-    /// Requires: size <= Config.largest_object.
+    /// Requires: size <= largest_request<Config>.
     [[nodiscard]] static constexpr std::size_t class_of(std::size_t size) noexcept {
-        return numbers.of[(size + grain - 1) / grain];
+        return numbers.of[(size + (guards_size<Config> + grain - 1)) / grain];
     }
 
 private:
@@ -4689,17 +4773,28 @@ private:
     };
     static constexpr Numbers numbers = [] {
         Numbers result{};
-        for (std::size_t grains = 0; grains <= Config.largest_object / grain; ++grains)
-            result.of[grains] = static_cast<std::uint8_t>(size_classes::class_of(grains * grain));
+        constexpr std::size_t least = guards_size<Config> + 1;  // a request of 0 bytes is one of 1
+        for (std::size_t grains = 0; grains <= Config.largest_object / grain; ++grains) {
+            const std::size_t size = grains * grain < least ? least : grains * grain;
+            result.of[grains] = static_cast<std::uint8_t>(size_classes::class_of(size));
+        }
         return result;
     }();
 };
+
+/// The same for a request to a heap: of what size the request without an alignment is that has such
+/// a block.
+template <HeapConfig Config>
+[[nodiscard]] constexpr std::size_t aligned_request(std::size_t size,
+                                                    std::size_t alignment) noexcept {
+    return aligned_size(size + guards_size<Config>, alignment) - guards_size<Config>;
+}
 
 /// Is such a request one for a class, or for whole pages?
 template <HeapConfig Config>
 [[nodiscard]] constexpr bool is_for_class(std::size_t size, std::size_t alignment) noexcept {
     // largest_object is a power of two: to be rounded up to the alignment leads to it at most.
-    return size <= Config.largest_object && alignment <= Config.largest_object;
+    return size <= largest_request<Config> && alignment <= Config.largest_object;
 }
 
 /// How many objects a slab has at least, where it need not be larger than enough_slab for that, and
@@ -4713,11 +4808,16 @@ namespace detail {
 /// The same in a slab of so many bytes. What a SlabInfo cannot manage of it is left over.
 [[nodiscard]] constexpr Layout cut(Layout layout, std::size_t slab_size) noexcept {
     layout.error = ConfigError::None;
-    const std::size_t fitting = slab_size / layout.stride;
+    const std::size_t alignment = layout.stride & (~layout.stride + 1);  // [Z3]
+    std::size_t room = slab_size;
+    if (layout.front != 0) {
+        layout.front = alignment;
+        room = slab_size + grain < alignment ? 0 : slab_size - (alignment - grain);
+    }
+    const std::size_t fitting = room / layout.stride;
     layout.slab_size = slab_size;
     layout.slots_per_slab = fitting < SlabInfo::max_slots ? fitting : SlabInfo::max_slots;
     layout.objects_per_slab = layout.slots_per_slab;
-    const std::size_t alignment = layout.stride & (~layout.stride + 1);  // [Z3]
     layout.slab_alignment = alignment < layout.page_size ? layout.page_size : alignment;
     return layout;
 }
@@ -4726,17 +4826,17 @@ namespace detail {
 
 /// The layout of a class: the smallest slab that has enough objects and loses at most a
 /// thirty-second, its SlabInfo and its entries in the map counted; else what loses least. Small:
-/// the smallest that loses at most a quarter.
-[[nodiscard]] constexpr Layout layout_of_class(std::size_t number, const HeapConfig& config,
-                                               bool small) noexcept {
+/// the smallest that loses at most a quarter. Guards count as what is used.
+[[nodiscard]] constexpr Layout layout_of_blocks(std::size_t number, const HeapConfig& config,
+                                                bool small) noexcept {
     const std::size_t size = size_of_class(number);
     const std::size_t one_object = std::bit_ceil(size);
     const std::size_t first = one_object < config.page_size ? config.page_size : one_object;
-    const Layout layout = layout_for(size, grain,
-                                     {.slab_size = first,
-                                      .page_size = config.page_size,
-                                      .object_size_type = ObjectSizeType::Large,
-                                      .checks = config.checks});
+    Layout layout = layout_for(size, grain,
+                               {.slab_size = first,
+                                .page_size = config.page_size,
+                                .object_size_type = ObjectSizeType::Large});
+    layout.front = slab_allocator::detail::front_of(config.checks, grain);
     if (layout.error != ConfigError::None && layout.error != ConfigError::TooManySlotsForLarge)
         return layout;
     Layout best = detail::cut(layout, first);
@@ -4752,6 +4852,18 @@ namespace detail {
             return candidate;
     }
     return best;
+}
+
+/// The layout of a class. At level debug its first object is layout.front behind a slab's start. A
+/// class that guards leave no room serves nobody.
+[[nodiscard]] constexpr Layout layout_of_class(std::size_t number, const HeapConfig& config,
+                                               bool small) noexcept {
+    Layout layout = layout_of_blocks(number, config, small);
+    layout.behind = slab_allocator::detail::behind_of(config.checks);
+    const std::size_t guards =
+        slab_allocator::detail::front_of(config.checks, grain) + layout.behind;
+    layout.object_size = layout.object_size < guards ? 0 : layout.object_size - guards;
+    return layout;
 }
 
 [[nodiscard]] constexpr Layout layout_of_class(std::size_t number,
@@ -4773,9 +4885,9 @@ consteval bool check() {
         "HeapConfig: largest_slab must be a power of two, at least page_size and at least "
         "largest_object");
     static_assert(
-        Config.checks == Checks::none || Config.checks == Checks::misuse,
-        "HeapConfig: a heap has the levels none and misuse: what hardened and debug write "
-        "around an object and in a free one, a block has no room for");
+        Config.checks != Checks::debug || Config.largest_slab >= 2 * Config.largest_object,
+        "HeapConfig: at level debug, largest_slab must be at least twice largest_object: "
+        "a zone stands before the first object of a slab");
     return true;
 }
 
@@ -4795,8 +4907,13 @@ consteval bool check() {
 // alloc is the lowest of them, and a free of a slot in that word puts it back there. Nothing is
 // written in a free object, and a free slot is found free at once, in the hand or in the map.
 //
+// At levels hardened and debug any object in the hand is taken, and what is freed waits among the
+// delayed objects before it goes back there (delayed_objects.hpp); alloc gives, and free takes,
+// objects with the guards of free ones (guards.hpp), and make_live and make_free, which need no
+// lock, stand between them and the user.
+//
 // Invariants
-//   [L1] a slot is in one of three hands: free in its slab's map, in hand_, or the caller's.
+//   [L1] a slot is in one of four hands: free in its map, in hand_, delayed, or the caller's.
 //   [L2] the slab in hand stands on no list; every other one on the list of its free_number.
 //   [L3] before each call of the backend every list and counter is in order, and after it they are
 //        looked at again: the backend may call the heap.
@@ -4807,6 +4924,14 @@ namespace slab_allocator {
 template <typename Backend, HeapConfig Config>
 class alignas(64) ClassSlabs {
     static constexpr bool checked = Config.checks != Checks::none;
+    using Shape = ShapeOfClass<Config.checks, size_classes::grain>;
+    using Guard = Guards<Shape, Config.checks>;
+    static constexpr bool guarded = guards_objects(Config.checks);
+    struct NothingDelayed {
+        constexpr explicit NothingDelayed() noexcept = default;
+    };
+    using Delayed =
+        std::conditional_t<guarded, DelayedObjects<size_classes::grain, 16, false>, NothingDelayed>;
 
 public:
     using Pages = HeapPages<Backend, Config.page_size, checked>;
@@ -4817,7 +4942,8 @@ public:
         : number_(static_cast<std::uint16_t>(number)),
           most_slabs_(most_slabs),
           layout_(layout),
-          pages_(std::move(pages)) {}
+          pages_(std::move(pages)),
+          guards_(Shape(layout_.object_size)) {}
     ClassSlabs(const ClassSlabs&) = delete;  // its slabs know its address
     ClassSlabs& operator=(const ClassSlabs&) = delete;
 
@@ -4827,37 +4953,53 @@ public:
     [[nodiscard]] void* alloc() noexcept {
         if (hand_ == 0) [[unlikely]]
             return alloc_slowly();
-        return take_lowest();
+        return take_one();
     }
 
     /// Takes back an object whose SlabInfo is `slab_info`, of this class. Returns: false where that
     /// is no live object [L4]. Costs: O(1).
-    [[nodiscard]] bool free(const void* object, SlabRecord& slab_info) noexcept {
-        const std::size_t slot = slot_of(object, slab_info);
-        if constexpr (checked) {
-            if (slot >= layout_.slots_per_slab) [[unlikely]]
-                return false;
-        }
-        const std::size_t word = slot / FreeMap::bits_per_word;
-        const std::uint64_t bit = std::uint64_t{1} << (slot % FreeMap::bits_per_word);
-        if (&slab_info == hand_slab_ && static_cast<std::uint32_t>(word) == hand_word_) {
-            if constexpr (checked) {
-                if ((hand_ & bit) != 0) [[unlikely]]
-                    return false;
-            }
-            detail::hide(object, layout_.object_size);
-            hand_ |= bit;
+    [[nodiscard]] bool free(void* object, SlabRecord& slab_info) noexcept {
+        if constexpr (guarded) {
+            delay(static_cast<std::byte*>(object));
             return true;
+        } else {
+            return give_back(object, slab_info);
         }
-        if constexpr (checked) {
-            if (!slab_info.map.all_taken(word, bit)) [[unlikely]]
-                return false;
+    }
+
+    // ---- Its guards, without a lock -------------------------------------------------------------
+
+    /// Makes what alloc gave a live object. Returns: false where it was not as a free one must be;
+    /// that is reported, and it is a free one again.
+    [[nodiscard]] bool make_live(void* memory, const void* by) noexcept
+        requires guarded
+    {
+        auto* const object = static_cast<std::byte*>(memory);
+        const bool sound = guards_.is_free(object);
+        if (sound) [[likely]] {
+            guards_.make_live(object, by);
+        } else {
+            const SlabRecord& slab_info = *Pages::find(pages_.backend(), object);
+            report(report_of(guards_.wrong_of_free(object), slab_info, object));
+            guards_.make_free(object, by);
         }
-        detail::hide(object, layout_.object_size);
-        slab_info.map.give_back(word, bit);
-        if (Lists::gave_back_one(slab_info)) [[unlikely]]
-            has_more_free(slab_info);
+        return sound;
+    }
+    /// Makes a live object what free takes. Returns: false where it is none, or its guards are not
+    /// sound [L4].
+    [[nodiscard]] bool make_free(void* object, const SlabRecord& slab_info, const void* by) noexcept
+        requires guarded
+    {
+        if (!is_sound(object, slab_info)) [[unlikely]]
+            return false;
+        guards_.make_free(static_cast<std::byte*>(object), by);
         return true;
+    }
+    /// Is it a live object with sound guards?
+    [[nodiscard]] bool is_sound(const void* object, const SlabRecord& slab_info) const noexcept
+        requires guarded
+    {
+        return is_out(object, slab_info) && guards_.is_live(static_cast<const std::byte*>(object));
     }
 
     // ---- For a layer in front, which holds the lock ---------------------------------------------
@@ -4896,7 +5038,7 @@ public:
 
     /// Gives all Free slabs back. Returns: how many.
     std::size_t shrink_to_fit() noexcept {
-        put_down_hand();
+        settle();
         std::size_t given = 0;
         while (SlabRecord* const slab_info = lists_.any_free()) {
             remove(*slab_info);
@@ -4905,13 +5047,30 @@ public:
         return given;
     }
 
-    /// Gives all slabs back. Returns: how many objects were live.
-    std::size_t give_back_everything() noexcept {
-        const std::size_t live = statistics().allocated_objects_number;
+    /// Everything at hand goes back to its slab.
+    void settle() noexcept {
+        if constexpr (guarded) {
+            while (!delayed_.empty())
+                let_one_go();
+        }
         put_down_hand();
+    }
+    void give_back_everything() noexcept {
+        settle();
         while (SlabRecord* const slab_info = lists_.any())
             remove(*slab_info);
-        return live;
+    }
+
+    /// Calls f(object) for every live object. Requires: settled; `f` does not call the heap.
+    template <typename F>
+    void for_each(F f) noexcept {
+        for (std::size_t number = 0; number < Lists::lists_number; ++number) {
+            for (const SlabRecord& slab_info : lists_.list(number)) {
+                for (std::size_t slot = 0; slot < slab_info.untouched; ++slot) {
+                    if (!slab_info.map.is_free(slot)) f(object_at(slab_info, slot));
+                }
+            }
+        }
     }
 
     // ---- To look at -----------------------------------------------------------------------------
@@ -4921,7 +5080,9 @@ public:
     [[nodiscard]] constexpr std::size_t object_size() const noexcept { return layout_.object_size; }
     [[nodiscard]] constexpr Backend& backend() noexcept { return pages_.backend(); }
 
+    /// Of a guarded class: and has it sound guards?
     [[nodiscard]] bool is_live(const void* object, const SlabRecord& slab_info) const noexcept {
+        if constexpr (guarded) return is_sound(object, slab_info);
         const std::size_t slot = slot_of(object, slab_info);
         return slot < layout_.slots_per_slab && !slab_info.map.is_free(slot) &&
                !in_hand(slot, slab_info);
@@ -4936,7 +5097,26 @@ public:
             return;
         }
         report.slot = slot;
+        if constexpr (guarded) {
+            const auto* const object = static_cast<const std::byte*>(report.pointer);
+            if (slot < slab_info.untouched) say_who(report, object);
+            if (!slab_info.map.is_free(slot) && !guards_.looks_free(object)) {
+                const Wrong wrong = guards_.wrong_of_live(object);
+                report.defect = wrong.defect;
+                report.offset = wrong.offset;
+                return;
+            }
+        }
         report.defect = slot >= slab_info.untouched ? Defect::NeverAllocated : Defect::DoubleFree;
+    }
+
+    /// Level debug: who allocated an object of a slab, and who freed it.
+    void say_who([[maybe_unused]] DefectReport& report,
+                 [[maybe_unused]] const std::byte* object) const noexcept {
+        if constexpr (Guard::knows_who) {
+            report.allocated_by = guards_.allocated_by(object);
+            report.freed_by = guards_.freed_by(object);
+        }
     }
 
     /// Costs: O(slabs). The peak of objects is not known.
@@ -4955,6 +5135,7 @@ public:
             if (free_number == layout_.objects_per_slab) ++result.free_slabs_number;
             result.free_objects_number += free_number;
         }
+        if constexpr (guarded) result.free_objects_number += delayed_.size();
         const std::size_t slabs = slabs_number();
         const std::size_t objects = slabs * layout_.objects_per_slab;
         result.partial_slabs_number = slabs - result.free_slabs_number - result.full_slabs_number;
@@ -4964,18 +5145,30 @@ public:
         return result;
     }
 
-    /// The first thing that is not as it must be, or Defect::None. Costs: O(slots).
-    [[nodiscard]] DefectReport validate() noexcept {
-        const auto of_lists =
-            lists_.validate([&](const SlabRecord& slab) { return defect_of(slab); });
+    /// The first thing that is not as it must be, or Defect::None. Of objects that are out of their
+    /// slabs only `with_live`: a layer in front may hold them. Costs: O(slots).
+    [[nodiscard]] DefectReport validate([[maybe_unused]] bool with_live) noexcept {
+        DefectReport first;
+        const auto of_lists = lists_.validate([&](const SlabRecord& slab) {
+            const Defect of_slab = defect_of(slab);
+            if constexpr (guarded) {
+                if (of_slab == Defect::None && first.defect == Defect::None)
+                    first = wrong_in(slab, with_live);
+            }
+            return of_slab;
+        });
         if (of_lists.defect != Defect::None) return wrong(of_lists.defect, of_lists.where(this));
-        if (hand_slab_ == nullptr) return hand_ == 0 ? DefectReport{} : corrupted(this);
+        if (hand_slab_ == nullptr) return hand_ == 0 ? first : corrupted(this);
         const bool at_rest = !hand_slab_->linked() &&
                              (hand_ & hand_slab_->map.word_at(hand_word_)) == 0 &&
                              hand_slab_->list_most == never_moves;
         if (!at_rest) return corrupted(hand_slab_);
         const Defect of_hand = defect_of(*hand_slab_);
-        return of_hand == Defect::None ? DefectReport{} : wrong(of_hand, hand_slab_);
+        if (of_hand != Defect::None) return wrong(of_hand, hand_slab_);
+        if constexpr (guarded) {
+            if (first.defect == Defect::None) return wrong_in(*hand_slab_, with_live);
+        }
+        return first;
     }
 
 private:
@@ -4987,7 +5180,19 @@ private:
     }
     [[nodiscard]] std::size_t slot_of(const void* object,
                                       const SlabRecord& slab_info) const noexcept {
-        return layout_.slot_at(address_of(object) - address_of(slab_info.slab));
+        return layout_.slot_at(address_of(object) - address_of(slab_info.slab) - front());
+    }
+    [[nodiscard]] std::byte* object_at(const SlabRecord& slab_info,
+                                       std::size_t slot) const noexcept {
+        return slab_info.slab + front() + layout_.offset_of(slot);
+    }
+    /// From a slab's start to its first object.
+    [[nodiscard]] std::size_t front() const noexcept {
+        return Config.checks == Checks::debug ? layout_.front : 0;
+    }
+    /// What guards hide and reveal by themselves.
+    void hide(const void* object) const noexcept {
+        if constexpr (!guarded) detail::hide(object, layout_.object_size);
     }
     [[nodiscard]] PagesWanted wanted() const noexcept {
         return {.bytes = layout_.slab_size,
@@ -4997,7 +5202,43 @@ private:
 
     // ---- The hand -------------------------------------------------------------------------------
 
-    [[nodiscard]] void* take_lowest() noexcept {
+    [[nodiscard]] bool give_back(const void* object, SlabRecord& slab_info) noexcept {
+        const std::size_t slot = slot_of(object, slab_info);
+        if constexpr (checked) {
+            if (slot >= layout_.slots_per_slab) [[unlikely]]
+                return false;
+        }
+        const std::size_t word = slot / FreeMap::bits_per_word;
+        const std::uint64_t bit = std::uint64_t{1} << (slot % FreeMap::bits_per_word);
+        if (&slab_info == hand_slab_ && static_cast<std::uint32_t>(word) == hand_word_) {
+            if constexpr (checked) {
+                if ((hand_ & bit) != 0) [[unlikely]]
+                    return false;
+            }
+            hide(object);
+            hand_ |= bit;
+            return true;
+        }
+        if constexpr (checked) {
+            if (!slab_info.map.all_taken(word, bit)) [[unlikely]]
+                return false;
+        }
+        hide(object);
+        slab_info.map.give_back(word, bit);
+        if (Lists::gave_back_one(slab_info)) [[unlikely]]
+            has_more_free(slab_info);
+        return true;
+    }
+
+    /// The lowest; of a guarded class any.
+    [[nodiscard]] void* take_one() noexcept {
+        if constexpr (guarded) {
+            const auto turn = static_cast<int>(guards_.secret().next() % FreeMap::bits_per_word);
+            const std::uint64_t one = std::rotr(hand_, turn) & -std::rotr(hand_, turn);
+            const std::uint64_t bit = std::rotl(one, turn);
+            hand_ &= ~bit;
+            return hand_start_ + lowest_bit(bit) * layout_.stride;
+        }
         const std::size_t slot = lowest_bit(hand_);
         hand_ &= hand_ - 1;
         std::byte* const object = hand_start_ + slot * layout_.stride;
@@ -5017,7 +5258,7 @@ private:
                 return nullptr;
             }
         }
-        return take_lowest();
+        return take_one();
     }
 
     /// Takes a word of the slab in hand, or of another one. Returns: false where none has room.
@@ -5038,9 +5279,12 @@ private:
         slab_info.free_number =
             static_cast<std::uint16_t>(slab_info.free_number - bits_number(hand_));
         const std::size_t first = std::size_t{hand_word_} * FreeMap::bits_per_word;
-        hand_start_ = slab_info.slab + layout_.offset_of(first);
+        hand_start_ = object_at(slab_info, first);
         const std::size_t end = first + highest_bit(hand_) + 1;
-        if (end > slab_info.untouched) slab_info.untouched = static_cast<std::uint16_t>(end);
+        if (end > slab_info.untouched) {
+            if constexpr (guarded) prepare(slab_info, slab_info.untouched, end);
+            slab_info.untouched = static_cast<std::uint16_t>(end);
+        }
         return true;
     }
 
@@ -5063,6 +5307,7 @@ private:
         slab_info->free_number = static_cast<std::uint16_t>(layout_.objects_per_slab);
         slab_info->map.fill(layout_.slots_per_slab, 0, 0);
         slab_info->owner = this;
+        if constexpr (guarded) guards_.secret().seed(entropy(slab_info->slab), this);
         detail::hide(slab_info->slab, layout_.slab_size);
         lists_.add(*slab_info);
         if (slabs_number() > peak_slabs_number_) peak_slabs_number_ = slabs_number();
@@ -5070,6 +5315,13 @@ private:
     }
 
     [[gnu::noinline]] void remove(SlabRecord& slab_info) noexcept {
+        if constexpr (Config.checks == Checks::debug) {
+            const Defect defect = defect_of(slab_info);
+            const DefectReport last = defect == Defect::None && is_free(slab_info)
+                                          ? wrong_in(slab_info, false)
+                                          : wrong(defect, slab_info.slab);
+            if (last.defect != Defect::None) report(last);  // never looked at again
+        }
         lists_.remove(slab_info);
         detail::reveal(slab_info.slab, layout_.slab_size);
         pages_.give(*for_backend(&slab_info), wanted());
@@ -5081,8 +5333,86 @@ private:
             remove(*lists_.any_free());
     }
 
+    // ---- Objects with guards --------------------------------------------------------------------
+
+    void delay(std::byte* object) noexcept
+        requires guarded
+    {
+        while (delayed_.size() >= most_delayed())
+            let_one_go();  // which may call the heap [L3]
+        delayed_.make_room(1);
+        delayed_.push(object, nullptr);
+    }
+    [[nodiscard]] std::size_t most_delayed() const noexcept
+        requires guarded
+    {
+        const std::size_t most = recent_capacity(layout_.stride, layout_.objects_per_slab);
+        return most < Delayed::capacity ? most : Delayed::capacity;
+    }
+    /// Any of those that have been here for long.
+    void let_one_go() noexcept
+        requires guarded
+    {
+        if (delayed_.none_ready()) delayed_.shuffle(guards_.secret().next());
+        const std::byte* const object = delayed_.pop();
+        static_cast<void>(give_back(object, *Pages::find(pages_.backend(), object)));
+    }
+
+    /// Slots `first` .. `end - 1` come out of their slab for the first time.
+    void prepare(const SlabRecord& slab_info, std::size_t first, std::size_t end) noexcept
+        requires guarded
+    {
+        for (std::size_t slot = first; slot < end; ++slot) {
+            guards_.make_free(object_at(slab_info, slot), nullptr);
+            if constexpr (Guard::knows_who) guards_.forget_who(object_at(slab_info, slot));
+        }
+    }
+
+    [[nodiscard]] std::uint64_t entropy(const std::byte* slab) noexcept
+        requires guarded
+    {
+        if constexpr (backend_has::secret<Backend>) {
+            return pages_.backend().secret();
+        } else {
+            return detail::mixed(address_of(slab)) ^ address_of(this);
+        }
+    }
+
+    /// The first object of a slab that is not as it must be.
+    [[nodiscard]] DefectReport wrong_in(const SlabRecord& slab_info, bool with_live) const noexcept
+        requires guarded
+    {
+        for (std::size_t slot = 0; slot < slab_info.untouched; ++slot) {
+            const std::byte* const object = object_at(slab_info, slot);
+            const bool is_here = slab_info.map.is_free(slot) || in_hand(slot, slab_info);
+            if (!is_here && (!with_live || guards_.is_live(object))) continue;
+            const Wrong wrong = is_here || guards_.looks_free(object)
+                                    ? guards_.wrong_of_free(object)
+                                    : guards_.wrong_of_live(object);
+            if (wrong.defect != Defect::None) return report_of(wrong, slab_info, object);
+        }
+        return {};
+    }
+
+    [[nodiscard]] DefectReport report_of(const Wrong& wrong, const SlabRecord& slab_info,
+                                         const std::byte* object) const noexcept
+        requires guarded
+    {
+        DefectReport result{.defect = wrong.defect,
+                            .pointer = object,
+                            .cache = pages_.heap(),
+                            .slab = slab_info.slab,
+                            .slot = slot_of(object, slab_info),
+                            .offset = wrong.offset};
+        say_who(result, object);
+        return result;
+    }
+
     // ---- Looking --------------------------------------------------------------------------------
 
+    [[nodiscard]] bool is_free(const SlabRecord& slab_info) const noexcept {
+        return slab_info.free_number == layout_.objects_per_slab;
+    }
     [[nodiscard]] Defect defect_of(const SlabRecord& slab_info) noexcept {
         if (slab_info.owner != this || !layout_.is_sound(slab_info))
             return Defect::CorruptedSlabInfo;
@@ -5104,6 +5434,8 @@ private:
     std::uint16_t most_slabs_;
     Layout layout_;
     Pages pages_;
+    [[no_unique_address]] Guard guards_;
+    [[no_unique_address]] Delayed delayed_;
     Lists lists_{layout_.objects_per_slab};
     std::size_t peak_slabs_number_ = 0;
     std::size_t failures_number_ = 0;
@@ -5214,12 +5546,16 @@ public:
         return true;
     }
 
-    /// Gives all runs back. Returns: how many there were.
-    std::size_t give_back_everything() noexcept {
-        const std::size_t live = number_;
+    void give_back_everything() noexcept {
         while (!runs_.empty())
             free(runs_.front());
-        return live;
+    }
+
+    /// Calls f(start) for every run.
+    template <typename F>
+    void for_each(F f) noexcept {
+        for (const SlabInfo& run : runs_)
+            f(run.slab);
     }
 
     [[nodiscard]] static bool is_live(const void* object, const SlabInfo& run) noexcept {
@@ -5354,9 +5690,10 @@ public:
 
     /// Would a request of `size` bytes be as large a block as this one?
     [[nodiscard]] bool is_as_large(const Found& found, std::size_t size) noexcept {
-        if (size > Config.largest_object)
+        if (size > size_classes::largest_request<Config>)
             return found.slabs == nullptr && Runs::fits(size, *found.slab_info);
-        return found.slabs != nullptr && found.slabs->number() == size_classes::class_of(size);
+        return found.slabs != nullptr &&
+               found.slabs->number() == size_classes::ClassTable<Config>::class_of(size);
     }
 
     /// Is the block, if it is one of this heap, what such a request gives?
@@ -5365,8 +5702,9 @@ public:
         if (slab_info == nullptr || !is_power_of_two(alignment)) return false;
         Slabs* const of = slabs_of(*slab_info);
         if (size_classes::is_for_class<Config>(size, alignment)) {
-            const std::size_t rounded = size_classes::aligned_size(size, alignment);
-            return of != nullptr && of->number() == size_classes::class_of(rounded);
+            const std::size_t rounded = size_classes::aligned_request<Config>(size, alignment);
+            return of != nullptr &&
+                   of->number() == size_classes::ClassTable<Config>::class_of(rounded);
         }
         return of == nullptr && slab_info->owner == &runs && Runs::fits(size, *slab_info);
     }
@@ -5388,12 +5726,19 @@ public:
         sum.bytes_held += runs.bytes() + runs.number() * sizeof(SlabInfo);
     }
 
-    /// Returns: how many blocks were live.
-    constexpr std::size_t give_back_everything() noexcept {
-        std::size_t live = 0;
+    /// Blocks that are live are a Defect::Leak of `heap`.
+    constexpr void give_back_everything(const void* heap) noexcept {
+        std::size_t live = runs.number();
+        for (Slabs& of : slabs) {
+            of.settle();
+            live += of.statistics().allocated_objects_number;
+        }
+        if constexpr (Config.checks != Checks::none) {
+            if (live != 0) report_leaks(live, heap);
+        }
         for (Slabs& of : slabs)
-            live += of.give_back_everything();
-        return live + runs.give_back_everything();
+            of.give_back_everything();
+        runs.give_back_everything();
     }
 
     /// What is wrong with the free of a block that is not live.
@@ -5417,6 +5762,25 @@ public:
     Runs runs;
 
 private:
+    /// Level debug: one by one.
+    void report_leaks(std::size_t live, const void* heap) noexcept {
+        DefectReport leak{.defect = Defect::Leak, .cache = heap, .objects_number = live};
+        if constexpr (Config.checks != Checks::debug) return report(leak);
+        const auto report_one = [&](const std::byte* block) {
+            leak.pointer = block;
+            report(leak);
+            --leak.objects_number;
+        };
+        for (Slabs& of : slabs) {
+            of.for_each([&](const std::byte* block) {
+                of.say_who(leak, block);
+                report_one(block);
+            });
+        }
+        leak.allocated_by = leak.freed_by = nullptr;
+        runs.for_each(report_one);
+    }
+
     [[nodiscard]] std::size_t offset_of_owner(const SlabInfo& slab_info) const noexcept {
         return address_of(slab_info.owner) - address_of(slabs);
     }
@@ -5461,7 +5825,7 @@ public:
     [[nodiscard]] void* alloc(std::size_t size, std::size_t alignment) noexcept {
         if (!is_power_of_two(alignment)) return nullptr;
         if (size_classes::is_for_class<Config>(size, alignment)) [[likely]]
-            return derived().alloc(size_classes::aligned_size(size, alignment));
+            return derived().alloc(size_classes::aligned_request<Config>(size, alignment));
         return derived().alloc_run(size, alignment);
     }
 
@@ -5490,7 +5854,8 @@ public:
         }
         if (derived().blocks_.is_as_large(found, size)) return block;
         if constexpr (Config.backend_resizes) {
-            const bool both_runs = found.slabs == nullptr && size > Config.largest_object;
+            const bool both_runs =
+                found.slabs == nullptr && size > size_classes::largest_request<Config>;
             if (both_runs && derived().resize_run(*found.slab_info, size)) return block;
         }
         void* const other = derived().alloc(size);
@@ -5510,9 +5875,22 @@ public:
     /// Is it the start of a live block of this heap? Costs: O(1).
     [[nodiscard]] bool owns(const void* block) noexcept { return derived().find(block).live; }
 
+    /// As Cache's.
+    void set_tag(const void* tag) noexcept
+        requires(Config.checks == Checks::debug)
+    {
+        tag_ = tag;
+    }
+
 private:
     friend Derived;
     constexpr HeapCalls() noexcept = default;
+
+    /// Whom a guarded block is said to be allocated or freed by.
+    [[nodiscard]] const void* who(const void* address) const noexcept {
+        if constexpr (Config.checks == Checks::debug) return tag_ != nullptr ? tag_ : address;
+        return address;
+    }
 
     [[gnu::noinline, gnu::cold]] void refuse_size(void* block) noexcept {
         const auto found = derived().find(block);
@@ -5524,6 +5902,10 @@ private:
     }
 
     [[nodiscard]] Derived& derived() noexcept { return static_cast<Derived&>(*this); }
+
+    struct NoTag {};
+    [[no_unique_address]] std::conditional_t<Config.checks == Checks::debug, const void*, NoTag>
+        tag_{};
 };
 
 }  // namespace slab_allocator
@@ -5554,7 +5936,7 @@ template <typename Backend, HeapConfig Config = HeapConfig{}>
 class Heap : public HeapCalls<Heap<Backend, Config>, Config> {
     using Calls = HeapCalls<Heap, Config>;
     friend Calls;
-    static constexpr bool checked = Config.checks != Checks::none;
+    static constexpr bool guarded = guards_objects(Config.checks);
     using Blocks = HeapBlocks<BackendRef<Backend>, Config>;
     using Slabs = typename Blocks::Slabs;
     using Found = typename Blocks::Found;
@@ -5581,7 +5963,7 @@ public:
     constexpr ~Heap()
         requires(!Config.never_destroyed)
     {
-        give_back_everything();
+        blocks_.give_back_everything(this);
     }
     constexpr ~Heap()
         requires(Config.never_destroyed)
@@ -5591,6 +5973,7 @@ public:
 
     /// Returns: uninitialised memory, or nullptr. Costs: O(1).
     [[nodiscard]] void* alloc(std::size_t size) noexcept {
+        if constexpr (guarded) return alloc_guarded(size);
         if (size > Config.largest_object) [[unlikely]]
             return alloc_run(size, 1);
         const std::size_t number = size_classes::ClassTable<Config>::class_of(size);
@@ -5625,7 +6008,7 @@ public:
     /// changes nothing. Costs: O(slots).
     [[nodiscard]] DefectReport validate() noexcept {
         for (Slabs& slabs : blocks_.slabs) {
-            const DefectReport wrong = slabs.validate();
+            const DefectReport wrong = slabs.validate(true);
             if (wrong.defect != Defect::None) return wrong;
         }
         return blocks_.runs.validate();
@@ -5657,8 +6040,35 @@ private:
         if (!blocks_.is_of_class(*slab_info)) [[unlikely]]
             return free_run(block, *slab_info);
         Slabs& slabs = blocks_.class_of(*slab_info);
+        if constexpr (guarded) return free_guarded(block, *slab_info, slabs);
         if (!slabs.free(block, *slab_info)) [[unlikely]]
             refuse(block);
+    }
+
+    // ---- Blocks with guards: levels hardened and debug ------------------------------------------
+
+    [[nodiscard, gnu::noinline]] void* alloc_guarded(std::size_t size) noexcept
+        requires guarded
+    {
+        const void* const by = Calls::who(__builtin_return_address(0));
+        if (size > size_classes::largest_request<Config>) return alloc_run(size, 1);
+        const std::size_t number = size_classes::ClassTable<Config>::class_of(size);
+        Slabs& slabs = blocks_.slabs[number];
+        for (;;) {
+            void* block = slabs.alloc();
+            if (block == nullptr) block = alloc_again(number);
+            if (block == nullptr || slabs.make_live(block, by)) return block;
+            static_cast<void>(slabs.free(block, *look_up(block)));
+        }
+    }
+
+    [[gnu::noinline]] void free_guarded(void* block, SlabInfo& slab_info, Slabs& slabs) noexcept
+        requires guarded
+    {
+        const void* const by = Calls::who(__builtin_return_address(0));
+        if (!slabs.make_free(block, slab_info, by)) [[unlikely]]
+            return refuse(block);
+        static_cast<void>(slabs.free(block, slab_info));
     }
 
     // ---- Slow paths -----------------------------------------------------------------------------
@@ -5687,13 +6097,6 @@ private:
             [[unlikely]]
             return refuse(block);
         blocks_.runs.free(slab_info);
-    }
-
-    constexpr void give_back_everything() noexcept {
-        const std::size_t live = blocks_.give_back_everything();
-        if constexpr (checked) {
-            if (live != 0) report({.defect = Defect::Leak, .cache = this, .objects_number = live});
-        }
     }
 
     // ---- Defects --------------------------------------------------------------------------------
@@ -9894,9 +10297,12 @@ private:
 // that lies in a front, by the token in its first 8 bytes, so at the call where they were left
 // alone, else before the block would be handed out twice.
 //
+// At levels hardened and debug a block has the guards of a free one from its free to its next
+// alloc, and no token; they are looked at without a lock.
+//
 // Invariants
-//   [M1] a block is in one of four hands: free in its slab's map, in one front (its token on), on
-//        its way between these with one caller of a slow path, or the user's
+//   [M1] a block is in one of four hands: free in its slab's map, in one front (at level misuse its
+//        token on), on its way between these with one caller of a slow path, or the user's
 //   [M2] ClassSlabs are called by bulks only: what is not free in a map is out of its slab
 
 namespace slab_allocator {
@@ -9907,7 +10313,8 @@ template <typename Backend, PinnedCpuPolicy Cpus, BasicLockable Lock,
 class MagazineHeap : public HeapCalls<MagazineHeap<Backend, Cpus, Lock, Config>, Config> {
     using Calls = HeapCalls<MagazineHeap, Config>;
     friend Calls;
-    static constexpr bool checked = Config.checks != Checks::none;
+    static constexpr bool guarded = guards_objects(Config.checks);
+    static constexpr bool has_tokens = Config.checks == Checks::misuse;
     using ClassBackend = UnlockingBackend<BackendRef<Backend>, Lock>;
     using Blocks = HeapBlocks<ClassBackend, Config, Config.small_slabs>;
     using Slabs = typename Blocks::Slabs;
@@ -9949,22 +10356,10 @@ public:
     // ---- One block: as Heap's -------------------------------------------------------------------
 
     [[nodiscard]] void* alloc(std::size_t size) noexcept {
+        if constexpr (guarded) return alloc_guarded(size);
         if (size > Config.largest_object) [[unlikely]]
             return alloc_run(size, 1);
-        const std::size_t number = size_classes::ClassTable<Config>::class_of(size);
-        auto pin = cpus_.enter();
-        Front* const front = front_at(index_of(pin));
-        std::byte* block = nullptr;
-        const bool done = front != nullptr && (*front)[number].pop(block);
-        cpus_.leave(pin);
-        if (!done) [[unlikely]]
-            return alloc_slowly(number);
-        if constexpr (checked) {
-            if (!token().take_off(block)) [[unlikely]]
-                return drop_and_alloc(block, number);
-        }
-        detail::reveal_alone(block, size_classes::size_of_class(number));
-        return block;
+        return take(size_classes::ClassTable<Config>::class_of(size));
     }
 
     void free(void* block) noexcept { free_found(block, look_up(block)); }
@@ -9989,7 +10384,7 @@ public:
     [[nodiscard]] DefectReport validate() noexcept {
         for (Slabs& slabs : blocks_.slabs) {
             const LockGuard<Lock> guard(lock_of(slabs));
-            const DefectReport wrong = slabs.validate();
+            const DefectReport wrong = slabs.validate(false);
             if (wrong.defect != Defect::None) return wrong;
         }
         const LockGuard<Lock> guard(blocks_.runs.backend().lock());
@@ -10046,6 +10441,23 @@ private:
         return half < most_at_once ? half : most_at_once;
     }
 
+    /// A block of a class from the caller's front, or a slab. Returns: nullptr where there is none.
+    [[nodiscard]] void* take(std::size_t number) noexcept {
+        auto pin = cpus_.enter();
+        Front* const front = front_at(index_of(pin));
+        std::byte* block = nullptr;
+        const bool done = front != nullptr && (*front)[number].pop(block);
+        cpus_.leave(pin);
+        if (!done) [[unlikely]]
+            return alloc_slowly(number);
+        if constexpr (has_tokens) {
+            if (!token().take_off(block)) [[unlikely]]
+                return drop_and_alloc(block, number);
+        }
+        if constexpr (!guarded) detail::reveal_alone(block, size_classes::size_of_class(number));
+        return block;
+    }
+
     /// `slab_info` is what the map answers for the block.
     void free_found(void* block, SlabInfo* slab_info) noexcept {
         if (slab_info == nullptr) [[unlikely]]
@@ -10053,19 +10465,54 @@ private:
         if (!blocks_.is_of_class(*slab_info)) [[unlikely]]
             return free_run(block, *slab_info);
         Slabs& slabs = blocks_.class_of(*slab_info);
-        if constexpr (checked) {
+        if constexpr (guarded) return free_guarded(block, *slab_info, slabs);
+        if constexpr (has_tokens) {
             if (!slabs.is_out(block, *slab_info) || token().is_on(block)) [[unlikely]]
                 return refuse(block);
             token().put_on(block);
         }
-        const std::size_t number = slabs.number();
         detail::hide_alone(block, slabs.object_size());  // from AddressSanitizer
+        put(block, slabs.number());
+    }
+
+    /// Into the caller's front, or back to its slab.
+    void put(void* block, std::size_t number) noexcept {
         auto pin = cpus_.enter();
         Front* const front = front_at(index_of(pin));
         const bool done = front != nullptr && (*front)[number].push(static_cast<std::byte*>(block));
         cpus_.leave(pin);
         if (!done) [[unlikely]]
             free_slowly(static_cast<std::byte*>(block), number);
+    }
+
+    // ---- Blocks with guards: levels hardened and debug ------------------------------------------
+
+    [[nodiscard, gnu::noinline]] void* alloc_guarded(std::size_t size) noexcept
+        requires guarded
+    {
+        const void* const by = Calls::who(__builtin_return_address(0));
+        if (size > size_classes::largest_request<Config>) return alloc_run(size, 1);
+        const std::size_t number = size_classes::ClassTable<Config>::class_of(size);
+        for (;;) {
+            void* const block = take(number);
+            if (block == nullptr || slabs_with(block, number).make_live(block, by)) return block;
+            put(block, number);
+        }
+    }
+
+    /// Whose secret the block's guards have.
+    [[nodiscard]] Slabs& slabs_with(const void* block, std::size_t number) noexcept {
+        return Blocks::layouts_number == 1 ? blocks_.slabs[number]
+                                           : blocks_.class_of(*look_up(block));
+    }
+
+    [[gnu::noinline]] void free_guarded(void* block, SlabInfo& slab_info, Slabs& slabs) noexcept
+        requires guarded
+    {
+        const void* const by = Calls::who(__builtin_return_address(0));
+        if (!slabs.make_free(block, slab_info, by)) [[unlikely]]
+            return refuse(block);
+        put(block, slabs.number());
     }
 
     // ---- Fronts ---------------------------------------------------------------------------------
@@ -10152,7 +10599,7 @@ private:
             return nullptr;
         }
         if (got > 1) stock(number, std::span(batch).subspan(1, got - 1));
-        if constexpr (checked) Token<>::clear(batch[0]);
+        if constexpr (has_tokens) Token<>::clear(batch[0]);
         return batch[0];
     }
 
@@ -10176,12 +10623,14 @@ private:
 
     /// Puts blocks into the caller's front; what finds no room goes back.
     void stock(std::size_t number, std::span<std::byte*> blocks) noexcept {
-        if constexpr (checked) {
+        if constexpr (has_tokens) {
             for (std::byte* const block : blocks)
                 token().put_on(block);
         }
-        for (std::byte* const block : blocks)
-            detail::hide_alone(block, size_classes::size_of_class(number));
+        if constexpr (!guarded) {
+            for (std::byte* const block : blocks)
+                detail::hide_alone(block, size_classes::size_of_class(number));
+        }
         std::size_t put = 0;
         {
             const Held held(*this, number);
@@ -10232,7 +10681,7 @@ private:
                 blocks[others++] = block;
                 continue;
             }
-            if constexpr (checked) {
+            if constexpr (has_tokens) {
                 if (!token().take_off(block)) [[unlikely]] {
                     drop(block);
                     continue;
@@ -10329,10 +10778,7 @@ private:
         for (Slabs& slabs : blocks_.slabs)
             slabs.backend().no_longer_shared();
         blocks_.runs.backend().no_longer_shared();
-        const std::size_t live = blocks_.give_back_everything();
-        if constexpr (checked) {
-            if (live != 0) report({.defect = Defect::Leak, .cache = this, .objects_number = live});
-        }
+        blocks_.give_back_everything(this);
     }
 
     // ---- Runs -----------------------------------------------------------------------------------
@@ -10374,7 +10820,8 @@ private:
         if (slab_info == nullptr) return {};
         if (Slabs* const slabs = blocks_.slabs_of(*slab_info)) {
             bool live = slabs->is_out(block, *slab_info);
-            if constexpr (checked) live = live && !token().is_on(block);
+            if constexpr (guarded) live = slabs->is_sound(block, *slab_info);
+            if constexpr (has_tokens) live = live && !token().is_on(block);
             return {slab_info, slabs, live};
         }
         return {slab_info, nullptr,
@@ -10388,7 +10835,7 @@ private:
         if (block == nullptr) return;
         SlabInfo* const slab_info = look_up(block);
         Slabs* const slabs = slab_info == nullptr ? nullptr : blocks_.slabs_of(*slab_info);
-        if (slabs != nullptr && slabs->is_out(block, *slab_info)) return drop(block);
+        if (!guarded && slabs != nullptr && slabs->is_out(block, *slab_info)) return drop(block);
         const LockGuard<Lock> guard(blocks_.runs.backend().lock());
         report(blocks_.what_is_wrong(block, slab_info, this));
     }

@@ -415,6 +415,22 @@ TEST_CASE("memory that no cache ever had is refused", "[cache][misuse]") {
     });
 }
 
+// A stack holds the address of the cache whose function runs; by masking it is looked at.
+TEST_CASE("memory full of the cache's address is refused", "[cache][misuse]") {
+    in_a_scene([](const Configuration& configuration, Scene& scene) {
+        const void* const address = scene.cache->bytes().data();
+        for (std::size_t at = 0; at < sizeof(foreign); at += sizeof(address))
+            std::memcpy(foreign + at, &address, sizeof(address));
+        const slab_allocator::Layout& layout = configuration.layout;
+        for (std::size_t slot = 0; slot < layout.slots_per_slab; ++slot) {
+            CAPTURE(slot);
+            REQUIRE(!scene.cache->owns(foreign + 65536 + layout.front + layout.offset_of(slot)));
+        }
+        scene.refuses("a slot of it", foreign + 65536 + layout.front, Defect::ForeignPointer);
+        scene.refuses("none", foreign + 65536 + layout.front + 1, Defect::ForeignPointer);
+    });
+}
+
 TEST_CASE("an object of a released slab is refused while its memory stays mapped",
           "[cache][misuse]") {
     in_a_scene([](const Configuration& configuration, Scene& scene) {

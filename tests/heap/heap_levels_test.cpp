@@ -42,7 +42,8 @@ struct Single {
     auto& operator*() { return *heap; }
     void reset() { heap.reset(); }
     support::Snapshot snapshot() {
-        const auto* const bytes = static_cast<const unsigned char*>(static_cast<const void*>(&*heap));
+        const auto* const bytes =
+            static_cast<const unsigned char*>(static_cast<const void*>(&*heap));
         support::Snapshot all(bytes, bytes + sizeof(*heap));
         memory.append_to(all);
         return all;

@@ -378,6 +378,18 @@ private:
 
     // ---- The way of an object: slow paths -------------------------------------------------------
 
+    /// What the SlabInfo of a slab of this cache says of its owner. Masking leads anywhere, to a
+    /// stack, too, and `this` lies there often: what no program has is asked for then.
+    [[nodiscard]] const void* identity(const SlabRecord* slab_info) const noexcept {
+        if constexpr (guarded) {
+            return guards_.identity(this, slab_info);
+        } else if constexpr (layout.row == Row::SmallByMask) {
+            return disguised(this, address_of(slab_info));
+        } else {
+            return this;
+        }
+    }
+
     /// Is `memory` a slot of this cache that is not free in its slab?
     template <auto is_free = &FreeMap::is_free>
     [[nodiscard]] bool is_taken(SlabRecord* slab_info, const std::byte* memory) const noexcept {
@@ -385,7 +397,7 @@ private:
             if (slab_info == nullptr) return false;
         }
         if (Place::is_hidden(slab_info)) return false;
-        if (slab_info->owner != guards_.identity(this, slab_info)) return false;
+        if (slab_info->owner != identity(slab_info)) return false;
         const std::size_t slot = Place::slot_of(*slab_info, memory);
         return slot < layout.slots_per_slab && !(slab_info->map.*is_free)(slot);
     }
@@ -689,7 +701,7 @@ private:
             backend_.free_slab(slab, layout.slab_size, layout.slab_alignment);
             return false;
         }
-        slab_info->owner = guards_.identity(this, slab_info);
+        slab_info->owner = identity(slab_info);
         Place::template hide_slots<!guarded>(*slab_info, memcheck_);
         lists_.add(*slab_info);
         if (lists_.slabs_number() > peak_slabs_number_) peak_slabs_number_ = lists_.slabs_number();
@@ -782,7 +794,7 @@ private:
         }
         if (slab_info == nullptr || Place::is_hidden(slab_info)) return result;
         if (slab_info->owner == nullptr) return result;
-        if (slab_info->owner != guards_.identity(this, slab_info)) {
+        if (slab_info->owner != identity(slab_info)) {
             // The mask row may be looking at anything: a SlabInfo at least knows its own slab.
             const bool is_slab_info = layout.row != Row::SmallByMask ||
                                       slab_info->slab == block_of(memory, layout.slab_size);
@@ -1093,7 +1105,7 @@ private:
     }
 
     [[nodiscard]] Defect defect_of(const SlabRecord& slab_info) noexcept {
-        const bool sound = slab_info.owner == guards_.identity(this, &slab_info) &&
+        const bool sound = slab_info.owner == identity(&slab_info) &&
                            layout.is_sound(slab_info, Place::info_slot(slab_info));
         if (!sound) return Defect::CorruptedSlabInfo;
         return Place::knows(backend_, slab_info) ? Defect::None : Defect::BackendLostSlab;

@@ -168,10 +168,6 @@ public:
 
     constexpr Guards() noexcept = default;
     constexpr explicit Guards(const Shape&) noexcept {}
-
-    [[nodiscard]] static const void* identity(const void* cache, const void*) noexcept {
-        return cache;
-    }
 };
 
 template <typename Shape>
@@ -284,8 +280,8 @@ public:
 
     [[nodiscard]] Secret& secret() noexcept { return secret_; }
 
-    [[nodiscard]] static const void* identity(const void* cache, const void*) noexcept {
-        return cache;
+    [[nodiscard]] const void* identity(const void* cache, const void* slab_info) const noexcept {
+        return disguised(cache, secret_.of_slab_info(address_of(slab_info)));
     }
 
     void make_free(std::byte* object, const void* by) const noexcept {

@@ -11,7 +11,8 @@
 // know no more of it than its size.
 //
 // Invariants, while the slab lives
-//   [S1] owner is the cache; it is null before the birth of the slab and after its death.
+//   [S1] owner tells the cache or class; it is null before the birth of the slab and after its
+//        death.
 //   [S2] free_number == |free slots in the map|
 //   [S3] the slots from `untouched` on were never taken out of the slab.
 //   [S4] list is the list that the node stands on, and list_most the most free slots that slabs on
