@@ -52,6 +52,9 @@ LOOK = [
     "slab-caches app::heap",
     "slab-info (char*)app::block + 3",
     "slab-info app::freed_block",
+    "slab-info (char*)app::guarded_block - 1",
+    "slab-info app::guarded_block",
+    "slab-info app::delayed_block",
     "slab-info app::of_locked in app::locked",
     "slab-info &app::local",
     "slab-info 0",
@@ -125,6 +128,11 @@ class Program(unittest.TestCase):
     def test_a_block_of_a_heap_leads_to_its_class(self):
         self.says("slab-info (char*)app::block + 3", r"of app::heap-112, ", "taken; 3 bytes into its")
         self.says("slab-info app::freed_block", r"of app::heap-112, ", "free, at the cache's hand; the")
+
+    def test_a_block_with_guards_leads_to_its_class_and_waits_there_when_it_is_freed(self):
+        self.says("slab-info (char*)app::guarded_block - 1", "of app::heap_debugged-", "taken; 1 bytes before its")
+        self.says("slab-info app::guarded_block", "1 of .* are taken", "taken; the start of its")
+        self.says("slab-info app::delayed_block", "of app::heap_debugged-", "free, at the cache's hand; the")
 
     def test_what_lies_in_magazines_is_free_and_said_to_be_there(self):
         row = self.alive["slab-caches app::per_cpu"].splitlines()[1].split()

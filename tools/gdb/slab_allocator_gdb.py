@@ -62,6 +62,10 @@ def is_class_of_heap(type_):
     return is_a("ClassSlabs", type_)
 
 
+def has_member(type_, name):
+    return any(field.name == name for field in plain(type_).fields())
+
+
 def layout_of(cache_type):
     """The members of the Layout: their names from its type, their values from a template argument."""
     for field in plain(cache_type).fields():
@@ -199,12 +203,16 @@ class Cache:
     def recent(self):
         """The addresses of the objects at the cache's hand."""
         recent = self.value["recent_"]
-        if any(field.name == "next_" for field in recent.type.fields()):  # DelayedObjects
-            bottom, end, capacity = recent["next_"], recent["end_"], recent["objects_"].type.sizeof // POINTER
-        else:
-            bottom, end = recent["objects_"][1].address, recent["top_"]
-            capacity = recent["objects_"].type.sizeof // POINTER - 1
+        if has_member(recent.type, "next_"):
+            return self.delayed(recent)
+        bottom, end = recent["objects_"][1].address, recent["top_"]
+        capacity = recent["objects_"].type.sizeof // POINTER - 1
         return pointers(bottom, (int(end) - int(bottom)) // POINTER, capacity, f"{self.name}: recent_")
+
+    def delayed(self, objects):
+        """Of levels hardened and debug: those that wait."""
+        bottom, capacity = objects["next_"], objects["objects_"].type.sizeof // POINTER
+        return pointers(bottom, (int(objects["end_"]) - int(bottom)) // POINTER, capacity, f"{self.name}: delayed")
 
     def aside(self):
         """{address: where} of the objects that are out of their slabs, and not the user's."""
@@ -274,7 +282,9 @@ class ClassOfHeap(Cache):
 
     def recent(self):
         hand, start, stride = int(self.value["hand_"]), int(self.value["hand_start_"]), self.layout["stride"]
-        return [start + bit * stride for bit in range(64) if hand >> bit & 1]
+        in_hand = [start + bit * stride for bit in range(64) if hand >> bit & 1]
+        delayed = self.value["delayed_"]
+        return in_hand + (self.delayed(delayed) if has_member(delayed.type, "next_") else [])
 
     def slabs_number(self):
         return super().slabs_number() + (int(self.value["hand_slab_"]) != 0)  # it stands on no list
