@@ -376,7 +376,7 @@ void each_kind(std::string_view name) {
     right<Place>(name);
     after_free<Place>(name);
     after_it_went_home<Place>(name);
-    const bool guarded = name.find("hardened") != name.npos || name == "debug";
+    const bool guarded = name.find("hardened") != name.npos || name.find("debug") != name.npos;
     if (!memcheck || !guarded) around<Place>(name);  // what guards find, memcheck does not look for
     if constexpr (has_bulks<Place>) {
         after_free_bulk<Place>(name);
@@ -405,12 +405,12 @@ int main(int number, char** arguments) {
     each_kind<MagazinesOf<64, Checks::misuse>>("magazines");
     each_kind<MagazinesOf<64, Checks::hardened>>("magazines, hardened");
     each_kind<Cache<Bytes<64>, MmapBackend, config<Checks::misuse>>>("mmap");
-    if (!memcheck) each_kind<HeapOf<64>>("heap");
-    if (!memcheck) each_kind<MagazineHeapOf<64>>("magazine heap");
-    if (!memcheck) each_kind<HeapOf<56, Checks::hardened>>("heap, hardened");
-    if (!memcheck) each_kind<HeapOf<16, Checks::debug>>("heap, debug");
-    if (!memcheck) each_kind<MagazineHeapOf<56, Checks::hardened>>("magazine heap, hardened");
-    if (!memcheck) each_kind<MagazineHeapOf<16, Checks::debug>>("magazine heap, debug");
+    each_kind<HeapOf<64>>("heap");
+    each_kind<MagazineHeapOf<64>>("magazine heap");
+    each_kind<HeapOf<56, Checks::hardened>>("heap, hardened");
+    each_kind<HeapOf<16, Checks::debug>>("heap, debug");
+    each_kind<MagazineHeapOf<56, Checks::hardened>>("magazine heap, hardened");
+    each_kind<MagazineHeapOf<16, Checks::debug>>("magazine heap, debug");
 
     // Neighbours share eight bytes.
     right<CacheOf<13, config<Checks::misuse>>>("13 bytes");

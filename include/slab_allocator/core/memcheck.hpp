@@ -8,9 +8,9 @@
 //      slab goes back     its live objects are no blocks any more; all of it may be used
 //
 // It is on without anybody asking for it, where a hosted program runs under memcheck, and costs the
-// hot path no instruction: with memcheck there a cache keeps no objects at hand and a CPU has no
-// magazines, so that every call takes the slow path, which tells. Without it a slow path looks at
-// one byte, and a slab's birth asks.
+// hot path no instruction: with memcheck there a cache or a class of a heap keeps nothing at hand
+// and a CPU has no magazines and no front, so that every call takes the slow path, which tells.
+// Without it a slow path looks at one byte, and a slab's birth asks.
 //
 // What stands around objects at levels hardened and debug is not hidden: their guards find who
 // writes there.
@@ -125,7 +125,9 @@ public:
 private:
     struct Asked {
         bool watches = false;
-        constexpr void note(bool answer) noexcept { watches = answer; }
+        constexpr void note(bool answer) noexcept {
+            if (watches != answer) watches = answer;  // who reads it has no lock
+        }
     };
     struct NeverThere {
         static constexpr bool watches = false;

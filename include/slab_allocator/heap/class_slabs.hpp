@@ -39,6 +39,7 @@
 #include <slab_allocator/core/free_map.hpp>
 #include <slab_allocator/core/guards.hpp>
 #include <slab_allocator/core/layout.hpp>
+#include <slab_allocator/core/memcheck.hpp>
 #include <slab_allocator/core/memory_backend.hpp>
 #include <slab_allocator/core/poison.hpp>
 #include <slab_allocator/core/recent_objects.hpp>
@@ -52,6 +53,7 @@ namespace slab_allocator {
 template <typename Backend, HeapConfig Config>
 class alignas(64) ClassSlabs {
     static constexpr bool checked = Config.checks != Checks::none;
+    using Memcheck = detail::Memcheck;
     using Shape = ShapeOfClass<Config.checks, size_classes::grain>;
     using Guard = Guards<Shape, Config.checks>;
     static constexpr bool guarded = guards_objects(Config.checks);
@@ -67,8 +69,8 @@ public:
     /// It never has more than `most_slabs`; 0: any number.
     constexpr ClassSlabs(std::size_t number, const Layout& layout, std::uint16_t most_slabs,
                          Pages pages) noexcept
-        : number_(static_cast<std::uint16_t>(number)),
-          most_slabs_(most_slabs),
+        : most_slabs_(most_slabs),
+          number_(static_cast<std::uint8_t>(number)),
           layout_(layout),
           pages_(std::move(pages)),
           guards_(Shape(layout_.object_size)) {}
@@ -103,13 +105,16 @@ public:
         requires guarded
     {
         auto* const object = static_cast<std::byte*>(memory);
+        if (memcheck_.watches()) Memcheck::make_defined(object, layout_.object_size);
         const bool sound = guards_.is_free(object);
         if (sound) [[likely]] {
             guards_.make_live(object, by);
+            if (memcheck_.watches()) Memcheck::allocated(object, layout_.object_size, false);
         } else {
             const SlabRecord& slab_info = *Pages::find(pages_.backend(), object);
             report(report_of(guards_.wrong_of_free(object), slab_info, object));
             guards_.make_free(object, by);
+            if (memcheck_.watches()) Memcheck::make_nobodys(object, layout_.object_size);
         }
         return sound;
     }
@@ -121,6 +126,7 @@ public:
         if (!is_sound(object, slab_info)) [[unlikely]]
             return false;
         guards_.make_free(static_cast<std::byte*>(object), by);
+        if (memcheck_.watches()) Memcheck::freed(object);
         return true;
     }
     /// Is it a live object with sound guards?
@@ -353,8 +359,16 @@ private:
         }
         hide(object);
         slab_info.map.give_back(word, bit);
+        if (!guarded && memcheck_.watches()) [[unlikely]]
+            return gave_back_watched(slot, slab_info);
         if (Lists::gave_back_one(slab_info)) [[unlikely]]
             has_more_free(slab_info);
+        return true;
+    }
+    [[gnu::noinline, gnu::cold]] bool gave_back_watched(std::size_t slot,
+                                                        SlabRecord& slab_info) noexcept {
+        Memcheck::freed(object_at(slab_info, slot));
+        if (Lists::gave_back_one(slab_info)) has_more_free(slab_info);
         return true;
     }
 
@@ -386,7 +400,16 @@ private:
                 return nullptr;
             }
         }
-        return take_one();
+        void* const object = take_one();
+        if (memcheck_.watches()) [[unlikely]]
+            leave_none_at_hand(object);
+        return object;
+    }
+
+    /// Under memcheck, so that each call takes a slow path, which tells.
+    [[gnu::noinline, gnu::cold]] void leave_none_at_hand(const void* object) noexcept {
+        put_down_hand();
+        if constexpr (!guarded) Memcheck::allocated(object, layout_.object_size, false);
     }
 
     /// Takes a word of the slab in hand, or of another one. Returns: false where none has room.
@@ -437,6 +460,7 @@ private:
         slab_info->owner = this;
         if constexpr (guarded) guards_.secret().seed(entropy(slab_info->slab), this);
         detail::hide(slab_info->slab, layout_.slab_size);
+        memcheck_.hide(slab_info->slab, slab_info->slab + (guarded ? 0 : layout_.slab_size));
         lists_.add(*slab_info);
         if (slabs_number() > peak_slabs_number_) peak_slabs_number_ = slabs_number();
         return true;
@@ -450,9 +474,19 @@ private:
                                           : wrong(defect, slab_info.slab);
             if (last.defect != Defect::None) report(last);  // never looked at again
         }
+        if (memcheck_.watches()) [[unlikely]]
+            unwatch(slab_info);
         lists_.remove(slab_info);
         detail::reveal(slab_info.slab, layout_.slab_size);
         pages_.give(*for_backend(&slab_info), wanted());
+    }
+
+    /// memcheck has no block of the slab any more, and anybody may use it.
+    [[gnu::noinline, gnu::cold]] void unwatch(const SlabRecord& slab_info) const noexcept {
+        for (std::size_t slot = 0; slot < slab_info.untouched; ++slot) {
+            if (!slab_info.map.is_free(slot)) Memcheck::freed(object_at(slab_info, slot));
+        }
+        Memcheck::make_defined(slab_info.slab, layout_.slab_size);
     }
 
     [[gnu::noinline]] void has_more_free(SlabRecord& slab_info) noexcept {
@@ -515,11 +549,20 @@ private:
             const bool is_here = slab_info.map.is_free(slot) || in_hand(slot, slab_info);
             if (!is_here && (!with_live || guards_.is_live(object))) continue;
             const Wrong wrong = is_here || guards_.looks_free(object)
-                                    ? guards_.wrong_of_free(object)
+                                    ? wrong_of_free(object)
                                     : guards_.wrong_of_live(object);
             if (wrong.defect != Defect::None) return report_of(wrong, slab_info, object);
         }
         return {};
+    }
+
+    [[nodiscard]] Wrong wrong_of_free(const std::byte* object) const noexcept
+        requires guarded
+    {
+        if (memcheck_.watches()) Memcheck::make_defined(object, layout_.object_size);
+        const Wrong wrong = guards_.wrong_of_free(object);
+        if (memcheck_.watches()) Memcheck::make_nobodys(object, layout_.object_size);
+        return wrong;
     }
 
     [[nodiscard]] DefectReport report_of(const Wrong& wrong, const SlabRecord& slab_info,
@@ -558,8 +601,9 @@ private:
     std::byte* hand_start_ = nullptr;
     SlabRecord* hand_slab_ = nullptr;
     std::uint32_t hand_word_ = 0;
-    std::uint16_t number_;
     std::uint16_t most_slabs_;
+    std::uint8_t number_;
+    [[no_unique_address]] Memcheck memcheck_;
     Layout layout_;
     Pages pages_;
     [[no_unique_address]] Guard guards_;

@@ -35,6 +35,7 @@ public:
     using Runs = PageRuns<ClassBackend, Config>;
 
     static constexpr std::size_t classes_number = size_classes::class_of(Config.largest_object) + 1;
+    static_assert(classes_number <= 256, "a class knows its number by a byte");
     static constexpr std::size_t layouts_number = two_layouts ? 2 : 1;
 
     /// A block, and whether it is one.
