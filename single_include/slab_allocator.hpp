@@ -2180,9 +2180,9 @@ private:
 //      slab goes back     its live objects are no blocks any more; all of it may be used
 //
 // It is on without anybody asking for it, where a hosted program runs under memcheck, and costs the
-// hot path no instruction: with memcheck there a cache keeps no objects at hand and a CPU has no
-// magazines, so that every call takes the slow path, which tells. Without it a slow path looks at
-// one byte, and a slab's birth asks.
+// hot path no instruction: with memcheck there a cache or a class of a heap keeps nothing at hand
+// and a CPU has no magazines and no front, so that every call takes the slow path, which tells.
+// Without it a slow path looks at one byte, and a slab's birth asks.
 //
 // What stands around objects at levels hardened and debug is not hidden: their guards find who
 // writes there.
@@ -2290,7 +2290,9 @@ public:
 private:
     struct Asked {
         bool watches = false;
-        constexpr void note(bool answer) noexcept { watches = answer; }
+        constexpr void note(bool answer) noexcept {
+            if (watches != answer) watches = answer;  // who reads it has no lock
+        }
     };
     struct NeverThere {
         static constexpr bool watches = false;
@@ -4924,6 +4926,7 @@ namespace slab_allocator {
 template <typename Backend, HeapConfig Config>
 class alignas(64) ClassSlabs {
     static constexpr bool checked = Config.checks != Checks::none;
+    using Memcheck = detail::Memcheck;
     using Shape = ShapeOfClass<Config.checks, size_classes::grain>;
     using Guard = Guards<Shape, Config.checks>;
     static constexpr bool guarded = guards_objects(Config.checks);
@@ -4939,8 +4942,8 @@ public:
     /// It never has more than `most_slabs`; 0: any number.
     constexpr ClassSlabs(std::size_t number, const Layout& layout, std::uint16_t most_slabs,
                          Pages pages) noexcept
-        : number_(static_cast<std::uint16_t>(number)),
-          most_slabs_(most_slabs),
+        : most_slabs_(most_slabs),
+          number_(static_cast<std::uint8_t>(number)),
           layout_(layout),
           pages_(std::move(pages)),
           guards_(Shape(layout_.object_size)) {}
@@ -4975,13 +4978,16 @@ public:
         requires guarded
     {
         auto* const object = static_cast<std::byte*>(memory);
+        if (memcheck_.watches()) Memcheck::make_defined(object, layout_.object_size);
         const bool sound = guards_.is_free(object);
         if (sound) [[likely]] {
             guards_.make_live(object, by);
+            if (memcheck_.watches()) Memcheck::allocated(object, layout_.object_size, false);
         } else {
             const SlabRecord& slab_info = *Pages::find(pages_.backend(), object);
             report(report_of(guards_.wrong_of_free(object), slab_info, object));
             guards_.make_free(object, by);
+            if (memcheck_.watches()) Memcheck::make_nobodys(object, layout_.object_size);
         }
         return sound;
     }
@@ -4993,6 +4999,7 @@ public:
         if (!is_sound(object, slab_info)) [[unlikely]]
             return false;
         guards_.make_free(static_cast<std::byte*>(object), by);
+        if (memcheck_.watches()) Memcheck::freed(object);
         return true;
     }
     /// Is it a live object with sound guards?
@@ -5225,8 +5232,16 @@ private:
         }
         hide(object);
         slab_info.map.give_back(word, bit);
+        if (!guarded && memcheck_.watches()) [[unlikely]]
+            return gave_back_watched(slot, slab_info);
         if (Lists::gave_back_one(slab_info)) [[unlikely]]
             has_more_free(slab_info);
+        return true;
+    }
+    [[gnu::noinline, gnu::cold]] bool gave_back_watched(std::size_t slot,
+                                                        SlabRecord& slab_info) noexcept {
+        Memcheck::freed(object_at(slab_info, slot));
+        if (Lists::gave_back_one(slab_info)) has_more_free(slab_info);
         return true;
     }
 
@@ -5258,7 +5273,16 @@ private:
                 return nullptr;
             }
         }
-        return take_one();
+        void* const object = take_one();
+        if (memcheck_.watches()) [[unlikely]]
+            leave_none_at_hand(object);
+        return object;
+    }
+
+    /// Under memcheck, so that each call takes a slow path, which tells.
+    [[gnu::noinline, gnu::cold]] void leave_none_at_hand(const void* object) noexcept {
+        put_down_hand();
+        if constexpr (!guarded) Memcheck::allocated(object, layout_.object_size, false);
     }
 
     /// Takes a word of the slab in hand, or of another one. Returns: false where none has room.
@@ -5309,6 +5333,7 @@ private:
         slab_info->owner = this;
         if constexpr (guarded) guards_.secret().seed(entropy(slab_info->slab), this);
         detail::hide(slab_info->slab, layout_.slab_size);
+        memcheck_.hide(slab_info->slab, slab_info->slab + (guarded ? 0 : layout_.slab_size));
         lists_.add(*slab_info);
         if (slabs_number() > peak_slabs_number_) peak_slabs_number_ = slabs_number();
         return true;
@@ -5322,9 +5347,19 @@ private:
                                           : wrong(defect, slab_info.slab);
             if (last.defect != Defect::None) report(last);  // never looked at again
         }
+        if (memcheck_.watches()) [[unlikely]]
+            unwatch(slab_info);
         lists_.remove(slab_info);
         detail::reveal(slab_info.slab, layout_.slab_size);
         pages_.give(*for_backend(&slab_info), wanted());
+    }
+
+    /// memcheck has no block of the slab any more, and anybody may use it.
+    [[gnu::noinline, gnu::cold]] void unwatch(const SlabRecord& slab_info) const noexcept {
+        for (std::size_t slot = 0; slot < slab_info.untouched; ++slot) {
+            if (!slab_info.map.is_free(slot)) Memcheck::freed(object_at(slab_info, slot));
+        }
+        Memcheck::make_defined(slab_info.slab, layout_.slab_size);
     }
 
     [[gnu::noinline]] void has_more_free(SlabRecord& slab_info) noexcept {
@@ -5387,11 +5422,20 @@ private:
             const bool is_here = slab_info.map.is_free(slot) || in_hand(slot, slab_info);
             if (!is_here && (!with_live || guards_.is_live(object))) continue;
             const Wrong wrong = is_here || guards_.looks_free(object)
-                                    ? guards_.wrong_of_free(object)
+                                    ? wrong_of_free(object)
                                     : guards_.wrong_of_live(object);
             if (wrong.defect != Defect::None) return report_of(wrong, slab_info, object);
         }
         return {};
+    }
+
+    [[nodiscard]] Wrong wrong_of_free(const std::byte* object) const noexcept
+        requires guarded
+    {
+        if (memcheck_.watches()) Memcheck::make_defined(object, layout_.object_size);
+        const Wrong wrong = guards_.wrong_of_free(object);
+        if (memcheck_.watches()) Memcheck::make_nobodys(object, layout_.object_size);
+        return wrong;
     }
 
     [[nodiscard]] DefectReport report_of(const Wrong& wrong, const SlabRecord& slab_info,
@@ -5430,8 +5474,9 @@ private:
     std::byte* hand_start_ = nullptr;
     SlabRecord* hand_slab_ = nullptr;
     std::uint32_t hand_word_ = 0;
-    std::uint16_t number_;
     std::uint16_t most_slabs_;
+    std::uint8_t number_;
+    [[no_unique_address]] Memcheck memcheck_;
     Layout layout_;
     Pages pages_;
     [[no_unique_address]] Guard guards_;
@@ -5642,6 +5687,7 @@ public:
     using Runs = PageRuns<ClassBackend, Config>;
 
     static constexpr std::size_t classes_number = size_classes::class_of(Config.largest_object) + 1;
+    static_assert(classes_number <= 256, "a class knows its number by a byte");
     static constexpr std::size_t layouts_number = two_layouts ? 2 : 1;
 
     /// A block, and whether it is one.
@@ -10527,6 +10573,7 @@ private:
 
     /// Gives the caller a front where it has a slot without one.
     void add_front() noexcept {
+        if (detail::memcheck_watches()) return;  // the slabs are to see every call
         cpus_.join();
         auto pin = cpus_.enter();
         const std::size_t index = index_of(pin);
