@@ -483,7 +483,7 @@ TEST_CASE("at level hardened, tokens and canaries are beside each other", "[maga
     // An overflow while it was live is found when it goes to its slab.
     Row::Type* const object = cache.alloc();
     std::byte* const behind = object->bytes + sizeof(Row::Type);
-    poke(behind, std::byte{1});
+    poke(behind, peek(behind) ^ std::byte{1});
     cache.free(object);
     REQUIRE(defect_of([&] { static_cast<void>(cache.shrink_to_fit()); }) == Defect::Overflow);
 }
