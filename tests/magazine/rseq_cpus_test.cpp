@@ -59,6 +59,21 @@ void wander(Random& random) {
     static_cast<void>(::sched_setaffinity(0, sizeof set, &set));
 }
 
+/// What a sequence knows of a slot.
+struct alignas(slab_allocator::cpu_slot_size) SlotOfTest {
+    using Pointer = std::byte*;
+    std::byte** top;
+    std::byte** floor;
+    std::byte** limit;
+};
+
+/// So that nothing that is left there passes for what it should be.
+[[gnu::noinline]] void litter_the_stack() {
+    volatile std::byte litter[256];
+    for (volatile std::byte& byte : litter)
+        byte = std::byte{0xa5};
+}
+
 }  // namespace
 
 TEST_CASE("slots are those of CPUs where the C library registers its threads", "[rseq]") {
@@ -114,6 +129,38 @@ TEMPLATE_LIST_TEST_CASE("threads that wander from CPU to CPU never share an obje
         }
     }
     REQUIRE(catcher.number() == 0);
+}
+
+TEST_CASE("a sequence that starts over takes and gives what it should", "[rseq][threads]") {
+    if (!Here::per_cpu() || !Sequences::restart_all()) return;
+    static std::byte* memory[4];
+    static SlotOfTest slots[1];
+    slots[0] = {.top = memory, .floor = memory, .limit = memory + 4};
+    std::atomic<bool> ended = false;
+    std::size_t wrong = 0;
+    in_threads(2, [&](std::size_t thread) {
+        cpu_set_t set;
+        CPU_ZERO(&set);
+        CPU_SET(thread, &set);
+        static_cast<void>(::sched_setaffinity(0, sizeof set, &set));
+        while (thread == 1 && !ended)  // where one is under way, it starts over
+            static_cast<void>(Sequences::restart_all());
+        if (thread == 1) return;
+        static std::byte objects[4];
+        for (std::size_t round = 0; round < 100'000; ++round) {
+            for (std::byte& object : objects) {
+                litter_the_stack();
+                if (!Sequences::push<1>(slots, &object)) ++wrong;
+            }
+            for (std::size_t number = 4; number-- > 0;) {
+                litter_the_stack();
+                std::byte* object = nullptr;
+                if (!Sequences::pop<1>(slots, object) || object != objects + number) ++wrong;
+            }
+        }
+        ended = true;
+    });
+    REQUIRE(wrong == 0);
 }
 
 TEST_CASE("however many threads there are, CPUs have the magazines", "[rseq][threads]") {

@@ -21,6 +21,8 @@
 //   [Q3] which CPU it is, is read in the sequence: it cannot be another one at the end
 //   [Q4] floor or limit is read before top: a slot is opened in the other order, and perhaps from
 //        another CPU, to which the slow path was moved that had claimed it on this one
+//   [Q5] it starts over inside of the assembly, and leaves nothing where it jumps out: clang 19 at
+//        -O0 takes what was on its stack for what a sequence had in its registers then
 
 #if defined(__linux__) && defined(__x86_64__) && __has_include(<sys/rseq.h>)
 #include <linux/membarrier.h>
@@ -94,8 +96,8 @@ private:
     [[nodiscard]] static bool run(Slot* slots, typename Slot::Pointer& object) noexcept {
         std::uintptr_t slot = 0;
         std::uintptr_t top = 0;
-        std::uintptr_t border = 0;  // floor or limit
-    again:
+        std::uintptr_t border = 0;              // floor or limit
+        typename Slot::Pointer moved = object;  // [Q5]
         // clang-format off
         __asm__ goto volatile(
             ".pushsection __rseq_cs, \"aw?\"\n\t"
@@ -104,6 +106,7 @@ private:
             ".long 0, 0\n\t"
             ".quad 1f, 2f-1f, 4f\n\t"
             ".popsection\n\t"
+            "0:\n\t"
             "leaq 3b(%%rip), %[top]\n\t"
             "movq %[top], %%fs:8(%[area])\n"            // [Q2]
             "1:\n\t"
@@ -130,16 +133,17 @@ private:
             ".byte 0x0f, 0xb9, 0x3d\n\t"                // ud1: the signature is its operand
             ".long %c[signature]\n"
             "4:\n\t"
-            "jmp %l[again]\n\t"
+            "jmp 0b\n\t"                               // [Q5]
             ".popsection"
-            : [object] "+&r"(object), [slot] "=&r"(slot), [top] "=&r"(top),
+            : [object] "+&r"(moved), [slot] "=&r"(slot), [top] "=&r"(top),
               [border] "=&r"(border)
             : [slots] "r"(slots), [area] "r"(__rseq_offset), [slots_number] "i"(slots_number),
               [slot_size] "i"(cpu_slot_size), [signature] "i"(RSEQ_SIG), [is_push] "i"(is_push),
               [border_at] "i"(is_push ? 16 : 8)
             : "memory", "cc"
-            : none, again);
+            : none);
         // clang-format on
+        object = moved;
         return true;
     none:
         return false;
