@@ -313,6 +313,20 @@ TEST_CASE("at level debug a slab's last look finds a write after free", "[heap][
     REQUIRE(report.offset == 0);
 }
 
+TEST_CASE("at level debug a slab's last look finds that its SlabInfo was overwritten",
+          "[heap][levels]") {
+    Single<Checks::debug> scene;
+    auto& heap = *scene;
+    std::byte* const block = alloc(heap, 100);
+    heap.free(block);
+    slab_allocator::SlabInfo& slab_info = *scene.memory.saved_for(block);
+    slab_info.free_number = static_cast<std::uint16_t>(slab_info.free_number - 1);
+    DefectCatcher catcher;
+    scene.reset();
+    REQUIRE(catcher.number() == 1);
+    REQUIRE(catcher.only().defect == Defect::CorruptedSlabInfo);
+}
+
 TEST_CASE("a level that is off is no byte of a heap", "[heap][levels]") {
     constexpr auto size_of = []<Checks checks>() {
         return sizeof(slab_allocator::Heap<InfosBackend, HeapConfig{.checks = checks}>);

@@ -15,7 +15,8 @@ namespace {
 constexpr std::size_t sizes[] = {1, 40, 700, 3'000, 20'000, 40'000, 150'000};
 
 /// The same calls each time. Returns: are all of them right, with the refusal that was set?
-[[nodiscard]] bool run(TestMemory& memory, HeapOf<as_it_comes>& heap, std::size_t& failures) {
+template <HeapConfig config>
+[[nodiscard]] bool run(TestMemory& memory, HeapOf<config>& heap, std::size_t& failures) {
     HeapModel model;
     for (std::size_t round = 0; round < 3; ++round) {
         for (const std::size_t size : sizes) {
@@ -57,14 +58,15 @@ constexpr std::size_t sizes[] = {1, 40, 700, 3'000, 20'000, 40'000, 150'000};
 
 }  // namespace
 
-TEST_CASE("whichever call the backend refuses, nothing is lost and the next try succeeds",
-          "[heap]") {
+TEMPLATE_TEST_CASE_SIG(
+    "whichever call the backend refuses, nothing is lost and the next try succeeds", "[heap]",
+    ((HeapConfig config), config), as_it_comes, hardened, debugged) {
     std::size_t failures = 0;
     for (std::size_t refused = 1;; ++refused) {
         CAPTURE(refused);
         TestMemory memory;
         memory.patterns = false;
-        HeapOf<as_it_comes> heap(memory);
+        HeapOf<config> heap(memory);
         memory.refuse(refused, false);
         REQUIRE(run(memory, heap, failures));
         if (memory.refusals() == 0) break;

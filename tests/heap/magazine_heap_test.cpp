@@ -241,6 +241,60 @@ TEST_CASE("a free whose thread is moved to another CPU ends there", "[heap][maga
     REQUIRE(catcher.number() == 0);
 }
 
+TEST_CASE("an alloc whose thread is moved gives the blocks that it took for its front back",
+          "[heap][magazine_heap]") {
+    const DefectCatcher catcher;
+    Scene scene;
+    std::vector<std::byte*> blocks;
+    for (std::size_t number = 0; number < 400; ++number) {
+        scene.heap->cpus().entered_before_move = 1 + number % 4;
+        scene.heap->cpus().moved_to = 1 + number % 3;  // some have no front yet
+        blocks.push_back(scene.alloc(0, 64));
+    }
+    scene.heap->cpus().entered_before_move = 0;
+    REQUIRE(scene.live() == 400);
+    for (std::byte* const block : blocks)
+        scene.free(0, block);
+    REQUIRE(scene.live() == 0);
+    REQUIRE(scene.heap->validate().defect == Defect::None);
+    REQUIRE(catcher.number() == 0);
+}
+
+TEST_CASE("while a front is emptied its CPU's blocks go by way of the slabs",
+          "[heap][magazine_heap]") {
+    const DefectCatcher catcher;
+    Scene scene;
+    std::byte* const first = scene.alloc(0, 64);
+    scene.free(0, scene.alloc(0, 64));
+    std::byte* second = nullptr;
+    scene.heap->cpus().meanwhile = [&] {
+        second = static_cast<std::byte*>(scene.heap->alloc(64));
+        scene.heap->free(first);
+    };
+    scene.heap->shrink_to_fit();
+    REQUIRE((second != nullptr && second != first));
+    REQUIRE(scene.live() == 1);
+    scene.free(0, second);
+    REQUIRE(scene.live() == 0);
+    REQUIRE(scene.heap->validate().defect == Defect::None);
+    REQUIRE(catcher.number() == 0);
+}
+
+TEMPLATE_TEST_CASE_SIG("a guarded heap with fronts has no block where the backend has no page",
+                       "[heap][magazine_heap]", ((Checks checks), checks), Checks::hardened,
+                       Checks::debug) {
+    TestMemory memory;
+    MagazineHeap<InfosBackend, Cpus, KnownLock, HeapConfig{.checks = checks}> heap(
+        InfosBackend{{{&memory}}});
+    memory.refuse(1, true);
+    REQUIRE(heap.alloc(64) == nullptr);
+    REQUIRE(heap.alloc(100'000) == nullptr);
+    REQUIRE(heap.statistics().failures_number == 2);
+    memory.refuse_nothing();
+    heap.free(heap.alloc(64));
+    REQUIRE(heap.statistics().allocated_objects_number == 0);
+}
+
 TEST_CASE("before it gives up a run, a heap gives back what lies free in fronts and slabs",
           "[heap][magazine_heap]") {
     Scene scene;

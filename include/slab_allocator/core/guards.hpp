@@ -155,7 +155,7 @@ private:
 };
 
 /// Has a level guards?
-[[nodiscard]] constexpr bool guards_objects(Checks checks) noexcept {
+[[nodiscard]] consteval bool guards_objects(Checks checks) noexcept {
     return checks == Checks::hardened || checks == Checks::debug;
 }
 

@@ -114,7 +114,7 @@ public:
             const SlabRecord& slab_info = *Pages::find(pages_.backend(), object);
             report(report_of(guards_.wrong_of_free(object), slab_info, object));
             guards_.make_free(object, by);
-            if (memcheck_.watches()) Memcheck::make_nobodys(object, layout_.object_size);
+            Memcheck::make_nobodys(object, layout_.object_size);
         }
         return sound;
     }
@@ -282,27 +282,21 @@ public:
     /// The first thing that is not as it must be, or Defect::None. Of objects that are out of their
     /// slabs only `with_live`: a layer in front may hold them. Costs: O(slots).
     [[nodiscard]] DefectReport validate([[maybe_unused]] bool with_live) noexcept {
-        DefectReport first;
-        const auto of_lists = lists_.validate([&](const SlabRecord& slab) {
-            const Defect of_slab = defect_of(slab);
-            if constexpr (guarded) {
-                if (of_slab == Defect::None && first.defect == Defect::None)
-                    first = wrong_in(slab, with_live);
-            }
-            return of_slab;
-        });
+        const auto of_lists =
+            lists_.validate([&](const SlabRecord& slab) { return defect_of(slab); });
         if (of_lists.defect != Defect::None) return wrong(of_lists.defect, of_lists.where(this));
-        if (hand_slab_ == nullptr) return hand_ == 0 ? first : corrupted(this);
-        const bool at_rest = !hand_slab_->linked() &&
-                             (hand_ & hand_slab_->map.word_at(hand_word_)) == 0 &&
-                             hand_slab_->list_most == never_moves;
-        if (!at_rest) return corrupted(hand_slab_);
-        const Defect of_hand = defect_of(*hand_slab_);
-        if (of_hand != Defect::None) return wrong(of_hand, hand_slab_);
-        if constexpr (guarded) {
-            if (first.defect == Defect::None) return wrong_in(*hand_slab_, with_live);
+        if (hand_slab_ == nullptr) {
+            if (hand_ != 0) return corrupted(this);
+        } else {
+            const bool at_rest = !hand_slab_->linked() &&
+                                 (hand_ & hand_slab_->map.word_at(hand_word_)) == 0 &&
+                                 hand_slab_->list_most == never_moves;
+            if (!at_rest) return corrupted(hand_slab_);
+            const Defect of_hand = defect_of(*hand_slab_);
+            if (of_hand != Defect::None) return wrong(of_hand, hand_slab_);
         }
-        return first;
+        if constexpr (guarded) return wrong_anywhere(with_live);
+        return {};
     }
 
 private:
@@ -468,10 +462,8 @@ private:
 
     [[gnu::noinline]] void remove(SlabRecord& slab_info) noexcept {
         if constexpr (Config.checks == Checks::debug) {
-            const Defect defect = defect_of(slab_info);
-            const DefectReport last = defect == Defect::None && is_free(slab_info)
-                                          ? wrong_in(slab_info, false)
-                                          : wrong(defect, slab_info.slab);
+            DefectReport last = wrong(defect_of(slab_info), slab_info.slab);
+            if (last.defect == Defect::None) last = wrong_in(slab_info, false);
             if (last.defect != Defect::None) report(last);  // never looked at again
         }
         if (memcheck_.watches()) [[unlikely]]
@@ -540,6 +532,18 @@ private:
         }
     }
 
+    [[nodiscard]] DefectReport wrong_anywhere(bool with_live) noexcept
+        requires guarded
+    {
+        for (std::size_t number = 0; number < Lists::lists_number; ++number) {
+            for (const SlabRecord& slab_info : lists_.list(number)) {
+                const DefectReport found = wrong_in(slab_info, with_live);
+                if (found.defect != Defect::None) return found;
+            }
+        }
+        return hand_slab_ == nullptr ? DefectReport{} : wrong_in(*hand_slab_, with_live);
+    }
+
     /// The first object of a slab that is not as it must be.
     [[nodiscard]] DefectReport wrong_in(const SlabRecord& slab_info, bool with_live) const noexcept
         requires guarded
@@ -581,9 +585,6 @@ private:
 
     // ---- Looking --------------------------------------------------------------------------------
 
-    [[nodiscard]] bool is_free(const SlabRecord& slab_info) const noexcept {
-        return slab_info.free_number == layout_.objects_per_slab;
-    }
     [[nodiscard]] Defect defect_of(const SlabRecord& slab_info) noexcept {
         if (slab_info.owner != this || !layout_.is_sound(slab_info))
             return Defect::CorruptedSlabInfo;
