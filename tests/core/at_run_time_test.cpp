@@ -86,6 +86,32 @@ TEST_CASE("the hand holds what 128 KiB and four slabs hold", "[recent_objects]")
     REQUIRE(slab_allocator::recent_capacity(16, 16) == 64);
     REQUIRE(slab_allocator::recent_capacity(4096, 250) == 32);
     REQUIRE(slab_allocator::recent_capacity(1 << 20, 1) == 1);
+    REQUIRE(slab_allocator::recent_capacity(1024, 250) == 128);
+    REQUIRE(slab_allocator::recent_capacity(1025, 250) == 64);
+    REQUIRE(slab_allocator::recent_capacity(16, 32) == 128);
+    REQUIRE(slab_allocator::recent_capacity(16, 31) == 64);
+    REQUIRE(slab_allocator::recent_capacity(16, 1) == 4);
+}
+
+TEST_CASE("as many slots have places of their own as the places reach", "[recent_objects]") {
+    using Ranks = slab_allocator::RecentRanks<64, 128, true>;  // 1024 classes of 64 bytes
+    REQUIRE(Ranks::has_places_for(1024));
+    REQUIRE(!Ranks::has_places_for(1025));
+}
+
+TEST_CASE("what a slab takes and loses", "[layout]") {
+    constexpr CacheConfig config{.slab_size = 16384, .slab_alignment = 4096};
+    const Layout layout = slab_allocator::layout_for(64, 8, config);
+    constexpr std::size_t records =
+        sizeof(slab_allocator::SlabInfo) + 4 * Layout::map_bytes_per_page;
+    REQUIRE(layout.row == slab_allocator::Row::LargeByMap);
+    REQUIRE(layout.bytes_per_slab() == 16384 + records);
+    REQUIRE(layout.bytes_lost_per_slab() == records);
+    REQUIRE(!detail::loses_less(layout, layout));
+    Layout worse = layout;
+    worse.object_size = 63;
+    REQUIRE(detail::loses_less(layout, worse));
+    REQUIRE(!detail::loses_less(worse, layout));
 }
 
 TEMPLATE_TEST_CASE_SIG("a cache says its numbers", "[cache]", ((ObjectSizeType kind), kind),

@@ -178,6 +178,21 @@ TEST_CASE("a handle owns its object", "[handle]") {
     REQUIRE(cache.statistics().allocated_objects_number == 0);
 }
 
+TEST_CASE("a handle that is moved to takes the cache with the object", "[handle]") {
+    TestMemory memory;
+    CountedCache first{SlabsBackend{&memory}};
+    CountedCache second{SlabsBackend{&memory}};
+    {
+        auto of_first = first.make_unique(1);
+        auto of_second = second.make_unique(2);
+        of_first = std::move(of_second);
+        REQUIRE(first.statistics().allocated_objects_number == 0);
+        REQUIRE(second.owns(of_first.get()));
+    }
+    REQUIRE(second.statistics().allocated_objects_number == 0);
+    REQUIRE(Counted::alive == 0);
+}
+
 TEST_CASE("the handle of a static cache is one pointer wide", "[handle]") {
     {
         auto one = slab_allocator::make_unique<static_cache>(1);

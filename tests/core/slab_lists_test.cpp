@@ -137,6 +137,7 @@ TEST_CASE("validate finds what stands wrongly", "[slab_lists]") {
     said = Defect::BackendLostSlab;
     REQUIRE(validated().defect == Defect::BackendLostSlab);
     REQUIRE(validated().slab_info == &two);
+    REQUIRE(validated().where(&lists) == &two);
     said = Defect::None;
     for (std::uint16_t SlabRecord::* const field :
          {&SlabRecord::free_number, &SlabRecord::list_most}) {
@@ -152,6 +153,7 @@ TEST_CASE("validate finds what stands wrongly", "[slab_lists]") {
     one.unlink();
     REQUIRE(validated().defect == Defect::CorruptedSlabInfo);
     REQUIRE(validated().slab_info == nullptr);
+    REQUIRE(validated().where(&lists) == &lists);
 }
 
 TEST_CASE("of slabs on one list, the one that came last is taken first", "[slab_lists]") {
