@@ -190,6 +190,23 @@ TEMPLATE_LIST_TEST_CASE("an overrun is found at the block's free, with its first
     }
 }
 
+TEMPLATE_TEST_CASE_SIG("an overrun is found in whichever slab it is", "[heap][levels]",
+                       ((Checks checks), checks), Checks::hardened, Checks::debug) {
+    Single<checks> scene;
+    auto& heap = *scene;
+    std::vector<std::byte*> blocks;
+    for (std::size_t number = 0; number < 2'000; ++number)
+        blocks.push_back(alloc(heap, 100));
+    for (std::size_t number = 0; number < blocks.size(); number += 37) {
+        const Broken broken(blocks[number] + heap.usable_size(blocks[number]));
+        const DefectReport found = heap.validate();
+        REQUIRE(found.defect == Defect::Overflow);
+        REQUIRE(found.pointer == blocks[number]);
+    }
+    for (std::byte* const block : blocks)
+        heap.free(block);
+}
+
 TEMPLATE_LIST_TEST_CASE("a write after free is found before the block is handed out again",
                         "[heap][levels]", EveryGuarded) {
     TestType scene;

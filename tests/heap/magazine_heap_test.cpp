@@ -247,8 +247,8 @@ TEST_CASE("an alloc whose thread is moved gives the blocks that it took for its 
     Scene scene;
     std::vector<std::byte*> blocks;
     for (std::size_t number = 0; number < 400; ++number) {
-        scene.heap->cpus().entered_before_move = 1 + number % 4;
-        scene.heap->cpus().moved_to = 1 + number % 3;  // some have no front yet
+        scene.heap->cpus().entered_before_move = 4 - number % 4;
+        scene.heap->cpus().moved_to = 1 + number / 100 % 3;  // which has no front at first
         blocks.push_back(scene.alloc(0, 64));
     }
     scene.heap->cpus().entered_before_move = 0;
@@ -291,7 +291,12 @@ TEMPLATE_TEST_CASE_SIG("a guarded heap with fronts has no block where the backen
     REQUIRE(heap.alloc(100'000) == nullptr);
     REQUIRE(heap.statistics().failures_number == 2);
     memory.refuse_nothing();
-    heap.free(heap.alloc(64));
+    auto* const block = static_cast<std::byte*>(heap.alloc(64));
+    heap.free(block);
+    poke(block, std::byte{1});
+    const auto report = report_of([&] { heap.free(heap.alloc(64)); });
+    REQUIRE(report.defect == Defect::WriteAfterFree);
+    REQUIRE(report.pointer == block);
     REQUIRE(heap.statistics().allocated_objects_number == 0);
 }
 

@@ -552,9 +552,8 @@ private:
             const std::byte* const object = object_at(slab_info, slot);
             const bool is_here = slab_info.map.is_free(slot) || in_hand(slot, slab_info);
             if (!is_here && (!with_live || guards_.is_live(object))) continue;
-            const Wrong wrong = is_here || guards_.looks_free(object)
-                                    ? wrong_of_free(object)
-                                    : guards_.wrong_of_live(object);
+            const bool is_free = is_here || guards_.looks_free(object);
+            const Wrong wrong = is_free ? wrong_of_free(object) : guards_.wrong_of_live(object);
             if (wrong.defect != Defect::None) return report_of(wrong, slab_info, object);
         }
         return {};
