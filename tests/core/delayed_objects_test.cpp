@@ -49,7 +49,6 @@ TEST_CASE("delayed objects: what came in comes out, the ready ones first, then a
         REQUIRE(delayed.contains(object) == contained);
         if (choice < 9 && !contained) {
             if (delayed.full()) {
-                delayed.make_room(1);
                 delayed.set_limit(limit);
                 REQUIRE(delayed.full() == (model.size() >= limit));
             }

@@ -944,7 +944,6 @@ private:
         requires guarded
     {
         if (slab_info->list < draining_from_) {
-            recent_.make_room(1);
             settle_limit();
             if (!recent_.full()) return recent_.push(memory, slab_info);
         }

@@ -17,7 +17,7 @@
 // Invariants
 //   [Q1] objects <= next <= ready_end <= end <= objects + 2 * capacity; size() <= capacity
 //   [Q2] full() may say so too early: alloc makes room that only set_limit() sees. A caller that
-//        finds it full asks make_room(), set_limit(), and full() again.
+//        finds it full asks set_limit(), and full() again.
 
 #include <cstddef>
 #include <cstdint>
@@ -49,6 +49,7 @@ public:
 
     /// From now on, full() at `limit` objects. Requires: limit <= capacity, not checked.
     constexpr void set_limit(std::size_t limit) noexcept {
+        make_room(1);
         std::byte** const last = objects_ + places;
         limit_ = limit < static_cast<std::size_t>(last - next_) ? next_ + limit : last;
     }
@@ -84,7 +85,7 @@ public:
 
     /// Makes room for `more` behind the end. Requires: size() + more <= 2 * capacity; set_limit()
     /// after it. Costs: O(1), on average of as many pushes as `capacity`.
-    void make_room(std::size_t more) noexcept {
+    constexpr void make_room(std::size_t more) noexcept {
         if (static_cast<std::size_t>(objects_ + places - end_) >= more) return;
         const std::size_t number = size();
         const auto ready = static_cast<std::size_t>(ready_end_ - next_);
