@@ -35,7 +35,8 @@ struct MapBackend {
 };
 
 constexpr std::size_t page_size = 4096;
-alignas(page_size) std::byte slab[4 * page_size];
+alignas(page_size) std::byte memory[6 * page_size];
+std::byte* const slab = memory + page_size;
 
 }  // namespace
 
@@ -81,7 +82,7 @@ TEST_CASE("a SlabInfo lies before a slab or behind it, and is aligned", "[slab_m
     std::byte* const own = slab + page_size;  // between two others
     const auto defect_at = [&](const std::byte* place) {
         const auto report = report_of(
-            [&] { static_cast<void>(is_place_for_slab_info(place, own, page_size, &slab)); });
+            [&] { static_cast<void>(is_place_for_slab_info(place, own, page_size, memory)); });
         REQUIRE((report.defect == Defect::None || report.pointer == place));
         return report.defect;
     };
