@@ -1526,7 +1526,7 @@ private:
 // Invariants
 //   [Q1] objects <= next <= ready_end <= end <= objects + 2 * capacity; size() <= capacity
 //   [Q2] full() may say so too early: alloc makes room that only set_limit() sees. A caller that
-//        finds it full asks make_room(), set_limit(), and full() again.
+//        finds it full asks set_limit(), and full() again.
 
 namespace slab_allocator {
 
@@ -1550,6 +1550,7 @@ public:
 
     /// From now on, full() at `limit` objects. Requires: limit <= capacity, not checked.
     constexpr void set_limit(std::size_t limit) noexcept {
+        make_room(1);
         std::byte** const last = objects_ + places;
         limit_ = limit < static_cast<std::size_t>(last - next_) ? next_ + limit : last;
     }
@@ -1585,7 +1586,7 @@ public:
 
     /// Makes room for `more` behind the end. Requires: size() + more <= 2 * capacity; set_limit()
     /// after it. Costs: O(1), on average of as many pushes as `capacity`.
-    void make_room(std::size_t more) noexcept {
+    constexpr void make_room(std::size_t more) noexcept {
         if (static_cast<std::size_t>(objects_ + places - end_) >= more) return;
         const std::size_t number = size();
         const auto ready = static_cast<std::size_t>(ready_end_ - next_);
@@ -1937,7 +1938,7 @@ private:
 };
 
 /// Has a level guards?
-[[nodiscard]] constexpr bool guards_objects(Checks checks) noexcept {
+[[nodiscard]] consteval bool guards_objects(Checks checks) noexcept {
     return checks == Checks::hardened || checks == Checks::debug;
 }
 
@@ -4258,7 +4259,6 @@ private:
         requires guarded
     {
         if (slab_info->list < draining_from_) {
-            recent_.make_room(1);
             settle_limit();
             if (!recent_.full()) return recent_.push(memory, slab_info);
         }
@@ -4987,7 +4987,7 @@ public:
             const SlabRecord& slab_info = *Pages::find(pages_.backend(), object);
             report(report_of(guards_.wrong_of_free(object), slab_info, object));
             guards_.make_free(object, by);
-            if (memcheck_.watches()) Memcheck::make_nobodys(object, layout_.object_size);
+            Memcheck::make_nobodys(object, layout_.object_size);
         }
         return sound;
     }
@@ -5155,27 +5155,21 @@ public:
     /// The first thing that is not as it must be, or Defect::None. Of objects that are out of their
     /// slabs only `with_live`: a layer in front may hold them. Costs: O(slots).
     [[nodiscard]] DefectReport validate([[maybe_unused]] bool with_live) noexcept {
-        DefectReport first;
-        const auto of_lists = lists_.validate([&](const SlabRecord& slab) {
-            const Defect of_slab = defect_of(slab);
-            if constexpr (guarded) {
-                if (of_slab == Defect::None && first.defect == Defect::None)
-                    first = wrong_in(slab, with_live);
-            }
-            return of_slab;
-        });
+        const auto of_lists =
+            lists_.validate([&](const SlabRecord& slab) { return defect_of(slab); });
         if (of_lists.defect != Defect::None) return wrong(of_lists.defect, of_lists.where(this));
-        if (hand_slab_ == nullptr) return hand_ == 0 ? first : corrupted(this);
-        const bool at_rest = !hand_slab_->linked() &&
-                             (hand_ & hand_slab_->map.word_at(hand_word_)) == 0 &&
-                             hand_slab_->list_most == never_moves;
-        if (!at_rest) return corrupted(hand_slab_);
-        const Defect of_hand = defect_of(*hand_slab_);
-        if (of_hand != Defect::None) return wrong(of_hand, hand_slab_);
-        if constexpr (guarded) {
-            if (first.defect == Defect::None) return wrong_in(*hand_slab_, with_live);
+        if (hand_slab_ == nullptr) {
+            if (hand_ != 0) return corrupted(this);
+        } else {
+            const bool at_rest = !hand_slab_->linked() &&
+                                 (hand_ & hand_slab_->map.word_at(hand_word_)) == 0 &&
+                                 hand_slab_->list_most == never_moves;
+            if (!at_rest) return corrupted(hand_slab_);
+            const Defect of_hand = defect_of(*hand_slab_);
+            if (of_hand != Defect::None) return wrong(of_hand, hand_slab_);
         }
-        return first;
+        if constexpr (guarded) return wrong_anywhere(with_live);
+        return {};
     }
 
 private:
@@ -5341,10 +5335,8 @@ private:
 
     [[gnu::noinline]] void remove(SlabRecord& slab_info) noexcept {
         if constexpr (Config.checks == Checks::debug) {
-            const Defect defect = defect_of(slab_info);
-            const DefectReport last = defect == Defect::None && is_free(slab_info)
-                                          ? wrong_in(slab_info, false)
-                                          : wrong(defect, slab_info.slab);
+            DefectReport last = wrong(defect_of(slab_info), slab_info.slab);
+            if (last.defect == Defect::None) last = wrong_in(slab_info, false);
             if (last.defect != Defect::None) report(last);  // never looked at again
         }
         if (memcheck_.watches()) [[unlikely]]
@@ -5413,6 +5405,18 @@ private:
         }
     }
 
+    [[nodiscard]] DefectReport wrong_anywhere(bool with_live) noexcept
+        requires guarded
+    {
+        for (std::size_t number = 0; number < Lists::lists_number; ++number) {
+            for (const SlabRecord& slab_info : lists_.list(number)) {
+                const DefectReport found = wrong_in(slab_info, with_live);
+                if (found.defect != Defect::None) return found;
+            }
+        }
+        return hand_slab_ == nullptr ? DefectReport{} : wrong_in(*hand_slab_, with_live);
+    }
+
     /// The first object of a slab that is not as it must be.
     [[nodiscard]] DefectReport wrong_in(const SlabRecord& slab_info, bool with_live) const noexcept
         requires guarded
@@ -5421,9 +5425,8 @@ private:
             const std::byte* const object = object_at(slab_info, slot);
             const bool is_here = slab_info.map.is_free(slot) || in_hand(slot, slab_info);
             if (!is_here && (!with_live || guards_.is_live(object))) continue;
-            const Wrong wrong = is_here || guards_.looks_free(object)
-                                    ? wrong_of_free(object)
-                                    : guards_.wrong_of_live(object);
+            const bool is_free = is_here || guards_.looks_free(object);
+            const Wrong wrong = is_free ? wrong_of_free(object) : guards_.wrong_of_live(object);
             if (wrong.defect != Defect::None) return report_of(wrong, slab_info, object);
         }
         return {};
@@ -5454,9 +5457,6 @@ private:
 
     // ---- Looking --------------------------------------------------------------------------------
 
-    [[nodiscard]] bool is_free(const SlabRecord& slab_info) const noexcept {
-        return slab_info.free_number == layout_.objects_per_slab;
-    }
     [[nodiscard]] Defect defect_of(const SlabRecord& slab_info) noexcept {
         if (slab_info.owner != this || !layout_.is_sound(slab_info))
             return Defect::CorruptedSlabInfo;
@@ -12358,6 +12358,8 @@ inline constexpr bool bears_threads<MmapBackend> = false;
 //   [Q3] which CPU it is, is read in the sequence: it cannot be another one at the end
 //   [Q4] floor or limit is read before top: a slot is opened in the other order, and perhaps from
 //        another CPU, to which the slow path was moved that had claimed it on this one
+//   [Q5] it starts over inside of the assembly, and leaves nothing where it jumps out: clang 19 at
+//        -O0 takes what was on its stack for what a sequence had in its registers then
 
 namespace slab_allocator {
 
@@ -12418,8 +12420,8 @@ private:
     [[nodiscard]] static bool run(Slot* slots, typename Slot::Pointer& object) noexcept {
         std::uintptr_t slot = 0;
         std::uintptr_t top = 0;
-        std::uintptr_t border = 0;  // floor or limit
-    again:
+        std::uintptr_t border = 0;              // floor or limit
+        typename Slot::Pointer moved = object;  // [Q5]
         // clang-format off
         __asm__ goto volatile(
             ".pushsection __rseq_cs, \"aw?\"\n\t"
@@ -12428,6 +12430,7 @@ private:
             ".long 0, 0\n\t"
             ".quad 1f, 2f-1f, 4f\n\t"
             ".popsection\n\t"
+            "0:\n\t"
             "leaq 3b(%%rip), %[top]\n\t"
             "movq %[top], %%fs:8(%[area])\n"            // [Q2]
             "1:\n\t"
@@ -12454,16 +12457,17 @@ private:
             ".byte 0x0f, 0xb9, 0x3d\n\t"                // ud1: the signature is its operand
             ".long %c[signature]\n"
             "4:\n\t"
-            "jmp %l[again]\n\t"
+            "jmp 0b\n\t"                               // [Q5]
             ".popsection"
-            : [object] "+&r"(object), [slot] "=&r"(slot), [top] "=&r"(top),
+            : [object] "+&r"(moved), [slot] "=&r"(slot), [top] "=&r"(top),
               [border] "=&r"(border)
             : [slots] "r"(slots), [area] "r"(__rseq_offset), [slots_number] "i"(slots_number),
               [slot_size] "i"(cpu_slot_size), [signature] "i"(RSEQ_SIG), [is_push] "i"(is_push),
               [border_at] "i"(is_push ? 16 : 8)
             : "memory", "cc"
-            : none, again);
+            : none);
         // clang-format on
+        object = moved;
         return true;
     none:
         return false;

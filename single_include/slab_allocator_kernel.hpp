@@ -1498,7 +1498,7 @@ private:
 // Invariants
 //   [Q1] objects <= next <= ready_end <= end <= objects + 2 * capacity; size() <= capacity
 //   [Q2] full() may say so too early: alloc makes room that only set_limit() sees. A caller that
-//        finds it full asks make_room(), set_limit(), and full() again.
+//        finds it full asks set_limit(), and full() again.
 
 namespace slab_allocator {
 
@@ -1522,6 +1522,7 @@ public:
 
     /// From now on, full() at `limit` objects. Requires: limit <= capacity, not checked.
     constexpr void set_limit(std::size_t limit) noexcept {
+        make_room(1);
         std::byte** const last = objects_ + places;
         limit_ = limit < static_cast<std::size_t>(last - next_) ? next_ + limit : last;
     }
@@ -1557,7 +1558,7 @@ public:
 
     /// Makes room for `more` behind the end. Requires: size() + more <= 2 * capacity; set_limit()
     /// after it. Costs: O(1), on average of as many pushes as `capacity`.
-    void make_room(std::size_t more) noexcept {
+    constexpr void make_room(std::size_t more) noexcept {
         if (static_cast<std::size_t>(objects_ + places - end_) >= more) return;
         const std::size_t number = size();
         const auto ready = static_cast<std::size_t>(ready_end_ - next_);
@@ -1909,7 +1910,7 @@ private:
 };
 
 /// Has a level guards?
-[[nodiscard]] constexpr bool guards_objects(Checks checks) noexcept {
+[[nodiscard]] consteval bool guards_objects(Checks checks) noexcept {
     return checks == Checks::hardened || checks == Checks::debug;
 }
 
@@ -4230,7 +4231,6 @@ private:
         requires guarded
     {
         if (slab_info->list < draining_from_) {
-            recent_.make_room(1);
             settle_limit();
             if (!recent_.full()) return recent_.push(memory, slab_info);
         }
@@ -4959,7 +4959,7 @@ public:
             const SlabRecord& slab_info = *Pages::find(pages_.backend(), object);
             report(report_of(guards_.wrong_of_free(object), slab_info, object));
             guards_.make_free(object, by);
-            if (memcheck_.watches()) Memcheck::make_nobodys(object, layout_.object_size);
+            Memcheck::make_nobodys(object, layout_.object_size);
         }
         return sound;
     }
@@ -5127,27 +5127,21 @@ public:
     /// The first thing that is not as it must be, or Defect::None. Of objects that are out of their
     /// slabs only `with_live`: a layer in front may hold them. Costs: O(slots).
     [[nodiscard]] DefectReport validate([[maybe_unused]] bool with_live) noexcept {
-        DefectReport first;
-        const auto of_lists = lists_.validate([&](const SlabRecord& slab) {
-            const Defect of_slab = defect_of(slab);
-            if constexpr (guarded) {
-                if (of_slab == Defect::None && first.defect == Defect::None)
-                    first = wrong_in(slab, with_live);
-            }
-            return of_slab;
-        });
+        const auto of_lists =
+            lists_.validate([&](const SlabRecord& slab) { return defect_of(slab); });
         if (of_lists.defect != Defect::None) return wrong(of_lists.defect, of_lists.where(this));
-        if (hand_slab_ == nullptr) return hand_ == 0 ? first : corrupted(this);
-        const bool at_rest = !hand_slab_->linked() &&
-                             (hand_ & hand_slab_->map.word_at(hand_word_)) == 0 &&
-                             hand_slab_->list_most == never_moves;
-        if (!at_rest) return corrupted(hand_slab_);
-        const Defect of_hand = defect_of(*hand_slab_);
-        if (of_hand != Defect::None) return wrong(of_hand, hand_slab_);
-        if constexpr (guarded) {
-            if (first.defect == Defect::None) return wrong_in(*hand_slab_, with_live);
+        if (hand_slab_ == nullptr) {
+            if (hand_ != 0) return corrupted(this);
+        } else {
+            const bool at_rest = !hand_slab_->linked() &&
+                                 (hand_ & hand_slab_->map.word_at(hand_word_)) == 0 &&
+                                 hand_slab_->list_most == never_moves;
+            if (!at_rest) return corrupted(hand_slab_);
+            const Defect of_hand = defect_of(*hand_slab_);
+            if (of_hand != Defect::None) return wrong(of_hand, hand_slab_);
         }
-        return first;
+        if constexpr (guarded) return wrong_anywhere(with_live);
+        return {};
     }
 
 private:
@@ -5313,10 +5307,8 @@ private:
 
     [[gnu::noinline]] void remove(SlabRecord& slab_info) noexcept {
         if constexpr (Config.checks == Checks::debug) {
-            const Defect defect = defect_of(slab_info);
-            const DefectReport last = defect == Defect::None && is_free(slab_info)
-                                          ? wrong_in(slab_info, false)
-                                          : wrong(defect, slab_info.slab);
+            DefectReport last = wrong(defect_of(slab_info), slab_info.slab);
+            if (last.defect == Defect::None) last = wrong_in(slab_info, false);
             if (last.defect != Defect::None) report(last);  // never looked at again
         }
         if (memcheck_.watches()) [[unlikely]]
@@ -5385,6 +5377,18 @@ private:
         }
     }
 
+    [[nodiscard]] DefectReport wrong_anywhere(bool with_live) noexcept
+        requires guarded
+    {
+        for (std::size_t number = 0; number < Lists::lists_number; ++number) {
+            for (const SlabRecord& slab_info : lists_.list(number)) {
+                const DefectReport found = wrong_in(slab_info, with_live);
+                if (found.defect != Defect::None) return found;
+            }
+        }
+        return hand_slab_ == nullptr ? DefectReport{} : wrong_in(*hand_slab_, with_live);
+    }
+
     /// The first object of a slab that is not as it must be.
     [[nodiscard]] DefectReport wrong_in(const SlabRecord& slab_info, bool with_live) const noexcept
         requires guarded
@@ -5393,9 +5397,8 @@ private:
             const std::byte* const object = object_at(slab_info, slot);
             const bool is_here = slab_info.map.is_free(slot) || in_hand(slot, slab_info);
             if (!is_here && (!with_live || guards_.is_live(object))) continue;
-            const Wrong wrong = is_here || guards_.looks_free(object)
-                                    ? wrong_of_free(object)
-                                    : guards_.wrong_of_live(object);
+            const bool is_free = is_here || guards_.looks_free(object);
+            const Wrong wrong = is_free ? wrong_of_free(object) : guards_.wrong_of_live(object);
             if (wrong.defect != Defect::None) return report_of(wrong, slab_info, object);
         }
         return {};
@@ -5426,9 +5429,6 @@ private:
 
     // ---- Looking --------------------------------------------------------------------------------
 
-    [[nodiscard]] bool is_free(const SlabRecord& slab_info) const noexcept {
-        return slab_info.free_number == layout_.objects_per_slab;
-    }
     [[nodiscard]] Defect defect_of(const SlabRecord& slab_info) noexcept {
         if (slab_info.owner != this || !layout_.is_sound(slab_info))
             return Defect::CorruptedSlabInfo;
