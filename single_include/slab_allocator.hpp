@@ -1857,7 +1857,7 @@ template <std::uint8_t value>
         other |= other_in(size - word);
     } else if (size % word != 0) {
         std::uint64_t found = eight;
-        __builtin_memcpy(&found, from, size);
+        __builtin_memcpy(&found, from, size % word);  // which is size
         other = found ^ eight;
     }
     return other == 0;
