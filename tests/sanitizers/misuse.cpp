@@ -50,6 +50,15 @@ constexpr CacheConfig config{
 template <std::size_t size, CacheConfig chosen>
 using CacheOf = Cache<Bytes<size>, AlignedAllocBackend, chosen>;
 
+/// It lets AddressSanitizer find who uses its pages, and leaves it to the cache to reveal them.
+struct HidingBackend : AlignedAllocBackend {
+    static void* alloc_slab(std::size_t size, std::size_t alignment) noexcept {
+        void* const slab = AlignedAllocBackend().alloc_slab(size, alignment);
+        if (slab != nullptr) detail::hide(slab, size);
+        return slab;
+    }
+};
+
 struct NoLock {  // one thread
     void lock() noexcept {}
     void unlock() noexcept {}
@@ -423,6 +432,8 @@ int main(int number, char** arguments) {
     right<CacheOf<3, config<Checks::debug>>>("3 bytes, debug");
     after_it_drained<CacheOf<3, config<Checks::debug>>>("3 bytes, debug");
     right<MagazinesOf<13, Checks::misuse>>("13 bytes, magazines");
+    right<Cache<Bytes<64>, HidingBackend, config<Checks::misuse>>>("a backend that hides");
+    right<Cache<Bytes<64>, HidingBackend, config<Checks::debug>>>("a backend that hides, debug");
     stranger<CacheOf<64, config<Checks::misuse>>>("a stranger, misuse");
     stranger<CacheOf<13, config<Checks::hardened>>>("a stranger, hardened");
     stranger<CacheOf<13, config<Checks::debug>>>("a stranger, debug");
