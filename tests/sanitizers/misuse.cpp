@@ -52,8 +52,8 @@ using CacheOf = Cache<Bytes<size>, AlignedAllocBackend, chosen>;
 
 /// It lets AddressSanitizer find who uses its pages, and leaves it to the cache to reveal them.
 struct HidingBackend : AlignedAllocBackend {
-    static void* alloc_slab(std::size_t size, std::size_t alignment) noexcept {
-        void* const slab = AlignedAllocBackend().alloc_slab(size, alignment);
+    void* alloc_slab(std::size_t size, std::size_t alignment) noexcept {
+        void* const slab = AlignedAllocBackend::alloc_slab(size, alignment);
         if (slab != nullptr) detail::hide(slab, size);
         return slab;
     }
