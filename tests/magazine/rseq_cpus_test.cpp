@@ -51,13 +51,16 @@ using Combinations = std::tuple<CacheOn<Unchecked, Here>, CacheOn<Checked, Here>
 
 static_assert(CpuPolicy<Here> && CpuPolicy<OldLibrary>);
 
-/// Moves the calling thread to another CPU now and then, where there is one.
-void wander(Random& random) {
+/// Where there is no such CPU, the caller stays.
+void run_on(std::size_t cpu) {
     cpu_set_t set;
     CPU_ZERO(&set);
-    CPU_SET(random.below(2), &set);
+    CPU_SET(cpu, &set);
     static_cast<void>(::sched_setaffinity(0, sizeof set, &set));
 }
+
+/// Moves the calling thread to another CPU now and then, where there is one.
+void wander(Random& random) { run_on(random.below(2)); }
 
 /// What a sequence knows of a slot.
 struct alignas(slab_allocator::cpu_slot_size) SlotOfTest {
@@ -139,10 +142,7 @@ TEST_CASE("a sequence that starts over takes and gives what it should", "[rseq][
     std::atomic<bool> ended = false;
     std::size_t wrong = 0;
     in_threads(2, [&](std::size_t thread) {
-        cpu_set_t set;
-        CPU_ZERO(&set);
-        CPU_SET(thread, &set);
-        static_cast<void>(::sched_setaffinity(0, sizeof set, &set));
+        run_on(thread);
         while (thread == 1 && !ended)  // where one is under way, it starts over
             static_cast<void>(Sequences::restart_all());
         if (thread == 1) return;
@@ -189,10 +189,7 @@ TEST_CASE("on a CPU, what one thread freed the next one has", "[rseq][threads]")
     CacheOn<Checked, Here> cache(Checked::backend(memory));
     const auto on_cpu_0 = [](auto body) {
         in_another_thread([&] {
-            cpu_set_t set;
-            CPU_ZERO(&set);
-            CPU_SET(0, &set);
-            static_cast<void>(::sched_setaffinity(0, sizeof set, &set));
+            run_on(0);
             body();
         });
     };
