@@ -1925,16 +1925,14 @@ public:
     constexpr explicit Guards(const Shape&) noexcept {}
 };
 
+/// What the levels with guards share: the secret, the shape, and what is revealed to look at it.
 template <typename Shape>
-class Guards<Shape, Checks::hardened> : Shape {
-    using Shape::object_size;
-
+class KeyedGuards : protected Shape {
 public:
-    constexpr Guards() noexcept = default;
-    constexpr explicit Guards(const Shape& shape) noexcept : Shape(shape) {}
+    constexpr KeyedGuards() noexcept = default;
+    constexpr explicit KeyedGuards(const Shape& shape) noexcept : Shape(shape) {}
 
     static constexpr bool active = true;
-    static constexpr bool knows_who = false;
 
     [[nodiscard]] Secret& secret() noexcept { return secret_; }
 
@@ -1942,6 +1940,32 @@ public:
     [[nodiscard]] const void* identity(const void* cache, const void* slab_info) const noexcept {
         return disguised(cache, secret_.of_slab_info(address_of(slab_info)));
     }
+
+protected:
+    using Shape::object_size;
+    using Slot = detail::Revealed;
+    using Guarded = detail::RevealedAround;
+
+    [[nodiscard]] constexpr detail::Around around() const noexcept {
+        return {Shape::front, object_size(), Shape::behind};
+    }
+
+    Secret secret_;
+};
+
+template <typename Shape>
+class Guards<Shape, Checks::hardened> : public KeyedGuards<Shape> {
+    using Keyed = KeyedGuards<Shape>;
+    using Keyed::around;
+    using Keyed::object_size;
+    using Keyed::secret_;
+    using typename Keyed::Guarded;
+    using typename Keyed::Slot;
+
+public:
+    using Keyed::Keyed;
+
+    static constexpr bool knows_who = false;
 
     void make_free(std::byte* object, const void*) const noexcept {
         const Slot slot(object, around(), true);
@@ -1982,13 +2006,6 @@ public:
     }
 
 private:
-    using Slot = detail::Revealed;
-    using Guarded = detail::RevealedAround;
-
-    [[nodiscard]] constexpr detail::Around around() const noexcept {
-        return {Shape::front, object_size(), Shape::behind};
-    }
-
     [[nodiscard]] std::uint64_t live_canary(const std::byte* object) const noexcept {
         return secret_.of_live(address_of(object));
     }
@@ -2014,30 +2031,24 @@ private:
             ++offset;
         return {.defect = Defect::Overflow, .offset = static_cast<std::ptrdiff_t>(offset)};
     }
-
-    Secret secret_;
 };
 
 template <typename Shape>
-class Guards<Shape, Checks::debug> : Shape {
-    using Shape::object_size;
+class Guards<Shape, Checks::debug> : public KeyedGuards<Shape> {
+    using Keyed = KeyedGuards<Shape>;
+    using Keyed::around;
+    using Keyed::object_size;
+    using typename Keyed::Guarded;
+    using typename Keyed::Slot;
 
 public:
-    constexpr Guards() noexcept = default;
-    constexpr explicit Guards(const Shape& shape) noexcept : Shape(shape) {}
+    using Keyed::Keyed;
 
-    static constexpr bool active = true;
     static constexpr bool knows_who = true;
     static constexpr std::uint8_t zone_of_live = 0xfd;
     static constexpr std::uint8_t zone_of_free = 0xfb;
     static constexpr std::uint8_t fresh = 0xcd;  // allocated, not written
     static constexpr std::uint8_t poison = 0x5a;
-
-    [[nodiscard]] Secret& secret() noexcept { return secret_; }
-
-    [[nodiscard]] const void* identity(const void* cache, const void* slab_info) const noexcept {
-        return disguised(cache, secret_.of_slab_info(address_of(slab_info)));
-    }
 
     void make_free(std::byte* object, const void* by) const noexcept {
         const Slot slot(object, around(), true);
@@ -2095,13 +2106,6 @@ public:
     }
 
 private:
-    using Slot = detail::Revealed;
-    using Guarded = detail::RevealedAround;
-
-    [[nodiscard]] constexpr detail::Around around() const noexcept {
-        return {Shape::front, object_size(), Shape::behind};
-    }
-
     static constexpr std::size_t marks = 2 * sizeof(void*);
     static constexpr std::size_t back_zone = Shape::behind - marks;
     static constexpr std::size_t allocated = back_zone;  // behind the object
@@ -2139,8 +2143,6 @@ private:
         __builtin_memcpy(static_cast<void*>(&by), object + object_size() + mark, sizeof by);
         return by;
     }
-
-    Secret secret_;
 };
 
 }  // namespace slab_allocator
