@@ -7,7 +7,8 @@
 Records the programs of examples/malloc/programs.py, takes of each the process with the most calls,
 and replays those with each allocator in turn, in a process of its own: nanoseconds of processor time
 a call (the median of the rounds, which are interleaved), bytes at the peak and after everything was
-freed, beyond what the process had before. The last line are geometric means against the best.
+freed, beyond what the process had before. The last line are geometric means against the best, which
+no library of --also is.
 """
 
 import argparse
@@ -106,7 +107,8 @@ def main():
                     shares[allocator][column].append(max(value, 1.0))
             print(row, flush=True)
             trace.unlink()
-    best = [[min(values) for values in zip(*(s[c] for s in shares.values()))] for c in range(3)]
+    named = [columns for name, columns in shares.items() if name == "this" or name in OTHERS]
+    best = [[min(values) for values in zip(*(columns[c] for columns in named))] for c in range(3)]
     row = f"{'x the best':19}"
     for columns in shares.values():
         for column, width in ((0, 10), (1, 7), (2, 7)):

@@ -14,6 +14,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -199,13 +200,40 @@ void wrong_frees() {
     CHECK(!aborts([] { operator delete(opaque(operator new(40)), opaque(std::size_t{40})); }));
 }
 
+/// What levels with guards find besides.
+void wrong_writes() {
+    const auto block_of = [](std::size_t size) { return opaque(static_cast<char*>(malloc(size))); };
+    for (const std::size_t size : {std::size_t{1}, std::size_t{40}, std::size_t{10'000}}) {
+        CHECK(aborts([&] {
+            char* const block = block_of(size);
+            block[malloc_usable_size(block)] = 7;
+            free(block);
+        }));
+        CHECK(aborts([&] {
+            char* const block = block_of(size);
+            free(block);
+            opaque(block)[size / 2] = 7;
+            for (int again = 0; again < 10'000; ++again)  // it comes back late
+                free(block_of(size));
+        }));
+        CHECK(!aborts([&] {
+            char* const block = block_of(size);
+            std::memset(block, 7, malloc_usable_size(block));
+            free(block);
+        }));
+    }
+}
+
 }  // namespace
 
-int main() {
+/// check LEVEL: that of the library that is loaded.
+int main(int arguments_number, char** arguments) {
+    const std::string_view level = arguments_number > 1 ? arguments[1] : "misuse";
     sizes_and_alignments();
     errors();
     threads_and_forks();
-    wrong_frees();
+    if (level != "none") wrong_frees();
+    if (level == "hardened" || level == "debug") wrong_writes();
     std::printf("%d failures\n", failures);
     return failures == 0 ? 0 : 1;
 }

@@ -3,7 +3,9 @@
 //      LD_PRELOAD=libslab_malloc.so program
 //
 // What the standards ask for is done here: errno, overflows, alignments, forks, C++'s operators.
-// The memory is a MagazineHeap's. Every wrong free ends the program, with a line that says why.
+// The memory is a MagazineHeap's, at level SLAB_MALLOC_CHECKS. What that level finds ends the
+// program, with a line that says what it was: at misuse every wrong free, at hardened and debug what
+// was written behind a block, or after its free, too.
 // Nothing here needs to be constructed, and nothing needs libstdc++: what throws is asked of the
 // program, if it is a C++ program.
 
@@ -25,6 +27,10 @@
 #include "lock.hpp"
 #include "thread_slots.hpp"
 
+#ifndef SLAB_MALLOC_CHECKS
+#define SLAB_MALLOC_CHECKS misuse
+#endif
+
 #define EXPORTED extern "C" __attribute__((visibility("default")))
 #define IN_ONE_PIECE __attribute__((flatten))  // no call where a front serves
 
@@ -38,6 +44,7 @@ constexpr slab_allocator::HeapConfig config{.largest_object = std::size_t{16} * 
                                             .slabs_of_any_pages = true,
                                             .small_slabs = true,
                                             .backend_resizes = true,
+                                            .checks = slab_allocator::Checks::SLAB_MALLOC_CHECKS,
                                             .never_destroyed = true};
 
 constinit PageMap map;
@@ -99,7 +106,7 @@ void TheMemory::shrink() noexcept { heap.shrink(); }
     return block;
 }
 
-// ---- A wrong free -------------------------------------------------------------------------------
+// ---- A defect of the program --------------------------------------------------------------------
 
 /// By write alone: the locks of stdio and of the heap may be held.
 void say_and_abort(const DefectReport& report) noexcept {
@@ -161,7 +168,7 @@ EXPORTED IN_ONE_PIECE void* calloc(std::size_t number, std::size_t size) noexcep
     void* const block = heap.alloc(bytes);
     if (block == nullptr) [[unlikely]]
         return no_memory();
-    const bool is_run = bytes > config.largest_object;
+    const bool is_run = bytes > slab_allocator::size_classes::largest_request<config>;
     if (!is_run || !program.memory.is_zero(block, bytes)) std::memset(block, 0, bytes);
     return block;
 }

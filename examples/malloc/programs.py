@@ -250,7 +250,9 @@ def main():
     parser.add_argument("--all", action="store_true", help="a missing program is a failure")
     options = parser.parse_args()
     libraries = [("this", options.library.resolve())]
-    libraries += [tuple(also.split("=", 1)) for also in options.also]
+    for also in options.also:
+        name, library = also.split("=", 1)
+        libraries.append((name, pathlib.Path(library).resolve(strict=True)))
     names = options.only.split(",") if options.only else list(PROGRAMS)
     heads = "".join(f"{name:>16}" for name, _ in libraries)
     print(f"{'':10}{'as it is':>16}{heads}     output\n{'':10}" + "     time   peak" * (1 + len(libraries)))

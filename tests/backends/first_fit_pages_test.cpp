@@ -237,27 +237,42 @@ TEST_CASE("first fit: what is fresh is zero, whatever was taken, resized and giv
     REQUIRE(source.mistakes_number == 0);
 }
 
-TEST_CASE("first fit: idle pages are few, or a share of those that are taken",
+TEST_CASE("first fit: idle pages are few, or no more than are taken; then the higher half goes",
           "[first_fit_pages]") {
+    constexpr std::size_t slabs_number = 2'000;
     ZeroPages source;
     Pages pages{source};
-    std::vector<void*> slabs;
-    for (std::size_t number = 0; number < 2'000; ++number)
-        slabs.push_back(pages.alloc_slab(page, page));
-    std::size_t live = slabs.size();
-    for (std::size_t number = 0; number < slabs.size(); number += 2) {
-        pages.free_slab(slabs[number], page, page);
-        --live;
-        const std::size_t idle = pages.idle_bytes() / page;
-        REQUIRE((idle <= Pages::least_idle_pages || idle <= live / Pages::idle_share));
+    std::vector<unsigned char*> slabs;
+    for (std::size_t number = 0; number < slabs_number; ++number) {
+        slabs.push_back(static_cast<unsigned char*>(pages.alloc_slab(page, page)));
+        *slabs.back() = 1;
     }
-    REQUIRE(source.discarded_bytes > 500 * page);
-    const std::size_t idle = pages.idle_bytes();
-    REQUIRE(idle > 0);
-    REQUIRE(pages.trim() == idle);
-    REQUIRE(pages.idle_bytes() == 0);
-    for (std::size_t number = 1; number < slabs.size(); number += 2)
+    const auto idle = [&] { return pages.idle_bytes() / page; };
+    std::size_t freed = 0;
+    const auto free_one = [&] {  // the even ones from the middle on, then the others
+        pages.free_slab(slabs[(slabs_number / 2 + 2 * freed) % slabs_number], page, page);
+        ++freed;
+    };
+    while (freed < slabs_number / 2) {
+        free_one();
+        REQUIRE(idle() == freed);
+    }
+    REQUIRE(source.discarded_bytes == 0);
+    pages.free_slab(slabs[1], page, page);
+    const std::size_t left = (slabs_number / 2 - 1) / 2;
+    REQUIRE(idle() == left);
+    REQUIRE(source.discarded_bytes == (slabs_number / 2 + 1 - left) * page);
+    REQUIRE(*slabs[2 * (left - 2)] == 1);  // one odd one is before it
+    REQUIRE(*slabs[2 * (left - 1)] == 0);
+    for (std::size_t number = 3; number < slabs_number; number += 2) {
         pages.free_slab(slabs[number], page, page);
+        const std::size_t taken = (slabs_number - 1 - number) / 2;
+        REQUIRE((idle() <= Pages::least_idle_pages || idle() <= taken));
+    }
+    const std::size_t before = idle();
+    REQUIRE(before > 0);
+    REQUIRE(pages.trim() >= before * page);
+    REQUIRE(idle() == 0);
 }
 
 TEST_CASE("first fit: where more pages would be resident than ever, few of them lie idle",
@@ -280,10 +295,12 @@ TEST_CASE("first fit: where more pages would be resident than ever, few of them 
     REQUIRE(pages.peak_bytes() == 400 * page);
     void* const more = pages.alloc_slab(300 * page, page);
     REQUIRE(pages.peak_bytes() == 503 * page);
-    pages.free_slab(more, 40 * page, page);  // a part of it
-    static_cast<void>(pages.alloc_slab(41 * page, page));
-    REQUIRE(source.discarded_bytes == 199 * page);  // a twelfth of those that are taken
-    REQUIRE(pages.peak_bytes() == 544 * page);
+    pages.free_slab(more, 150 * page, page);  // a part of it
+    void* const other = pages.alloc_slab(151 * page, page);
+    REQUIRE(source.discarded_bytes == 199 * page);  // fewer than half of those that are taken
+    REQUIRE(pages.peak_bytes() == 654 * page);
+    pages.free_slab(other, 151 * page, page);
+    static_cast<void>(pages.alloc_slab(402 * page, page));
     pages.free_slab(fresh, 2 * page, page);
     pages.free_slab(small, page, page);
 }

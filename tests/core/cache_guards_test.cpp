@@ -333,6 +333,30 @@ TEST_CASE("debug: a report says who allocated and who freed", "[cache][guards]")
     REQUIRE(again.freed_by != again.allocated_by);
 }
 
+TEST_CASE("debug: each object that leaks is reported, with who allocated it", "[cache][guards]") {
+    const int tags[3] = {};
+    std::vector<DefectReport> leaks;
+    {
+        DefectCatcher catcher;
+        {
+            slab_allocator::Cache<Plain, slab_allocator::AlignedAllocBackend, debug> cache;
+            for (const int& tag : tags) {
+                cache.set_tag(&tag);
+                REQUIRE(cache.alloc() != nullptr);
+            }
+        }
+        leaks = catcher.reports();
+    }
+    REQUIRE(leaks.size() == 3);
+    for (const int& tag : tags) {
+        REQUIRE(std::any_of(leaks.begin(), leaks.end(), [&](const DefectReport& leak) {
+            return leak.defect == Defect::Leak && leak.allocated_by == &tag;
+        }));
+    }
+    REQUIRE(leaks[0].objects_number == 3);
+    REQUIRE(leaks[2].objects_number == 1);
+}
+
 TEST_CASE("debug: a write after free is found when its slab goes, if not before",
           "[cache][guards]") {
     TestMemory memory;

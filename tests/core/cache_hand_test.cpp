@@ -196,6 +196,52 @@ TEST_CASE(
     REQUIRE(scene.out(freed) == freed.size());
 }
 
+TEST_CASE("what is freed is delayed as long as there is room, wherever in the array",
+          "[cache][hand]") {
+    Scene<Checks::hardened> scene(2);
+    for (std::size_t rank = 0; rank < capacity * 3 / 4; ++rank)
+        scene.free(0, rank);
+    for (std::size_t round = 0; round < capacity; ++round) {
+        SizedObject<Checks::hardened>* const object = scene.cache().alloc();
+        scene.cache().free(object);
+        REQUIRE(scene.cache().is_out(object));
+    }
+}
+
+TEST_CASE("half of all slots, and not more, are no reason to drain half free slabs",
+          "[cache][hand]") {
+    const bool drains = GENERATE(false, true);
+    CAPTURE(drains);
+    Scene<Checks::misuse> scene(4);
+    for (std::size_t slab = 0; slab < 4; ++slab)
+        scene.free_to_slab(slab, 0, per_slab / 2);
+    if (drains) scene.free_to_slab(3, per_slab / 2, per_slab / 2 + 1);
+    SizedObject<Checks::misuse>* const object = scene.free(0, per_slab - 1);
+    REQUIRE(scene.cache().is_out(object) != drains);
+}
+
+TEMPLATE_TEST_CASE_SIG("where all slabs are kept, the last object may lie at the hand",
+                       "[cache][hand]", ((Checks checks), checks), Checks::none, Checks::misuse) {
+    Scene<checks> scene(0);
+    REQUIRE(scene.cache().reserve(1) == per_slab);
+    std::vector<SizedObject<checks>*> objects(word);  // what is taken of the slab
+    for (auto*& object : objects)
+        object = scene.cache().alloc();
+    SECTION("freed one by one") {
+        for (auto* const object : objects)
+            scene.cache().free(object);
+        REQUIRE(scene.out(objects) == word);
+    }
+    SECTION("freed by a bulk, but one") {
+        auto* const first = objects.back();
+        objects.pop_back();
+        scene.cache().free(first);
+        scene.cache().free_bulk(objects);
+        REQUIRE(scene.cache().is_out(first));
+        REQUIRE(scene.out(objects) == 0);
+    }
+}
+
 TEMPLATE_TEST_CASE_SIG("however objects come and go, no more lie at the hand than it holds",
                        "[cache][hand]", ((Checks checks), checks), Checks::none, Checks::misuse,
                        Checks::hardened) {

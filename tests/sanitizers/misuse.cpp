@@ -57,6 +57,10 @@ struct HidingBackend : AlignedAllocBackend {
         if (slab != nullptr) detail::hide(slab, size);
         return slab;
     }
+    void free_slab(void* slab, std::size_t size, std::size_t alignment) noexcept {
+        std::memset(slab, 7, size);  // its pages again: nobody has a say in that
+        AlignedAllocBackend::free_slab(slab, size, alignment);
+    }
 };
 
 struct NoLock {  // one thread

@@ -11,9 +11,9 @@
 // is used again before fresh memory is touched. That is what a heap wants, which asks for all
 // sizes: what the system counts as resident is little more than what is live.
 //
-// Pages that were given back stay resident, as long as they are no more than a share of those that
-// are taken, and as long as there were more resident pages before: then all of them are discarded
-// at once. A slab as large as a huge page begins at the border of one and may have them, because
+// Pages that were given back stay resident, as long as they are no more than those that are taken:
+// then the highest are discarded, half of what may stay is left. Where more would be resident than
+// ever before, and a third of that idle, all of them are discarded. A slab as large as a huge page begins at the border of one and may have them, because
 // its owner asked for as much at once; what it gives back is discarded at once.
 //
 // Invariants
@@ -115,11 +115,10 @@ class FirstFitPages {
 public:
     static constexpr std::size_t page_size = 4096;
     static constexpr std::size_t largest_slab = chunk_size / 2;
-    /// Of the pages that are taken, this share may lie idle, and this many in any case.
-    static constexpr std::size_t idle_share = 2;
+    /// As many pages as are taken may lie idle, and this many in any case.
     static constexpr std::size_t least_idle_pages = 512;
-    /// This share may even where so many pages were never resident before.
-    static constexpr std::size_t idle_share_at_peak = 8;
+    /// This share of those that are taken may even where so many were never resident before.
+    static constexpr std::size_t idle_share_at_peak = 2;
     static_assert(is_power_of_two(chunk_size) && chunk_size >= 64 * page_size,
                   "FirstFitPages: chunk_size must be a power of two, at least 64 pages");
 
@@ -208,7 +207,7 @@ public:
     std::size_t trim() noexcept {
         const std::size_t before = bytes_held_ + idle_pages_number_ * page_size;
         if (kept_ != nullptr) give_back(*kept_);
-        discard_idle_pages();
+        discard_idle_pages(0);
         return before - bytes_held_;
     }
 
@@ -339,27 +338,37 @@ private:
     }
 
     void settle() noexcept {
-        const std::size_t share = taken_pages_number_ / idle_share;
-        if (idle_pages_number_ > (share < least_idle_pages ? least_idle_pages : share))
-            discard_idle_pages();
+        const std::size_t most =
+            taken_pages_number_ < least_idle_pages ? least_idle_pages : taken_pages_number_;
+        if (idle_pages_number_ > most) discard_idle_pages(most / 2);
     }
 
     /// Of what is taken now, all that is fresh will be resident.
     [[gnu::noinline]] void new_peak() noexcept {
-        if (idle_pages_number_ > taken_pages_number_ / idle_share_at_peak) discard_idle_pages();
+        if (idle_pages_number_ > taken_pages_number_ / idle_share_at_peak) discard_idle_pages(0);
         const std::size_t resident = taken_pages_number_ + idle_pages_number_;
         if (resident > peak_pages_number_) peak_pages_number_ = resident;
     }
 
-    [[gnu::noinline]] void discard_idle_pages() noexcept {
+    /// But `left` of them, the lowest, which are taken next.
+    [[gnu::noinline]] void discard_idle_pages(std::size_t left) noexcept {
         for (Chunk* chunk = first_; chunk != nullptr; chunk = chunk->next) {
             for (std::size_t page = 0; page < pages_per_chunk;) {
                 const std::size_t start = chunk->taken.first_from(page, false);
                 page = chunk->taken.first_from(start, true);
-                discard(*chunk, start, page);
+                discard(*chunk, behind_idle(*chunk, start, page, left), page);
             }
         }
-        idle_pages_number_ = 0;  // [G4]
+    }
+    /// Passes over at most `number` idle pages, which it takes off, of the hole from `page` to
+    /// `end`. Returns: where it came to.
+    [[nodiscard]] static std::size_t behind_idle(const Chunk& chunk, std::size_t page,
+                                                 std::size_t end, std::size_t& number) noexcept {
+        while (number > 0 && (page = chunk.touched.first_from(page, true)) < end) {
+            ++page;
+            --number;
+        }
+        return page;
     }
     /// What is touched of the hole from `page` to `end`.
     void discard(Chunk& chunk, std::size_t page, std::size_t end) noexcept {
@@ -368,6 +377,7 @@ private:
             const std::size_t pages = (fresh < end ? fresh : end) - page;
             pages_.discard(chunk.start + page * page_size, pages * page_size);
             chunk.touched.clear(page, pages);
+            idle_pages_number_ -= pages;  // [G4]
             page += pages;
         }
     }
@@ -393,7 +403,6 @@ private:
         if (huge == 0) return;
         chunk.huge &= ~huge;  // [G7]
         advise(chunk, lowest_bit(huge), highest_bit(huge) + 1 - lowest_bit(huge), false);
-        idle_pages_number_ -= chunk.touched.number(page, pages);  // [G4]
         discard(chunk, page, page + pages);
     }
     void advise(Chunk& chunk, std::size_t group, std::size_t groups, bool huge) noexcept {

@@ -633,8 +633,9 @@ private:
     /// [C2]
     void settle_limit() noexcept {
         const std::size_t taken = lists_.taken_objects_number();
-        const bool watch = lists_.slabs_number() > kept_free_slabs_ && taken > 0;
-        recent_.set_limit(watch && taken - 1 < most_recent() ? taken - 1 : most_recent());
+        const std::size_t but_one = taken - 1;  // a large number, where none is
+        const bool watch = lists_.slabs_number() > kept_free_slabs_ && but_one < most_recent();
+        recent_.set_limit(watch ? but_one : most_recent());
         if constexpr (checked) draining_from_ = draining_from(taken);
     }
 

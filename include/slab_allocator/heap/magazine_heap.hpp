@@ -198,14 +198,14 @@ private:
     /// A block of a class from the caller's front, or a slab. Returns: nullptr where there is none.
     [[nodiscard]] void* take(std::size_t number) noexcept {
         auto pin = cpus_.enter();
-        Front* const front = front_at(index_of(pin));
+        Front* const front = front_of(pin);
         std::byte* block = nullptr;
         const bool done = front != nullptr && (*front)[number].pop(block);
         cpus_.leave(pin);
         if (!done) [[unlikely]]
             return alloc_slowly(number);
         if constexpr (has_tokens) {
-            if (!token().take_off(block)) [[unlikely]]
+            if (!Token<>::take_off(block)) [[unlikely]]
                 return drop_and_alloc(block, number);
         }
         if constexpr (!guarded) detail::reveal_alone(block, size_classes::size_of_class(number));
@@ -221,9 +221,9 @@ private:
         Slabs& slabs = blocks_.class_of(*slab_info);
         if constexpr (guarded) return free_guarded(block, *slab_info, slabs);
         if constexpr (has_tokens) {
-            if (!slabs.is_out(block, *slab_info) || token().is_on(block)) [[unlikely]]
+            if (!slabs.is_out(block, *slab_info) || Token<>::is_on(block)) [[unlikely]]
                 return refuse(block);
-            token().put_on(block);
+            Token<>::put_on(block);
         }
         detail::hide_alone(block, slabs.object_size());  // from AddressSanitizer
         put(block, slabs.number());
@@ -232,7 +232,7 @@ private:
     /// Into the caller's front, or back to its slab.
     void put(void* block, std::size_t number) noexcept {
         auto pin = cpus_.enter();
-        Front* const front = front_at(index_of(pin));
+        Front* const front = front_of(pin);
         const bool done = front != nullptr && (*front)[number].push(static_cast<std::byte*>(block));
         cpus_.leave(pin);
         if (!done) [[unlikely]]
@@ -278,6 +278,11 @@ private:
     [[nodiscard]] Front* front_at(std::size_t index) noexcept {
         return BuiltinAtomics::load_acquire(fronts_[index]);
     }
+    [[nodiscard]] Front* front_of(const typename Cpus::Pin& pin) noexcept {
+        auto* const first = static_cast<std::byte*>(static_cast<void*>(fronts_));
+        std::byte* const place = first + pin.offset / (cpu_slot_size / sizeof(Front*));
+        return BuiltinAtomics::load_acquire(*static_cast<Front**>(static_cast<void*>(place)));
+    }
 
     /// Gives the caller a front where it has a slot without one.
     void add_front() noexcept {
@@ -302,7 +307,7 @@ private:
     public:
         Held(MagazineHeap& heap, std::size_t number) noexcept
             : cpus_(heap.cpus_), pin_(cpus_.enter()) {
-            Front* const front = heap.front_at(index_of(pin_));
+            Front* const front = heap.front_of(pin_);
             if (front == nullptr || !(*front)[number].claim(Claim::owners)) return;
             stack_ = &(*front)[number];
             memory_ = front->memory_of(number);
@@ -380,7 +385,7 @@ private:
     void stock(std::size_t number, std::span<std::byte*> blocks) noexcept {
         if constexpr (has_tokens) {
             for (std::byte* const block : blocks)
-                token().put_on(block);
+                Token<>::put_on(block);
         }
         if constexpr (!guarded) {
             for (std::byte* const block : blocks)
@@ -437,7 +442,7 @@ private:
                 continue;
             }
             if constexpr (has_tokens) {
-                if (!token().take_off(block)) [[unlikely]] {
+                if (!Token<>::take_off(block)) [[unlikely]] {
                     drop(block);
                     continue;
                 }
@@ -565,7 +570,6 @@ private:
 
     // ---- Looking --------------------------------------------------------------------------------
 
-    [[nodiscard]] Token<> token() const noexcept { return Token<>(this); }
     [[nodiscard]] static Lock& lock_of(Slabs& slabs) noexcept { return slabs.backend().lock(); }
     [[nodiscard]] SlabInfo* look_up(const void* block) noexcept {
         return Blocks::Pages::find(backend_, block);
@@ -576,7 +580,7 @@ private:
         if (Slabs* const slabs = blocks_.slabs_of(*slab_info)) {
             bool live = slabs->is_out(block, *slab_info);
             if constexpr (guarded) live = slabs->is_sound(block, *slab_info);
-            if constexpr (has_tokens) live = live && !token().is_on(block);
+            if constexpr (has_tokens) live = live && !Token<>::is_on(block);
             return {slab_info, slabs, live};
         }
         return {slab_info, nullptr,

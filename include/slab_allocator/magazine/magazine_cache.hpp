@@ -162,7 +162,7 @@ public:
         if (!cpus_.pop(slots_, object)) [[unlikely]]
             return alloc_slowly();
         if constexpr (checked) {
-            if (!token().take_off(object)) [[unlikely]]
+            if (!Token<Atomics>::take_off(object)) [[unlikely]]
                 return drop_and_alloc(object);
         }
         return outside(revealed(object));
@@ -176,7 +176,7 @@ public:
         if constexpr (checked) {
             if (!is_live(object)) [[unlikely]]
                 return refuse(object);
-            token().put_on(object);
+            Token<Atomics>::put_on(object);
         } else {
             if (object == nullptr) return;
         }
@@ -367,7 +367,6 @@ private:
     [[nodiscard]] static constexpr std::size_t smaller(std::size_t a, std::size_t b) noexcept {
         return a < b ? a : b;
     }
-    [[nodiscard]] Token<Atomics> token() const noexcept { return Token<Atomics>(this); }
 
     /// What lies in a magazine is hidden from AddressSanitizer.
     static void hide(const Object* object) noexcept { detail::hide_alone(object, sizeof(Object)); }
@@ -378,7 +377,7 @@ private:
 
     [[nodiscard]] bool is_live(const Object* object) noexcept {
         if (object == nullptr || !slabs_.cache().is_out(object)) return false;  // [Z2]
-        if constexpr (checked) return !token().is_on(object);
+        if constexpr (checked) return !Token<Atomics>::is_on(object);
         return true;
     }
 
@@ -431,10 +430,10 @@ private:
     [[nodiscard]] std::size_t drop_without_token(std::span<T*> objects) noexcept {
         if constexpr (!checked) return 0;
         std::size_t kept = 0;
-        while (kept < objects.size() && token().take_off(objects[kept]))
+        while (kept < objects.size() && Token<Atomics>::take_off(objects[kept]))
             ++kept;
         for (std::size_t index = kept; index < objects.size(); ++index) {
-            if (token().take_off(objects[index])) {
+            if (Token<Atomics>::take_off(objects[index])) {
                 objects[kept++] = objects[index];
             } else {
                 drop(inside(objects[index]));
@@ -506,7 +505,7 @@ private:
     void stock(std::span<Object* const> objects) noexcept {
         if constexpr (checked) {
             for (Object* const object : objects)
-                token().put_on(object);
+                Token<Atomics>::put_on(object);
         }
         for (Object* const object : objects)
             hide(object);
@@ -534,11 +533,11 @@ private:
                 ++number;
         } else if constexpr (std::is_same_v<T, Object>) {
             const std::size_t out = slabs_.cache().out_number(objects);
-            for (; number < out && !token().is_on(objects[number]); ++number)
-                token().put_on(objects[number]);
+            for (; number < out && !Token<Atomics>::is_on(objects[number]); ++number)
+                Token<Atomics>::put_on(objects[number]);
         } else {
             for (; number < objects.size() && is_live(inside(objects[number])); ++number)
-                token().put_on(objects[number]);
+                Token<Atomics>::put_on(objects[number]);
         }
         return number;
     }
@@ -605,7 +604,7 @@ private:
         if constexpr (checked) {
             std::size_t right = 0;
             while (right < objects.size()) {
-                if (token().take_off(objects[right])) [[likely]] {
+                if (Token<Atomics>::take_off(objects[right])) [[likely]] {
                     ++right;
                     continue;
                 }

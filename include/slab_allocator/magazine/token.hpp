@@ -6,8 +6,8 @@
 //      alloc         magazine --> take it off           not on? not handed out
 //      to its slab   magazine --> take it off           not on? not given back
 //
-// The token is the object's first 8 bytes: a number that follows from its address and its cache's,
-// which nobody else has a reason to write. It is a right that can be used once: whoever finds an
+// The token is the object's first 8 bytes: a number that follows from its address, which nobody else
+// has a reason to write. It is a right that can be used once: whoever finds an
 // object in a magazine may hand it out if the token is on, and takes it off. An object that lies in
 // two magazines has one token, so the second who finds it gets nothing. (Taking it off is a load
 // and a store, no atomic exchange: two who find the object at the same instant may both get it.)
@@ -18,7 +18,8 @@
 // Invariants
 //   [K1] an object is handed out without its token
 //   [K2] nothing follows from what is read here but whether a call is refused or an object dropped
-//   [K3] a token is neither 0 nor an address: its upper bits are those of a constant
+//   [K3] a token is neither 0 nor its object's address, and another for each object: a product with
+//        an odd number
 //
 // An object in a magazine is hidden from AddressSanitizer (core/poison.hpp), but its token is read
 // and written: these functions are not looked at.
@@ -36,18 +37,16 @@ class Token {
 public:
     using Word = std::uint64_t;
 
-    explicit Token(const void* cache) noexcept : cache_(address_of(cache)) {}
-
-    [[nodiscard, gnu::no_sanitize_address]] bool is_on(const void* object) const noexcept {
+    [[nodiscard, gnu::no_sanitize_address]] static bool is_on(const void* object) noexcept {
         Atomics::look_at(object);
         opaque(object);
         Word word = 0;
         __builtin_memcpy(&word, object, sizeof(word));
         return word == of(object);
     }
-    void put_on(void* object) const noexcept { write(object, of(object)); }
+    static void put_on(void* object) noexcept { write(object, of(object)); }
     /// Returns: was it on?
-    [[nodiscard]] bool take_off(void* object) const noexcept {
+    [[nodiscard]] static bool take_off(void* object) noexcept {
         const bool on = is_on(object);
         if (on) [[likely]]
             clear(object);
@@ -56,8 +55,9 @@ public:
     static void clear(void* object) noexcept { write(object, 0); }
 
 private:
-    [[nodiscard]] Word of(const void* object) const noexcept {
-        return (Word{address_of(object)} ^ Word{cache_}) + 0x9e37'79b9'7f4a'7c15U;  // [K3]
+    /// One instruction: the factor fits into it, and its upper bits are ones.
+    [[nodiscard]] static Word of(const void* object) noexcept {
+        return Word{address_of(object)} * 0xffff'ffff'9e37'79b5U;  // [K3]
     }
     [[gnu::no_sanitize_address]] static void write(void* object, Word word) noexcept {
         Atomics::change(object);
@@ -71,8 +71,6 @@ private:
     static void opaque(const void* object) noexcept {
         __asm__ volatile("" : : "r"(object) : "memory");
     }
-
-    std::uintptr_t cache_;
 };
 
 }  // namespace slab_allocator
