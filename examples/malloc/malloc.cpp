@@ -3,9 +3,9 @@
 //      LD_PRELOAD=libslab_malloc.so program
 //
 // What the standards ask for is done here: errno, overflows, alignments, forks, C++'s operators.
-// The memory is a MagazineHeap's, at level SLAB_MALLOC_CHECKS. What that level finds ends the
-// program, with a line that says what it was: at misuse every wrong free, at hardened and debug what
-// was written behind a block, or after its free, too.
+// The memory is a MagazineHeap's, at level SLAB_MALLOC_CHECKS. What that finds ends the program,
+// with a line that says what it was: at misuse every wrong free; at hardened and debug also what
+// was written behind a block, or after its free.
 // Nothing here needs to be constructed, and nothing needs libstdc++: what throws is asked of the
 // program, if it is a C++ program.
 

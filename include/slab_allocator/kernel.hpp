@@ -31,6 +31,7 @@
 #include <slab_allocator/core/placement.hpp>
 #include <slab_allocator/core/poison.hpp>
 #include <slab_allocator/core/recent_objects.hpp>
+#include <slab_allocator/core/secret.hpp>
 #include <slab_allocator/core/slab_info.hpp>
 #include <slab_allocator/core/slab_lists.hpp>
 #include <slab_allocator/core/slab_map.hpp>

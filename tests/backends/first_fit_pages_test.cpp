@@ -237,7 +237,7 @@ TEST_CASE("first fit: what is fresh is zero, whatever was taken, resized and giv
     REQUIRE(source.mistakes_number == 0);
 }
 
-TEST_CASE("first fit: idle pages are few, or no more than are taken; then the higher half goes",
+TEST_CASE("first fit: idle pages are few, or no more than are taken, or the higher ones go",
           "[first_fit_pages]") {
     constexpr std::size_t slabs_number = 2'000;
     ZeroPages source;

@@ -199,12 +199,20 @@ template <Checks checks>
 constexpr slab_allocator::Layout layout_of_forty =
     slab_allocator::layout_for(40, 8, {.checks = checks});
 
+struct KnownSecret : SlabsBackend {
+    std::uint64_t value = 1;
+    [[nodiscard]] std::uint64_t secret() const noexcept { return value; }
+};
+
 /// Of a cache, and of a heap's size class.
-template <Checks checks>
-struct OfCache : Guards<slab_allocator::KnownShape<layout_of_forty<checks>>, checks> {};
-template <Checks checks>
-struct OfClass : Guards<slab_allocator::ShapeOfClass<checks, 8>, checks> {
-    OfClass() : OfClass::Guards(slab_allocator::ShapeOfClass<checks, 8>(40)) {}
+template <Checks level>
+struct OfCache : Guards<slab_allocator::KnownShape<layout_of_forty<level>>, level> {
+    static constexpr Checks checks = level;
+};
+template <Checks level>
+struct OfClass : Guards<slab_allocator::ShapeOfClass<level, 8>, level> {
+    static constexpr Checks checks = level;
+    OfClass() : OfClass::Guards(slab_allocator::ShapeOfClass<level, 8>(40)) {}
 };
 
 }  // namespace
@@ -212,12 +220,12 @@ struct OfClass : Guards<slab_allocator::ShapeOfClass<checks, 8>, checks> {
 TEMPLATE_TEST_CASE("guards know what is wrong with an object, and with a sound one nothing",
                    "[guards]", OfCache<Checks::hardened>, OfCache<Checks::debug>,
                    OfClass<Checks::hardened>, OfClass<Checks::debug>) {
-    constexpr slab_allocator::Layout layout =
-        layout_of_forty < TestType::knows_who ? Checks::debug : Checks::hardened > ;
+    constexpr slab_allocator::Layout layout = layout_of_forty<TestType::checks>;
     alignas(64) std::byte slot[2 * layout.stride] = {};
     std::byte* const object = slot + layout.front;
     TestType guards;
-    guards.secret().seed(1, &guards);
+    KnownSecret backend;
+    guards.secret().seed(backend, nullptr, &guards);
     guards.make_free(object, nullptr);
     REQUIRE(guards.is_free(object));
     REQUIRE_FALSE(guards.is_live(object));
@@ -252,11 +260,6 @@ using Plain = Object<100, 8>;
 constexpr CacheConfig hardened{.slab_size = 4096, .checks = Checks::hardened};
 constexpr CacheConfig debug{.slab_size = 4096, .checks = Checks::debug};
 
-struct KnownSecret : SlabsBackend {
-    std::uint64_t value = 1;
-    [[nodiscard]] std::uint64_t secret() const noexcept { return value; }
-};
-
 /// Has an object the canary of `guess`, where the backend's secret is `secret`?
 [[nodiscard]] bool canary_is_of(std::uint64_t guess, std::uint64_t secret) {
     TestMemory memory;
@@ -268,7 +271,8 @@ struct KnownSecret : SlabsBackend {
     std::uint64_t canary = 0;
     copy_raw(&canary, object->bytes + sizeof(Plain), sizeof canary);
     slab_allocator::Secret guessed;
-    guessed.seed(guess, &cache);
+    backend.value = guess;
+    guessed.seed(backend, nullptr, &cache);
     const bool same = canary == guessed.of_live(slab_allocator::address_of(object));
     cache.free(object);
     return same;

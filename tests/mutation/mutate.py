@@ -46,7 +46,7 @@ MEMORY = 8 << 30  # for a mutant that takes without end
 
 # What has statements that run.
 FILES = ("align", "cache", "free_map", "guards", "handle", "intrusive_list", "layout",
-         "object_calls", "placement", "recent_objects", "slab_lists", "slab_info",
+         "object_calls", "placement", "recent_objects", "secret", "slab_lists", "slab_info",
          "slab_map", "slot_group")
 
 
@@ -65,8 +65,8 @@ def core_tests(*names):
 
 PROGRAMS = {
     "quick": Program(("mutation/quick.cpp",)),
-    "units": Program(core_tests("align", "at_run_time", "delayed_objects", "free_map", "guards",
-                                "handle", "intrusive_list", "layout", "recent_objects", "slab_info",
+    "units": Program(core_tests("align", "at_run_time", "delayed_objects", "free_map", "handle",
+                                "intrusive_list", "layout", "recent_objects", "secret", "slab_info",
                                 "slab_lists", "slab_map", "slot_group"),
                      catch=True),
     "address": Program(("sanitizers/misuse.cpp",),

@@ -11,10 +11,11 @@
 // is used again before fresh memory is touched. That is what a heap wants, which asks for all
 // sizes: what the system counts as resident is little more than what is live.
 //
-// Pages that were given back stay resident, as long as they are no more than those that are taken:
-// then the highest are discarded, half of what may stay is left. Where more would be resident than
-// ever before, and a third of that idle, all of them are discarded. A slab as large as a huge page begins at the border of one and may have them, because
-// its owner asked for as much at once; what it gives back is discarded at once.
+// Pages that were given back stay resident, as long as they are no more than those that are taken;
+// else the highest of them are discarded, until half as many are left. Where more pages would be
+// resident than ever before, and a third of them idle, all that are idle are discarded. A slab as
+// large as a huge page begins at the border of one and may have them, because its owner asked for
+// as much at once; what it gives back is discarded at once.
 //
 // Invariants
 //   [G1] a chunk is aligned to its size; bit p of `taken` is set  <=>  its page p is taken

@@ -213,10 +213,7 @@ public:
         requires std::invocable<F&, const SlabView&>
     void for_each_slab(F&& f) {
         settle_recent();
-        for (std::size_t number = 0; number < Lists::lists_number; ++number) {
-            for (const SlabRecord& slab_info : lists_.list(number))
-                f(SlabView(slab_info, layout));
-        }
+        lists_.for_each([&](const SlabRecord& slab_info) { f(SlabView(slab_info, layout)); });
     }
 
     /// Is `pointer` the start of a live object of this cache? Costs: O(1). Faults only where the
@@ -292,7 +289,7 @@ public:
     void set_tag(const void* tag) noexcept
         requires(Config.checks == Checks::debug)
     {
-        tag_ = tag;
+        tag_.set(tag);
     }
 
     /// Walks everything. Returns: the first inconsistency, or Defect::None; tells no handler and
@@ -696,7 +693,7 @@ private:
             }
         }
         Place::reveal_slots(slab);  // a backend may have hidden it
-        if constexpr (guarded) guards_.secret().seed(entropy(slab), this);
+        if constexpr (guarded) guards_.secret().seed(backend_, slab, this);
         SlabRecord* const slab_info = Place::enter(backend_, slab, this);
         if (slab_info == nullptr) {
             backend_.free_slab(slab, layout.slab_size, layout.slab_alignment);
@@ -774,7 +771,7 @@ private:
                                   .pointer = object,
                                   .cache = this,
                                   .objects_number = live--};
-                say_who(leak, memory_of(object));
+                guards_.say_who(leak, memory_of(object));
                 report(leak);
             });
         } else {
@@ -790,7 +787,7 @@ private:
         SlabRecord* const slab_info = Place::find(backend_, memory);
         if constexpr (guarded) {
             if (is_live(slab_info, memory)) {
-                return report_of(guards_.wrong_of_live(memory), *slab_info, memory);
+                return report_on(guards_.wrong_of_live(memory), *slab_info, memory);
             }
         }
         if (slab_info == nullptr || Place::is_hidden(slab_info)) return result;
@@ -812,7 +809,7 @@ private:
         } else {
             result.defect =
                 result.slot >= slab_info->untouched ? Defect::NeverAllocated : Defect::DoubleFree;
-            if (result.defect == Defect::DoubleFree) say_who(result, memory);
+            if (result.defect == Defect::DoubleFree) guards_.say_who(result, memory);
         }
         return result;
     }
@@ -874,7 +871,7 @@ private:
     [[nodiscard, gnu::noinline]] T* alloc_guarded() noexcept
         requires guarded
     {
-        const void* const by = who(__builtin_return_address(0));
+        const void* const by = tag_.or_else(__builtin_return_address(0));
         if (recent_.none_ready()) [[unlikely]]
             return alloc_guarded_slowly(nullptr, by);
         std::byte* const memory = recent_.pop();
@@ -894,7 +891,7 @@ private:
                 const Wrong wrong = guards_.wrong_of_free(memory);
                 if (wrong.defect == Defect::None) break;
                 SlabRecord* const slab_info = Place::find(backend_, memory);
-                report(report_of(wrong, *slab_info, memory));
+                report(report_on(wrong, *slab_info, memory));
                 guards_.make_free(memory, by);
                 free_to_slab(memory, slab_info);
             }
@@ -935,7 +932,7 @@ private:
         SlabRecord* const slab_info = Place::find(backend_, memory);
         if (!certifies(slab_info, memory)) [[unlikely]]
             return refuse(memory);
-        guards_.make_free(memory, who(__builtin_return_address(0)));
+        guards_.make_free(memory, tag_.or_else(__builtin_return_address(0)));
         if (recent_.full() || slab_info->list >= draining_from_) [[unlikely]]
             return free_guarded_slowly(memory, slab_info);
         recent_.push(memory, slab_info);
@@ -980,7 +977,7 @@ private:
     [[gnu::noinline]] void make_all_free(std::span<T* const> objects) const noexcept
         requires guarded
     {
-        const void* const by = who(__builtin_return_address(0));
+        const void* const by = tag_.or_else(__builtin_return_address(0));
         for (T* const object : objects) {
             if (object != nullptr) guards_.make_free(memory_of(object), by);
         }
@@ -1002,22 +999,6 @@ private:
         return true;
     }
 
-    [[nodiscard]] const void* who(const void* address) const noexcept {
-        if constexpr (Config.checks == Checks::debug) return tag_ != nullptr ? tag_ : address;
-        return address;
-    }
-
-    /// What the secret is made of.
-    [[nodiscard]] std::uint64_t entropy(const std::byte* slab) noexcept
-        requires guarded
-    {
-        if constexpr (backend_has::secret<Backend>) {
-            return backend_.secret();
-        } else {
-            return detail::mixed(address_of(slab)) ^ address_of(this);
-        }
-    }
-
     /// Slots `first` .. `end - 1` are handed out for the first time [G1].
     void prepare(const SlabRecord& slab_info, std::size_t first, std::size_t end) noexcept
         requires guarded
@@ -1025,28 +1006,16 @@ private:
         for (std::size_t slot = first; slot < end; ++slot) {
             if (Place::is_covered(slab_info, slot)) continue;
             std::byte* const object = slab_info.slab + layout.offset_of(slot) + layout.front;
-            guards_.make_free(object, nullptr);
-            if constexpr (Guard::knows_who) guards_.forget_who(object);
+            guards_.make_fresh(object);
         }
     }
 
-    [[nodiscard]] DefectReport report_of(const Wrong& wrong, const SlabRecord& slab_info,
-                                         const std::byte* memory) const noexcept {
-        DefectReport result{.defect = wrong.defect,
-                            .pointer = memory,
-                            .cache = this,
-                            .slab = slab_info.slab,
-                            .slot = Place::slot_of(slab_info, memory),
-                            .offset = wrong.offset};
-        say_who(result, memory);
-        return result;
-    }
-    void say_who([[maybe_unused]] DefectReport& report,
-                 [[maybe_unused]] const std::byte* memory) const noexcept {
-        if constexpr (Guard::knows_who) {
-            report.allocated_by = guards_.allocated_by(memory);
-            report.freed_by = guards_.freed_by(memory);
-        }
+    [[nodiscard]] DefectReport report_on(const Wrong& wrong, const SlabRecord& slab_info,
+                                         const std::byte* memory) const noexcept
+        requires guarded
+    {
+        const std::size_t slot = Place::slot_of(slab_info, memory);
+        return report_of(wrong, guards_, memory, slab_info, slot, this);
     }
 
     /// The first object of a slab that is not as it must be [G1] [G2].
@@ -1059,7 +1028,7 @@ private:
             if (!slab_info.map.is_free(slot) && guards_.is_live(object)) continue;
             const bool is_free = slab_info.map.is_free(slot) || recent_.contains(object);
             const Wrong wrong = is_free ? wrong_of_free(object) : guards_.wrong_of_live(object);
-            if (wrong.defect != Defect::None) return report_of(wrong, slab_info, object);
+            if (wrong.defect != Defect::None) return report_on(wrong, slab_info, object);
         }
         return {};
     }
@@ -1067,22 +1036,17 @@ private:
     [[nodiscard]] Wrong wrong_of_free(const std::byte* object) const noexcept
         requires guarded
     {
-        if (memcheck_.watches()) Memcheck::make_defined(object, layout.object_size);
-        const Wrong wrong = guards_.wrong_of_free(object);
-        if (memcheck_.watches()) Memcheck::make_nobodys(object, layout.object_size);
-        return wrong;
+        return wrong_of_nobodys(guards_, object, layout.object_size, memcheck_);
     }
 
     [[nodiscard]] DefectReport wrong_anywhere() noexcept
         requires guarded
     {
-        for (std::size_t number = 0; number < Lists::lists_number; ++number) {
-            for (const SlabRecord& slab_info : lists_.list(number)) {
-                const DefectReport wrong = wrong_in(slab_info);
-                if (wrong.defect != Defect::None) return wrong;
-            }
-        }
-        return {};
+        DefectReport wrong;
+        lists_.for_each([&](const SlabRecord& slab_info) {
+            if (wrong.defect == Defect::None) wrong = wrong_in(slab_info);
+        });
+        return wrong;
     }
 
     // ---- Walks ----------------------------------------------------------------------------------
@@ -1111,13 +1075,10 @@ private:
         return Place::knows(backend_, slab_info) ? Defect::None : Defect::BackendLostSlab;
     }
 
-    struct NoTag {};
-
     Recent recent_;
     [[no_unique_address]] Backend backend_{};
     [[no_unique_address]] Guard guards_;
-    [[no_unique_address]] std::conditional_t<Config.checks == Checks::debug, const void*, NoTag>
-        tag_{};
+    [[no_unique_address]] Tag<Config.checks> tag_;
     Lists lists_;
     std::uint8_t draining_from_ = Lists::lists_number;  // [C5]
     [[no_unique_address]] Memcheck memcheck_;

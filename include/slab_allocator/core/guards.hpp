@@ -31,7 +31,10 @@
 #include <slab_allocator/core/config.hpp>
 #include <slab_allocator/core/defect.hpp>
 #include <slab_allocator/core/layout.hpp>
+#include <slab_allocator/core/memcheck.hpp>
 #include <slab_allocator/core/poison.hpp>
+#include <slab_allocator/core/secret.hpp>
+#include <slab_allocator/core/slab_info.hpp>
 
 namespace slab_allocator {
 
@@ -89,48 +92,7 @@ template <std::uint8_t value>
     return index;
 }
 
-/// A permutation of 64 bits in which each bit of the result depends on all. (Steele, Lea and Flood
-/// 2014, the finaliser of SplitMix.)
-[[nodiscard]] constexpr std::uint64_t mixed(std::uint64_t value) noexcept {
-    value = (value ^ (value >> 30)) * 0xbf58'476d'1ce4'e5b9U;
-    value = (value ^ (value >> 27)) * 0x94d0'49bb'1331'11ebU;
-    return value ^ (value >> 31);
-}
-
 }  // namespace detail
-
-/// Secrets of one cache and random numbers that follow from them: SplitMix, no secrets of
-/// cryptography. They come from the backend, if that has `std::uint64_t secret()`, else from
-/// addresses. Who can read a canary knows all of its kind.
-class Secret {
-public:
-    /// The first call counts. Two caches with the same entropy differ.
-    void seed(std::uint64_t entropy, const void* cache) noexcept {
-        if (live_ != 0) return;
-        live_ = detail::mixed(entropy ^ detail::mixed(address_of(cache))) | 1;
-        free_ = detail::mixed(live_);
-        state_ = detail::mixed(free_);
-    }
-    [[nodiscard]] std::uint64_t of_live(std::uintptr_t address) const noexcept {
-        return address ^ live_;
-    }
-    [[nodiscard]] std::uint64_t of_free(std::uintptr_t address) const noexcept {
-        return address ^ free_;
-    }
-    [[nodiscard]] std::uint64_t of_slab_info(std::uintptr_t address) const noexcept {
-        return detail::mixed(address ^ state_of_infos());
-    }
-    [[nodiscard]] std::uint64_t next() noexcept {
-        return detail::mixed(state_ += 0x9e37'79b9'7f4a'7c15U);
-    }
-
-private:
-    [[nodiscard]] std::uint64_t state_of_infos() const noexcept { return live_ + free_; }
-
-    std::uint64_t live_ = 0;
-    std::uint64_t free_ = 0;
-    std::uint64_t state_ = 0;
-};
 
 /// How large an object is and what stands around it, where all of that is known to the compiler ...
 template <Layout layout>
@@ -159,15 +121,37 @@ private:
     return checks == Checks::hardened || checks == Checks::debug;
 }
 
+/// Who allocates and frees, as level debug writes it down: a tag of the user's, or else a return
+/// address. The other levels do not.
+template <Checks checks>
+class Tag {
+public:
+    [[nodiscard]] static constexpr const void* or_else(const void* address) noexcept {
+        return address;
+    }
+};
+template <>
+class Tag<Checks::debug> {
+public:
+    constexpr void set(const void* tag) noexcept { tag_ = tag; }
+    [[nodiscard]] constexpr const void* or_else(const void* address) const noexcept {
+        return tag_ != nullptr ? tag_ : address;
+    }
+
+private:
+    const void* tag_ = nullptr;
+};
+
 /// Levels none and misuse [G3].
 template <typename Shape, Checks checks>
 class Guards {
 public:
     static constexpr bool active = false;
-    static constexpr bool knows_who = false;
 
     constexpr Guards() noexcept = default;
     constexpr explicit Guards(const Shape&) noexcept {}
+
+    static constexpr void say_who(DefectReport&, const std::byte*) noexcept {}
 };
 
 /// What the levels with guards share: the secret, the shape, and what is revealed to look at it.
@@ -210,13 +194,13 @@ class Guards<Shape, Checks::hardened> : public KeyedGuards<Shape> {
 public:
     using Keyed::Keyed;
 
-    static constexpr bool knows_who = false;
-
     void make_free(std::byte* object, const void*) const noexcept {
         const Slot slot(object, around(), true);
         __builtin_memset(object, 0, object_size());
         put_canary(object, free_canary(object));
     }
+    /// A slot that nobody had yet.
+    void make_fresh(std::byte* object) const noexcept { make_free(object, nullptr); }
     void make_live(std::byte* object, const void*) const noexcept {
         const Slot slot(object, around(), false);
         put_canary(object, live_canary(object));
@@ -249,6 +233,8 @@ public:
         const Guarded revealed(object, around());
         return wrong_canary(object, live_canary(object));
     }
+
+    static constexpr void say_who(DefectReport&, const std::byte*) noexcept {}
 
 private:
     [[nodiscard]] std::uint64_t live_canary(const std::byte* object) const noexcept {
@@ -289,7 +275,6 @@ class Guards<Shape, Checks::debug> : public KeyedGuards<Shape> {
 public:
     using Keyed::Keyed;
 
-    static constexpr bool knows_who = true;
     static constexpr std::uint8_t zone_of_live = 0xfd;
     static constexpr std::uint8_t zone_of_free = 0xfb;
     static constexpr std::uint8_t fresh = 0xcd;  // allocated, not written
@@ -301,16 +286,17 @@ public:
         make_zones<zone_of_free>(object);
         put(object, freed, by);
     }
+    /// A slot that nobody had yet.
+    void make_fresh(std::byte* object) const noexcept {
+        make_free(object, nullptr);
+        const Guarded revealed(object, around());
+        put(object, allocated, nullptr);
+    }
     void make_live(std::byte* object, const void* by) const noexcept {
         const Slot slot(object, around(), false);
         __builtin_memset(object, fresh, object_size());
         make_zones<zone_of_live>(object);
         put(object, allocated, by);
-    }
-    /// A slot that nobody had yet.
-    void forget_who(std::byte* object) const noexcept {
-        const Guarded revealed(object, around());
-        put(object, allocated, nullptr);
     }
 
     [[nodiscard]] bool is_free(const std::byte* object) const noexcept {
@@ -341,13 +327,11 @@ public:
         return wrong_zone(object, zone_of_live);
     }
 
-    [[nodiscard]] const void* allocated_by(const std::byte* object) const noexcept {
+    /// Of an object of the cache, whatever became of it.
+    void say_who(DefectReport& report, const std::byte* object) const noexcept {
         const Guarded revealed(object, around());
-        return who(object, allocated);
-    }
-    [[nodiscard]] const void* freed_by(const std::byte* object) const noexcept {
-        const Guarded revealed(object, around());
-        return who(object, freed);
+        report.allocated_by = who(object, allocated);
+        report.freed_by = who(object, freed);
     }
 
 private:
@@ -389,5 +373,31 @@ private:
         return by;
     }
 };
+
+/// wrong_of_free, of an object that memcheck was told is nobody's.
+template <typename Guard>
+[[nodiscard]] Wrong wrong_of_nobodys(const Guard& guards, const std::byte* object,
+                                     std::size_t object_size,
+                                     const detail::Memcheck& memcheck) noexcept {
+    if (memcheck.watches()) detail::Memcheck::make_defined(object, object_size);
+    const Wrong wrong = guards.wrong_of_free(object);
+    if (memcheck.watches()) detail::Memcheck::make_nobodys(object, object_size);
+    return wrong;
+}
+
+/// What is wrong with an object of a slab, and whose it was.
+template <typename Guard>
+[[nodiscard]] DefectReport report_of(const Wrong& wrong, const Guard& guards,
+                                     const std::byte* object, const SlabRecord& slab_info,
+                                     std::size_t slot, const void* cache) noexcept {
+    DefectReport result{.defect = wrong.defect,
+                        .pointer = object,
+                        .cache = cache,
+                        .slab = slab_info.slab,
+                        .slot = slot,
+                        .offset = wrong.offset};
+    guards.say_who(result, object);
+    return result;
+}
 
 }  // namespace slab_allocator

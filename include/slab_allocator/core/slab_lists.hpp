@@ -121,6 +121,15 @@ public:
         return lists_[number];
     }
 
+    /// Calls f(slab_info) for every slab, the full ones first. It may move none.
+    template <typename F>
+    void for_each(F f) {
+        for (IntrusiveList<SlabRecord>& of : lists_) {
+            for (SlabRecord& slab_info : of)
+                f(slab_info);
+        }
+    }
+
     /// The fullest one, so that the emptier ones drain; nullptr where none has room.
     [[nodiscard]] SlabRecord* any_with_room() noexcept {
         SlabRecord* const partial = fullest_partial();

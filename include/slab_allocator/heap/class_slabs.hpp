@@ -112,7 +112,7 @@ public:
             if (memcheck_.watches()) Memcheck::allocated(object, layout_.object_size, false);
         } else {
             const SlabRecord& slab_info = *Pages::find(pages_.backend(), object);
-            report(report_of(guards_.wrong_of_free(object), slab_info, object));
+            report(report_on(guards_.wrong_of_free(object), slab_info, object));
             guards_.make_free(object, by);
             Memcheck::make_nobodys(object, layout_.object_size);
         }
@@ -198,13 +198,11 @@ public:
     /// Calls f(object) for every live object. Requires: settled; `f` does not call the heap.
     template <typename F>
     void for_each(F f) noexcept {
-        for (std::size_t number = 0; number < Lists::lists_number; ++number) {
-            for (const SlabRecord& slab_info : lists_.list(number)) {
-                for (std::size_t slot = 0; slot < slab_info.untouched; ++slot) {
-                    if (!slab_info.map.is_free(slot)) f(object_at(slab_info, slot));
-                }
+        lists_.for_each([&](const SlabRecord& slab_info) {
+            for (std::size_t slot = 0; slot < slab_info.untouched; ++slot) {
+                if (!slab_info.map.is_free(slot)) f(object_at(slab_info, slot));
             }
-        }
+        });
     }
 
     // ---- To look at -----------------------------------------------------------------------------
@@ -245,12 +243,8 @@ public:
     }
 
     /// Level debug: who allocated an object of a slab, and who freed it.
-    void say_who([[maybe_unused]] DefectReport& report,
-                 [[maybe_unused]] const std::byte* object) const noexcept {
-        if constexpr (Guard::knows_who) {
-            report.allocated_by = guards_.allocated_by(object);
-            report.freed_by = guards_.freed_by(object);
-        }
+    void say_who(DefectReport& report, const std::byte* object) const noexcept {
+        guards_.say_who(report, object);
     }
 
     /// Costs: O(slabs). The peak of objects is not known.
@@ -259,10 +253,9 @@ public:
                                .full_slabs_number = lists_.full_slabs_number(),
                                .peak_slabs_number = peak_slabs_number_,
                                .failures_number = failures_number_};
-        for (std::size_t number = 0; number < Lists::lists_number; ++number) {
-            for (const SlabRecord& slab_info : lists_.list(number))
-                result.free_objects_number += slab_info.free_number;
-        }
+        lists_.for_each([&](const SlabRecord& slab_info) {
+            result.free_objects_number += slab_info.free_number;
+        });
         if (hand_slab_ != nullptr) {
             const std::size_t free_number = hand_slab_->free_number + bits_number(hand_);
             if (free_number == 0) ++result.full_slabs_number;
@@ -452,7 +445,7 @@ private:
         slab_info->free_number = static_cast<std::uint16_t>(layout_.objects_per_slab);
         slab_info->map.fill(layout_.slots_per_slab, 0, 0);
         slab_info->owner = this;
-        if constexpr (guarded) guards_.secret().seed(entropy(slab_info->slab), this);
+        if constexpr (guarded) guards_.secret().seed(pages_.backend(), slab_info->slab, this);
         detail::hide(slab_info->slab, layout_.slab_size);
         memcheck_.hide(slab_info->slab, slab_info->slab + (guarded ? 0 : layout_.slab_size));
         lists_.add(*slab_info);
@@ -517,31 +510,20 @@ private:
         requires guarded
     {
         for (std::size_t slot = first; slot < end; ++slot) {
-            guards_.make_free(object_at(slab_info, slot), nullptr);
-            if constexpr (Guard::knows_who) guards_.forget_who(object_at(slab_info, slot));
-        }
-    }
-
-    [[nodiscard]] std::uint64_t entropy(const std::byte* slab) noexcept
-        requires guarded
-    {
-        if constexpr (backend_has::secret<Backend>) {
-            return pages_.backend().secret();
-        } else {
-            return detail::mixed(address_of(slab)) ^ address_of(this);
+            guards_.make_fresh(object_at(slab_info, slot));
         }
     }
 
     [[nodiscard]] DefectReport wrong_anywhere(bool with_live) noexcept
         requires guarded
     {
-        for (std::size_t number = 0; number < Lists::lists_number; ++number) {
-            for (const SlabRecord& slab_info : lists_.list(number)) {
-                const DefectReport found = wrong_in(slab_info, with_live);
-                if (found.defect != Defect::None) return found;
-            }
-        }
-        return hand_slab_ == nullptr ? DefectReport{} : wrong_in(*hand_slab_, with_live);
+        DefectReport found;
+        const auto look_at = [&](const SlabRecord& slab_info) {
+            if (found.defect == Defect::None) found = wrong_in(slab_info, with_live);
+        };
+        lists_.for_each(look_at);
+        if (hand_slab_ != nullptr) look_at(*hand_slab_);
+        return found;
     }
 
     /// The first object of a slab that is not as it must be.
@@ -554,7 +536,7 @@ private:
             if (!is_here && (!with_live || guards_.is_live(object))) continue;
             const bool is_free = is_here || guards_.looks_free(object);
             const Wrong wrong = is_free ? wrong_of_free(object) : guards_.wrong_of_live(object);
-            if (wrong.defect != Defect::None) return report_of(wrong, slab_info, object);
+            if (wrong.defect != Defect::None) return report_on(wrong, slab_info, object);
         }
         return {};
     }
@@ -562,24 +544,15 @@ private:
     [[nodiscard]] Wrong wrong_of_free(const std::byte* object) const noexcept
         requires guarded
     {
-        if (memcheck_.watches()) Memcheck::make_defined(object, layout_.object_size);
-        const Wrong wrong = guards_.wrong_of_free(object);
-        if (memcheck_.watches()) Memcheck::make_nobodys(object, layout_.object_size);
-        return wrong;
+        return wrong_of_nobodys(guards_, object, layout_.object_size, memcheck_);
     }
 
-    [[nodiscard]] DefectReport report_of(const Wrong& wrong, const SlabRecord& slab_info,
+    [[nodiscard]] DefectReport report_on(const Wrong& wrong, const SlabRecord& slab_info,
                                          const std::byte* object) const noexcept
         requires guarded
     {
-        DefectReport result{.defect = wrong.defect,
-                            .pointer = object,
-                            .cache = pages_.heap(),
-                            .slab = slab_info.slab,
-                            .slot = slot_of(object, slab_info),
-                            .offset = wrong.offset};
-        say_who(result, object);
-        return result;
+        const std::size_t slot = slot_of(object, slab_info);
+        return report_of(wrong, guards_, object, slab_info, slot, pages_.heap());
     }
 
     // ---- Looking --------------------------------------------------------------------------------

@@ -158,7 +158,7 @@ private:
     [[nodiscard, gnu::noinline]] void* alloc_guarded(std::size_t size) noexcept
         requires guarded
     {
-        const void* const by = Calls::who(__builtin_return_address(0));
+        const void* const by = Calls::tag_.or_else(__builtin_return_address(0));
         if (size > size_classes::largest_request<Config>) return alloc_run(size, 1);
         const std::size_t number = size_classes::ClassTable<Config>::class_of(size);
         Slabs& slabs = blocks_.slabs[number];
@@ -173,7 +173,7 @@ private:
     [[gnu::noinline]] void free_guarded(void* block, SlabInfo& slab_info, Slabs& slabs) noexcept
         requires guarded
     {
-        const void* const by = Calls::who(__builtin_return_address(0));
+        const void* const by = Calls::tag_.or_else(__builtin_return_address(0));
         if (!slabs.make_free(block, slab_info, by)) [[unlikely]]
             return refuse(block);
         static_cast<void>(slabs.free(block, slab_info));

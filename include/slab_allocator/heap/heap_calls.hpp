@@ -14,6 +14,7 @@
 #include <slab_allocator/core/align.hpp>
 #include <slab_allocator/core/config.hpp>
 #include <slab_allocator/core/defect.hpp>
+#include <slab_allocator/core/guards.hpp>
 #include <slab_allocator/core/slab_info.hpp>
 #include <slab_allocator/heap/size_classes.hpp>
 
@@ -82,18 +83,12 @@ public:
     void set_tag(const void* tag) noexcept
         requires(Config.checks == Checks::debug)
     {
-        tag_ = tag;
+        tag_.set(tag);
     }
 
 private:
     friend Derived;
     constexpr HeapCalls() noexcept = default;
-
-    /// Whom a guarded block is said to be allocated or freed by.
-    [[nodiscard]] const void* who(const void* address) const noexcept {
-        if constexpr (Config.checks == Checks::debug) return tag_ != nullptr ? tag_ : address;
-        return address;
-    }
 
     [[gnu::noinline, gnu::cold]] void refuse_size(void* block) noexcept {
         const auto found = derived().find(block);
@@ -106,9 +101,7 @@ private:
 
     [[nodiscard]] Derived& derived() noexcept { return static_cast<Derived&>(*this); }
 
-    struct NoTag {};
-    [[no_unique_address]] std::conditional_t<Config.checks == Checks::debug, const void*, NoTag>
-        tag_{};
+    [[no_unique_address]] Tag<Config.checks> tag_;
 };
 
 }  // namespace slab_allocator

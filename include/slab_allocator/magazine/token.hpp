@@ -6,11 +6,11 @@
 //      alloc         magazine --> take it off           not on? not handed out
 //      to its slab   magazine --> take it off           not on? not given back
 //
-// The token is the object's first 8 bytes: a number that follows from its address, which nobody else
-// has a reason to write. It is a right that can be used once: whoever finds an
-// object in a magazine may hand it out if the token is on, and takes it off. An object that lies in
-// two magazines has one token, so the second who finds it gets nothing. (Taking it off is a load
-// and a store, no atomic exchange: two who find the object at the same instant may both get it.)
+// The token is the object's first 8 bytes: a number that follows from its address, which nobody
+// else has a reason to write. It is a right that can be used once: whoever finds an object in a
+// magazine may hand it out if the token is on, and takes it off. An object that lies in two
+// magazines has one token, so the second who finds it gets nothing. (Taking it off is a load and a
+// store, no atomic exchange: two who find the object at the same instant may both get it.)
 //
 // A word of the object and not of its slab's record, because that would be a cache line that CPUs
 // share: the object itself is the one line that moves with it anyway.
