@@ -168,13 +168,16 @@ def changes(line):
 
 def mutants_of(name):
     path = ROOT / FOLDER / f"{name}.hpp"
-    function = "-"
+    function, compiled = "-", False
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(True), 1):
         if not line.startswith((" ", "inline", "constexpr")) or line.lstrip().startswith("//"):
             function = "-" if line.startswith("}") else function
+            compiled = compiled and not line.startswith("}")
         declared = FUNCTION.search(code_of(line)) if re.match(r"^( {4})?\S", line) else None
         if declared and declared[1] not in ("if", "while", "for", "requires", "switch", "noexcept"):
-            function = declared[1]
+            function, compiled = declared[1], "consteval" in line
+        if compiled:  # nothing of it runs
+            continue
         if PASSED_OVER.match(line) and not re.match(r"^\s*return\b", line):
             if not re.match(r"^\s*\[\[nodiscard\]\].*\{ return", line):
                 continue

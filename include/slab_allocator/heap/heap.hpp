@@ -138,7 +138,9 @@ private:
         return Blocks::Pages::find(backend_, block);
     }
     [[nodiscard]] Found find(const void* block) noexcept {
-        return blocks_.find(block, look_up(block));
+        SlabInfo* const slab_info = look_up(block);
+        return blocks_.find(block, slab_info,
+                            [&](Slabs& slabs) { return slabs.is_live(block, *slab_info); });
     }
 
     /// `slab_info` is what the map answers for the block.

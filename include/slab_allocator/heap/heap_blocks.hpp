@@ -74,11 +74,12 @@ public:
         return is_of_class(slab_info) ? &class_of(slab_info) : nullptr;
     }
 
-    /// `slab_info` is what the map answered for the block; nullptr: nothing.
-    [[nodiscard]] Found find(const void* block, SlabInfo* slab_info) noexcept {
+    /// `slab_info` is what the map answered for the block; nullptr: nothing. Is it live? That of a
+    /// class is asked of is_live(class).
+    template <typename F>
+    [[nodiscard]] Found find(const void* block, SlabInfo* slab_info, F is_live) noexcept {
         if (slab_info == nullptr) return {};
-        if (Slabs* const of = slabs_of(*slab_info))
-            return {slab_info, of, of->is_live(block, *slab_info)};
+        if (Slabs* const of = slabs_of(*slab_info)) return {slab_info, of, is_live(*of)};
         return {slab_info, nullptr, slab_info->owner == &runs && runs.is_live(block, *slab_info)};
     }
 
@@ -139,9 +140,9 @@ public:
     [[nodiscard]] DefectReport what_is_wrong(const void* block, SlabInfo* slab_info,
                                              const void* heap) noexcept {
         DefectReport result{.defect = Defect::ForeignPointer, .pointer = block, .cache = heap};
-        const Found found = find(block, slab_info);
-        if (found.slabs != nullptr) {
-            found.slabs->say_what_is_wrong(result, *slab_info);
+        Slabs* const of = slab_info == nullptr ? nullptr : slabs_of(*slab_info);
+        if (of != nullptr) {
+            of->say_what_is_wrong(result, *slab_info);
         } else if (const SlabInfo* const run = runs.run_around(block)) {
             result.defect = Defect::InteriorPointer;
             result.slab = run->slab;

@@ -576,15 +576,11 @@ private:
     }
     [[nodiscard]] Found find(const void* block) noexcept {
         SlabInfo* const slab_info = look_up(block);
-        if (slab_info == nullptr) return {};
-        if (Slabs* const slabs = blocks_.slabs_of(*slab_info)) {
-            bool live = slabs->is_out(block, *slab_info);
-            if constexpr (guarded) live = slabs->is_sound(block, *slab_info);
-            if constexpr (has_tokens) live = live && !Token<>::is_on(block);
-            return {slab_info, slabs, live};
-        }
-        return {slab_info, nullptr,
-                slab_info->owner == &blocks_.runs && blocks_.runs.is_live(block, *slab_info)};
+        return blocks_.find(block, slab_info, [&](Slabs& slabs) {
+            if constexpr (guarded) return slabs.is_sound(block, *slab_info);
+            const bool out = slabs.is_out(block, *slab_info);
+            return has_tokens ? out && !Token<>::is_on(block) : out;
+        });
     }
 
     // ---- Defects --------------------------------------------------------------------------------
