@@ -1,6 +1,9 @@
 // What is computed while compiling is the same where the numbers come late: a kernel may read them
 // from its machine.
 
+#include <cstddef>
+#include <iterator>
+
 #include <slab_allocator/core/layout.hpp>
 #include <slab_allocator/core/memory_backend.hpp>
 #include <slab_allocator/core/recent_objects.hpp>
@@ -13,32 +16,76 @@ namespace detail = slab_allocator::detail;
 
 namespace {
 
-template <std::size_t size, Checks checks>
-[[nodiscard]] bool same_layout() {
-    constexpr CacheConfig config{.checks = checks};
-    constexpr Layout before = slab_allocator::layout_for(size, 8, config);
-    volatile std::size_t late = size;
-    const Layout now = slab_allocator::layout_for(late, 8, config);
-    return now.row == before.row && now.slab_size == before.slab_size &&
-           now.stride == before.stride && now.front == before.front &&
-           now.behind == before.behind && now.info_offset == before.info_offset &&
-           now.objects_per_slab == before.objects_per_slab;
+constexpr std::size_t object_sizes[] = {1,    2,    3,    7,    8,    24,   40,  63,
+                                        64,   65,   85,   100,  104,  128,  400, 680,
+                                        1000, 1365, 2000, 3000, 4000, 4040, 5000};
+constexpr Checks levels[] = {Checks::none, Checks::misuse, Checks::hardened, Checks::debug};
+
+/// All layouts that a slab size, an alignment of slabs and a kind allow, each with its error.
+template <typename F>
+constexpr void for_each_layout(std::size_t slab_size, std::size_t slab_alignment,
+                               ObjectSizeType type, F f) {
+    for (const std::size_t size : object_sizes) {
+        for (const Checks checks : levels) {
+            CacheConfig config{.slab_size = slab_size,
+                               .slab_alignment = slab_alignment,
+                               .object_size_type = type,
+                               .checks = checks};
+            f(slab_allocator::layout_for(size, 1, config));
+            f(slab_allocator::layout_for((size + 31) / 32 * 32, 32, config));
+            config.slab_info_lookup = slab_allocator::SlabInfoLookup::PageFrames;
+            f(slab_allocator::layout_for(size, 1, config));
+        }
+    }
 }
 
-template <std::size_t size>
-[[nodiscard]] bool same_layouts() {
-    return same_layout<size, Checks::none>() && same_layout<size, Checks::misuse>() &&
-           same_layout<size, Checks::hardened>() && same_layout<size, Checks::debug>();
+struct Layouts {
+    static constexpr std::size_t number = std::size(object_sizes) * std::size(levels) * 3;
+    Layout all[number];
+};
+
+[[nodiscard]] bool same(const Layout& a, const Layout& b) {
+    return a.error == b.error && a.row == b.row && a.object_size == b.object_size &&
+           a.front == b.front && a.behind == b.behind && a.stride == b.stride &&
+           a.inverse == b.inverse && a.rotation == b.rotation && a.page_size == b.page_size &&
+           a.slab_size == b.slab_size && a.slab_alignment == b.slab_alignment &&
+           a.slots_per_slab == b.slots_per_slab && a.objects_per_slab == b.objects_per_slab &&
+           a.info_slots == b.info_slots && a.info_offset == b.info_offset &&
+           a.colours == b.colours && a.colour_step == b.colour_step;
+}
+
+template <std::size_t slab_size, std::size_t slab_alignment, ObjectSizeType type>
+void require_the_same() {
+    static constexpr Layouts before = [] {
+        Layouts result{};
+        std::size_t next = 0;
+        for_each_layout(slab_size, slab_alignment, type,
+                        [&](const Layout& layout) { result.all[next++] = layout; });
+        return result;
+    }();
+    volatile std::size_t late = slab_size;
+    std::size_t next = 0;
+    std::size_t equal = 0;
+    for_each_layout(late, slab_alignment, type, [&](const Layout& layout) {
+        if (same(layout, before.all[next++])) ++equal;
+    });
+    REQUIRE(equal == Layouts::number);
 }
 
 }  // namespace
 
-TEST_CASE("a layout is the same at run time", "[layout]") {
-    REQUIRE(same_layouts<1>());
-    REQUIRE(same_layouts<64>());
-    REQUIRE(same_layouts<1000>());
-    REQUIRE(same_layouts<5000>());
-    REQUIRE(same_layouts<100'000>());
+TEMPLATE_TEST_CASE_SIG("a layout is the same at run time", "[layout]",
+                       ((ObjectSizeType kind), kind), ObjectSizeType::Small,
+                       ObjectSizeType::Large) {
+    require_the_same<0, 0, kind>();
+    require_the_same<4096, 0, kind>();
+    require_the_same<8192, 0, kind>();
+    require_the_same<16384, 4096, kind>();
+    require_the_same<32768, 0, kind>();
+}
+
+TEST_CASE("an object that is left open is Small or Large as at run time", "[layout]") {
+    require_the_same<0, 0, ObjectSizeType::Auto>();
 }
 
 TEST_CASE("an object beyond the search has the smallest slab that holds it", "[layout]") {

@@ -224,6 +224,27 @@ TEST_CASE("slots of a word are pushed with the lowest on top", "[recent_objects]
     STATIC_REQUIRE(RecentObjects<64, 4096, false, false>::has_places_for(4096));
 }
 
+TEST_CASE("after slots of a word came in, what was popped before is not pushed again",
+          "[recent_objects]") {
+    constexpr std::size_t stride = 64;
+    using Recent = RecentObjects<stride, 4096, true, false>;
+    constexpr std::size_t classes = 8 * Recent::capacity;
+    const std::uint64_t bits = GENERATE(std::uint64_t{1}, ~std::uint64_t{0});
+    const std::size_t slots = bits_number(bits);
+    Recent recent;
+    for (std::size_t slot = 0; slot <= slots; ++slot)
+        recent.push(memory + slot * stride, nullptr);
+    std::byte* const first = recent.pop();  // one lies higher than all that come in
+    while (recent.pop() != nullptr) {
+    }
+    // Of these, the last has the first one's place: what has none of its own cannot be asked for.
+    std::byte* const start = first + (classes - (slots - 1)) * stride;
+    recent.push_slots(start, bits, nullptr);
+    REQUIRE(recent.size() == slots);
+    REQUIRE(recent.occupied(first));
+    REQUIRE(!recent.push_again(first));
+}
+
 TEST_CASE("where nothing is looked for, the stack is its objects, a null and two pointers",
           "[recent_objects]") {
     STATIC_REQUIRE(sizeof(RecentObjects<64, 4096, false, false>) == (128 + 1 + 2) * sizeof(void*));

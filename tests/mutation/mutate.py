@@ -65,7 +65,7 @@ def core_tests(*names):
 
 PROGRAMS = {
     "quick": Program(("mutation/quick.cpp",)),
-    "units": Program(core_tests("align", "at_run_time", "delayed_objects", "free_map", "handle",
+    "units": Program(core_tests("align", "at_run_time", "delayed_objects", "free_map", "guards", "handle",
                                 "intrusive_list", "layout", "recent_objects", "secret", "slab_info",
                                 "slab_lists", "slab_map", "slot_group"),
                      catch=True),
@@ -174,7 +174,8 @@ def mutants_of(name):
             function = "-" if line.startswith("}") else function
             compiled = compiled and not line.startswith("}")
         declared = FUNCTION.search(code_of(line)) if re.match(r"^( {4})?\S", line) else None
-        if declared and declared[1] not in ("if", "while", "for", "requires", "switch", "noexcept"):
+        if declared and declared[1] not in ("if", "while", "for", "requires", "switch", "noexcept",
+                                             "static_assert"):
             function, compiled = declared[1], "consteval" in line
         if compiled:  # nothing of it runs
             continue

@@ -235,6 +235,22 @@ void around(std::string_view name) {
     write_here((other > object ? other : object)->bytes + sizeof(*object));
 }
 
+/// The end of a slab of which nobody had an object yet, but one; or what lies before, where the
+/// SlabInfo is there.
+template <typename Place>
+void of_nobody(std::string_view name) {
+    Place place;
+    auto* const object = place.alloc();
+    const std::byte* byte = nullptr;
+    place.for_each_slab([&](const SlabView& slab) {
+        byte = slab.slab() + slab.slab_size() - 1;
+        if (address_of(byte) - address_of(&slab.slab_info()) < 512) byte -= 512;
+    });
+    begin(name, "read of what nobody has");
+    read_here(byte);
+    place.free(object);
+}
+
 /// The object that stands before the SlabInfo, all of whose neighbours live.
 template <typename Place>
 void into_slab_info(std::string_view name) {
@@ -441,6 +457,8 @@ int main(int number, char** arguments) {
     stranger<CacheOf<64, config<Checks::misuse>>>("a stranger, misuse");
     stranger<CacheOf<13, config<Checks::hardened>>>("a stranger, hardened");
     stranger<CacheOf<13, config<Checks::debug>>>("a stranger, debug");
+    of_nobody<CacheOf<64, config<Checks::misuse>>>("misuse");
+    of_nobody<CacheOf<64, config<Checks::misuse, ObjectSizeType::Large>>>("large");
     if (!memcheck) into_slab_info<CacheOf<64, config<Checks::misuse>>>("misuse");
     runs("runs of pages");
     begin("the end", "leaks");

@@ -267,7 +267,6 @@ constexpr ConfigError first_error(const CacheConfig& config) noexcept {
     given.behind = detail::behind_of(config.checks);
     detail::set_stride(given, align_up(given.front + size + given.behind, alignment));
     given.page_size = config.page_size;
-    given.slab_size = config.slab_size;
     given.error = detail::first_error(config);
     if (given.error != ConfigError::None) return given;
 
@@ -280,7 +279,6 @@ constexpr ConfigError first_error(const CacheConfig& config) noexcept {
         if (largest < smallest) largest = smallest;
     }
     Layout best;
-    best.error = ConfigError::NoRoomForAnObject;
     bool first = true;
     for (std::size_t slab_size = smallest; slab_size <= largest; slab_size *= 2) {
         for (const ObjectSizeType type : {ObjectSizeType::Small, ObjectSizeType::Large}) {

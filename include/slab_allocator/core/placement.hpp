@@ -162,7 +162,6 @@ public:
     /// Makes a SlabInfo unknown and gives its memory back, but not the slab [P2].
     static void leave(Backend& backend, SlabRecord& slab_info) noexcept {
         slab_info.owner = nullptr;
-        slab_info.untouched = 0;
         if constexpr (layout.uses_map()) {
             Map::forget(backend, slab_info.slab, layout.pages_per_slab());
         }
