@@ -1035,7 +1035,6 @@ constexpr ConfigError first_error(const CacheConfig& config) noexcept {
     given.behind = detail::behind_of(config.checks);
     detail::set_stride(given, align_up(given.front + size + given.behind, alignment));
     given.page_size = config.page_size;
-    given.slab_size = config.slab_size;
     given.error = detail::first_error(config);
     if (given.error != ConfigError::None) return given;
 
@@ -1048,7 +1047,6 @@ constexpr ConfigError first_error(const CacheConfig& config) noexcept {
         if (largest < smallest) largest = smallest;
     }
     Layout best;
-    best.error = ConfigError::NoRoomForAnObject;
     bool first = true;
     for (std::size_t slab_size = smallest; slab_size <= largest; slab_size *= 2) {
         for (const ObjectSizeType type : {ObjectSizeType::Small, ObjectSizeType::Large}) {
@@ -1792,389 +1790,6 @@ using RevealedAround = std::conditional_t<hides, RevealedGuards, NothingRevealed
 
 }  // namespace slab_allocator::detail
 
-// guards.hpp -- what stands around an object and in a free one, at the levels that have it.
-//
-//      hardened   slot -> | object ............... | canary |          canary: 8 bytes, keyed
-//      debug      slot -> | front zone | object .. | back zone | allocated by | freed by |
-//
-//                   live                              free
-//      hardened   canary(address, one secret)       all zeros, canary(address, another secret)
-//      debug      both zones 0xfd                   all 0x5a, both zones 0xfb
-//
-// A free object is made so by its free and looked at before it is handed out again, a live one is
-// looked at by its free: a write after free and an overflow are found then, with the first wrong
-// byte. An overflow that an attacker plans needs the canary, and that needs the secret. (Zero on
-// free, verified, and a canary: hardened_malloc. Red zones, poison, and who allocated and freed:
-// SLUB's debugging.)
-//
-// Slots that were never handed out are made free when they are first taken out of their slab: a new
-// slab is not written through.
-//
-// Invariants
-//   [G1] a slot below SlabInfo::untouched, that is no live object, is as a free one must be
-//   [G2] a live object has the guards of a live one, and nothing else in the slab has
-//   [G3] levels none and misuse: no byte, no instruction
-//   [G4] under AddressSanitizer, what stands around an object is hidden, but from here (poison.hpp)
-
-namespace slab_allocator {
-
-/// The first wrong byte of an object and its guards, counted from the object's first; and what that
-/// means. Defect::None: there is none.
-struct Wrong {
-    Defect defect = Defect::None;
-    std::ptrdiff_t offset = 0;
-};
-
-namespace detail {
-
-[[nodiscard]] constexpr std::uint64_t eight_of(std::uint8_t value) noexcept {
-    return std::uint64_t{value} * 0x0101'0101'0101'0101U;
-}
-
-/// Is each of `size` bytes `value`? Costs: no branch on what they are, and no loop for a small size
-/// that the compiler knows.
-template <std::uint8_t value>
-[[nodiscard, gnu::always_inline]] inline bool all_bytes_are(const std::byte* from,
-                                                            std::size_t size) noexcept {
-    constexpr std::size_t word = sizeof(std::uint64_t);
-    constexpr std::uint64_t eight = eight_of(value);
-    const auto other_in = [&](std::size_t offset) {
-        std::uint64_t found = 0;
-        __builtin_memcpy(&found, from + offset, word);
-        return found ^ eight;
-    };
-    std::uint64_t other = 0;
-    std::size_t offset = 0;
-    for (; offset + 8 * word <= size; offset += 8 * word) {
-        other |= other_in(offset) | other_in(offset + word) | other_in(offset + 2 * word) |
-                 other_in(offset + 3 * word) | other_in(offset + 4 * word) |
-                 other_in(offset + 5 * word) | other_in(offset + 6 * word) |
-                 other_in(offset + 7 * word);
-    }
-    for (; offset + word <= size; offset += word)
-        other |= other_in(offset);
-    if (size % word != 0 && size > word) {
-        other |= other_in(size - word);
-    } else if (size % word != 0) {
-        std::uint64_t found = eight;
-        __builtin_memcpy(&found, from, size % word);  // which is size
-        other = found ^ eight;
-    }
-    return other == 0;
-}
-
-/// The index of the first byte that is not `value`; `size`: all are.
-[[nodiscard]] inline std::size_t first_other_byte(const std::byte* from, std::size_t size,
-                                                  std::uint8_t value) noexcept {
-    std::size_t index = 0;
-    while (index < size && from[index] == std::byte{value})
-        ++index;
-    return index;
-}
-
-/// A permutation of 64 bits in which each bit of the result depends on all. (Steele, Lea and Flood
-/// 2014, the finaliser of SplitMix.)
-[[nodiscard]] constexpr std::uint64_t mixed(std::uint64_t value) noexcept {
-    value = (value ^ (value >> 30)) * 0xbf58'476d'1ce4'e5b9U;
-    value = (value ^ (value >> 27)) * 0x94d0'49bb'1331'11ebU;
-    return value ^ (value >> 31);
-}
-
-}  // namespace detail
-
-/// Secrets of one cache and random numbers that follow from them: SplitMix, no secrets of
-/// cryptography. They come from the backend, if that has `std::uint64_t secret()`, else from
-/// addresses. Who can read a canary knows all of its kind.
-class Secret {
-public:
-    /// The first call counts. Two caches with the same entropy differ.
-    void seed(std::uint64_t entropy, const void* cache) noexcept {
-        if (live_ != 0) return;
-        live_ = detail::mixed(entropy ^ detail::mixed(address_of(cache))) | 1;
-        free_ = detail::mixed(live_);
-        state_ = detail::mixed(free_);
-    }
-    [[nodiscard]] std::uint64_t of_live(std::uintptr_t address) const noexcept {
-        return address ^ live_;
-    }
-    [[nodiscard]] std::uint64_t of_free(std::uintptr_t address) const noexcept {
-        return address ^ free_;
-    }
-    [[nodiscard]] std::uint64_t of_slab_info(std::uintptr_t address) const noexcept {
-        return detail::mixed(address ^ state_of_infos());
-    }
-    [[nodiscard]] std::uint64_t next() noexcept {
-        return detail::mixed(state_ += 0x9e37'79b9'7f4a'7c15U);
-    }
-
-private:
-    [[nodiscard]] std::uint64_t state_of_infos() const noexcept { return live_ + free_; }
-
-    std::uint64_t live_ = 0;
-    std::uint64_t free_ = 0;
-    std::uint64_t state_ = 0;
-};
-
-/// How large an object is and what stands around it, where all of that is known to the compiler ...
-template <Layout layout>
-class KnownShape {
-public:
-    static constexpr std::size_t front = layout.front;
-    static constexpr std::size_t behind = layout.behind;
-    [[nodiscard]] static constexpr std::size_t object_size() noexcept { return layout.object_size; }
-};
-
-/// ... and where the size is a member: of a heap's size class.
-template <Checks checks, std::size_t alignment>
-class ShapeOfClass {
-public:
-    static constexpr std::size_t front = detail::front_of(checks, alignment);
-    static constexpr std::size_t behind = detail::behind_of(checks);
-    constexpr explicit ShapeOfClass(std::size_t object_size) noexcept : object_size_(object_size) {}
-    [[nodiscard]] constexpr std::size_t object_size() const noexcept { return object_size_; }
-
-private:
-    std::size_t object_size_;
-};
-
-/// Has a level guards?
-[[nodiscard]] consteval bool guards_objects(Checks checks) noexcept {
-    return checks == Checks::hardened || checks == Checks::debug;
-}
-
-/// Levels none and misuse [G3].
-template <typename Shape, Checks checks>
-class Guards {
-public:
-    static constexpr bool active = false;
-    static constexpr bool knows_who = false;
-
-    constexpr Guards() noexcept = default;
-    constexpr explicit Guards(const Shape&) noexcept {}
-};
-
-/// What the levels with guards share: the secret, the shape, and what is revealed to look at it.
-template <typename Shape>
-class KeyedGuards : protected Shape {
-public:
-    constexpr KeyedGuards() noexcept = default;
-    constexpr explicit KeyedGuards(const Shape& shape) noexcept : Shape(shape) {}
-
-    static constexpr bool active = true;
-
-    [[nodiscard]] Secret& secret() noexcept { return secret_; }
-
-    /// What a SlabInfo of the cache says of its owner: nobody else can know.
-    [[nodiscard]] const void* identity(const void* cache, const void* slab_info) const noexcept {
-        return disguised(cache, secret_.of_slab_info(address_of(slab_info)));
-    }
-
-protected:
-    using Shape::object_size;
-    using Slot = detail::Revealed;
-    using Guarded = detail::RevealedAround;
-
-    [[nodiscard]] constexpr detail::Around around() const noexcept {
-        return {Shape::front, object_size(), Shape::behind};
-    }
-
-    Secret secret_;
-};
-
-template <typename Shape>
-class Guards<Shape, Checks::hardened> : public KeyedGuards<Shape> {
-    using Keyed = KeyedGuards<Shape>;
-    using Keyed::around;
-    using Keyed::object_size;
-    using Keyed::secret_;
-    using typename Keyed::Guarded;
-    using typename Keyed::Slot;
-
-public:
-    using Keyed::Keyed;
-
-    static constexpr bool knows_who = false;
-
-    void make_free(std::byte* object, const void*) const noexcept {
-        const Slot slot(object, around(), true);
-        __builtin_memset(object, 0, object_size());
-        put_canary(object, free_canary(object));
-    }
-    void make_live(std::byte* object, const void*) const noexcept {
-        const Slot slot(object, around(), false);
-        put_canary(object, live_canary(object));
-    }
-
-    [[nodiscard]] bool is_free(const std::byte* object) const noexcept {
-        const Slot slot(object, around(), true);
-        return canary_at(object) == free_canary(object) &&
-               detail::all_bytes_are<0>(object, object_size());
-    }
-    [[nodiscard]] bool is_live(const std::byte* object) const noexcept {
-        return canary_at(object) == live_canary(object);
-    }
-
-    /// Has it the guards of a free one, whatever was written to it?
-    [[nodiscard]] bool looks_free(const std::byte* object) const noexcept {
-        return canary_at(object) == free_canary(object);
-    }
-
-    [[nodiscard]] Wrong wrong_of_free(const std::byte* object) const noexcept {
-        if (is_free(object)) return {};
-        const Slot slot(object, around(), true);
-        const std::size_t other = detail::first_other_byte(object, object_size(), 0);
-        if (other != object_size())
-            return {.defect = Defect::WriteAfterFree, .offset = static_cast<std::ptrdiff_t>(other)};
-        return wrong_canary(object, free_canary(object));
-    }
-    [[nodiscard]] Wrong wrong_of_live(const std::byte* object) const noexcept {
-        if (is_live(object)) return {};
-        const Guarded revealed(object, around());
-        return wrong_canary(object, live_canary(object));
-    }
-
-private:
-    [[nodiscard]] std::uint64_t live_canary(const std::byte* object) const noexcept {
-        return secret_.of_live(address_of(object));
-    }
-    [[nodiscard]] std::uint64_t free_canary(const std::byte* object) const noexcept {
-        return secret_.of_free(address_of(object));
-    }
-    /// Of any address that is asked for: AddressSanitizer does not look.
-    [[nodiscard, gnu::no_sanitize_address]] std::uint64_t canary_at(
-        const std::byte* object) const noexcept {
-        std::uint64_t canary = 0;
-        __builtin_memcpy(&canary, object + object_size(), sizeof canary);
-        return canary;
-    }
-    void put_canary(std::byte* object, std::uint64_t canary) const noexcept {
-        __builtin_memcpy(object + object_size(), &canary, sizeof canary);
-    }
-    /// Requires: another one stands there.
-    [[nodiscard]] Wrong wrong_canary(const std::byte* object, std::uint64_t canary) const noexcept {
-        std::size_t offset = object_size();
-        std::byte expected[sizeof canary];
-        __builtin_memcpy(expected, &canary, sizeof canary);
-        while (object[offset] == expected[offset - object_size()])
-            ++offset;
-        return {.defect = Defect::Overflow, .offset = static_cast<std::ptrdiff_t>(offset)};
-    }
-};
-
-template <typename Shape>
-class Guards<Shape, Checks::debug> : public KeyedGuards<Shape> {
-    using Keyed = KeyedGuards<Shape>;
-    using Keyed::around;
-    using Keyed::object_size;
-    using typename Keyed::Guarded;
-    using typename Keyed::Slot;
-
-public:
-    using Keyed::Keyed;
-
-    static constexpr bool knows_who = true;
-    static constexpr std::uint8_t zone_of_live = 0xfd;
-    static constexpr std::uint8_t zone_of_free = 0xfb;
-    static constexpr std::uint8_t fresh = 0xcd;  // allocated, not written
-    static constexpr std::uint8_t poison = 0x5a;
-
-    void make_free(std::byte* object, const void* by) const noexcept {
-        const Slot slot(object, around(), true);
-        __builtin_memset(object, poison, object_size());
-        make_zones<zone_of_free>(object);
-        put(object, freed, by);
-    }
-    void make_live(std::byte* object, const void* by) const noexcept {
-        const Slot slot(object, around(), false);
-        __builtin_memset(object, fresh, object_size());
-        make_zones<zone_of_live>(object);
-        put(object, allocated, by);
-    }
-    /// A slot that nobody had yet.
-    void forget_who(std::byte* object) const noexcept {
-        const Guarded revealed(object, around());
-        put(object, allocated, nullptr);
-    }
-
-    [[nodiscard]] bool is_free(const std::byte* object) const noexcept {
-        const Slot slot(object, around(), true);
-        return detail::all_bytes_are<poison>(object, object_size()) &&
-               zones_are<zone_of_free>(object);
-    }
-    [[nodiscard]] bool is_live(const std::byte* object) const noexcept {
-        const Guarded revealed(object, around());
-        return zones_are<zone_of_live>(object);
-    }
-
-    /// As above.
-    [[nodiscard]] bool looks_free(const std::byte* object) const noexcept {
-        const Guarded revealed(object, around());
-        return zones_are<zone_of_free>(object);
-    }
-
-    [[nodiscard]] Wrong wrong_of_free(const std::byte* object) const noexcept {
-        const Slot slot(object, around(), true);
-        const std::size_t other = detail::first_other_byte(object, object_size(), poison);
-        if (other != object_size())
-            return {.defect = Defect::WriteAfterFree, .offset = static_cast<std::ptrdiff_t>(other)};
-        return wrong_zone(object, zone_of_free);
-    }
-    [[nodiscard]] Wrong wrong_of_live(const std::byte* object) const noexcept {
-        const Guarded revealed(object, around());
-        return wrong_zone(object, zone_of_live);
-    }
-
-    [[nodiscard]] const void* allocated_by(const std::byte* object) const noexcept {
-        const Guarded revealed(object, around());
-        return who(object, allocated);
-    }
-    [[nodiscard]] const void* freed_by(const std::byte* object) const noexcept {
-        const Guarded revealed(object, around());
-        return who(object, freed);
-    }
-
-private:
-    static constexpr std::size_t marks = 2 * sizeof(void*);
-    static constexpr std::size_t back_zone = Shape::behind - marks;
-    static constexpr std::size_t allocated = back_zone;  // behind the object
-    static constexpr std::size_t freed = allocated + sizeof(void*);
-
-    template <std::uint8_t zone>
-    void make_zones(std::byte* object) const noexcept {
-        __builtin_memset(object - Shape::front, zone, Shape::front);
-        __builtin_memset(object + object_size(), zone, back_zone);
-    }
-    template <std::uint8_t zone>
-    [[nodiscard]] bool zones_are(const std::byte* object) const noexcept {
-        return detail::all_bytes_are<zone>(object - Shape::front, Shape::front) &&
-               detail::all_bytes_are<zone>(object + object_size(), back_zone);
-    }
-    /// The one behind first: that is where more go wrong.
-    [[nodiscard]] Wrong wrong_zone(const std::byte* object, std::uint8_t zone) const noexcept {
-        const std::size_t back = detail::first_other_byte(object + object_size(), back_zone, zone);
-        if (back != back_zone)
-            return {.defect = Defect::Overflow,
-                    .offset = static_cast<std::ptrdiff_t>(object_size() + back)};
-        const std::size_t before =
-            detail::first_other_byte(object - Shape::front, Shape::front, zone);
-        if (before == Shape::front) return {};
-        return {.defect = Defect::Overflow,
-                .offset = static_cast<std::ptrdiff_t>(before) -
-                          static_cast<std::ptrdiff_t>(Shape::front)};
-    }
-
-    void put(std::byte* object, std::size_t mark, const void* by) const noexcept {
-        __builtin_memcpy(object + object_size() + mark, static_cast<const void*>(&by), sizeof by);
-    }
-    [[nodiscard]] const void* who(const std::byte* object, std::size_t mark) const noexcept {
-        const void* by = nullptr;
-        __builtin_memcpy(static_cast<void*>(&by), object + object_size() + mark, sizeof by);
-        return by;
-    }
-};
-
-}  // namespace slab_allocator
-
 // memcheck.hpp -- Valgrind's memcheck is told which bytes of a slab are somebody's, and of leaks.
 //
 //      slab is born       asked: is memcheck here?  no: never again      its slots: nobody's
@@ -2497,6 +2112,460 @@ template <typename Backend, Row row>
 consteval bool check_memory_backend() {
     return detail::check_functions<Backend, true, detail::needs_map(row), row == Row::LargeByMap,
                                    row == Row::LargeByPageFrames>();
+}
+
+}  // namespace slab_allocator
+
+// secret.hpp -- what only one cache knows: the key of its guards and of its slabs' identities.
+//
+//      backend's secret(), or addresses --> live_ --mixed--> free_ --mixed--> state_ --> next()
+//                                             |                |
+//      the canary of an address            of a live one    of a free one      both: of a SlabInfo
+
+namespace slab_allocator {
+
+namespace detail {
+
+/// A permutation of 64 bits in which each bit of the result depends on all. (Steele, Lea and Flood
+/// 2014, the finaliser of SplitMix.)
+[[nodiscard]] constexpr std::uint64_t mixed(std::uint64_t value) noexcept {
+    value = (value ^ (value >> 30)) * 0xbf58'476d'1ce4'e5b9U;
+    value = (value ^ (value >> 27)) * 0x94d0'49bb'1331'11ebU;
+    return value ^ (value >> 31);
+}
+
+}  // namespace detail
+
+/// Secrets of one cache and random numbers that follow from them: SplitMix, no secrets of
+/// cryptography. Who can read a canary knows all of its kind.
+class Secret {
+public:
+    /// The first call counts. The entropy is the backend's `std::uint64_t secret()`, where it has
+    /// one, else that of addresses: the cache's and its first slab's. Two caches with the same
+    /// differ.
+    template <typename Backend>
+    void seed([[maybe_unused]] Backend& backend, [[maybe_unused]] const std::byte* slab,
+              const void* cache) noexcept {
+        if (live_ != 0) return;
+        std::uint64_t entropy = 0;
+        if constexpr (backend_has::secret<Backend>) {
+            entropy = backend.secret();
+        } else {
+            entropy = detail::mixed(address_of(slab)) ^ address_of(cache);
+        }
+        live_ = detail::mixed(entropy ^ detail::mixed(address_of(cache))) | 1;
+        free_ = detail::mixed(live_);
+        state_ = detail::mixed(free_);
+    }
+    [[nodiscard]] std::uint64_t of_live(std::uintptr_t address) const noexcept {
+        return address ^ live_;
+    }
+    [[nodiscard]] std::uint64_t of_free(std::uintptr_t address) const noexcept {
+        return address ^ free_;
+    }
+    [[nodiscard]] std::uint64_t of_slab_info(std::uintptr_t address) const noexcept {
+        return detail::mixed(address ^ state_of_infos());
+    }
+    [[nodiscard]] std::uint64_t next() noexcept {
+        return detail::mixed(state_ += 0x9e37'79b9'7f4a'7c15U);
+    }
+
+private:
+    [[nodiscard]] std::uint64_t state_of_infos() const noexcept { return live_ + free_; }
+
+    std::uint64_t live_ = 0;
+    std::uint64_t free_ = 0;
+    std::uint64_t state_ = 0;
+};
+
+}  // namespace slab_allocator
+
+// guards.hpp -- what stands around an object and in a free one, at the levels that have it.
+//
+//      hardened   slot -> | object ............... | canary |          canary: 8 bytes, keyed
+//      debug      slot -> | front zone | object .. | back zone | allocated by | freed by |
+//
+//                   live                              free
+//      hardened   canary(address, one secret)       all zeros, canary(address, another secret)
+//      debug      both zones 0xfd                   all 0x5a, both zones 0xfb
+//
+// A free object is made so by its free and looked at before it is handed out again, a live one is
+// looked at by its free: a write after free and an overflow are found then, with the first wrong
+// byte. An overflow that an attacker plans needs the canary, and that needs the secret. (Zero on
+// free, verified, and a canary: hardened_malloc. Red zones, poison, and who allocated and freed:
+// SLUB's debugging.)
+//
+// Slots that were never handed out are made free when they are first taken out of their slab: a new
+// slab is not written through.
+//
+// Invariants
+//   [G1] a slot below SlabInfo::untouched, that is no live object, is as a free one must be
+//   [G2] a live object has the guards of a live one, and nothing else in the slab has
+//   [G3] levels none and misuse: no byte, no instruction
+//   [G4] under AddressSanitizer, what stands around an object is hidden, but from here (poison.hpp)
+
+namespace slab_allocator {
+
+/// The first wrong byte of an object and its guards, counted from the object's first; and what that
+/// means. Defect::None: there is none.
+struct Wrong {
+    Defect defect = Defect::None;
+    std::ptrdiff_t offset = 0;
+};
+
+namespace detail {
+
+[[nodiscard]] constexpr std::uint64_t eight_of(std::uint8_t value) noexcept {
+    return std::uint64_t{value} * 0x0101'0101'0101'0101U;
+}
+
+/// Is each of `size` bytes `value`? Costs: no branch on what they are, and no loop for a small size
+/// that the compiler knows.
+template <std::uint8_t value>
+[[nodiscard, gnu::always_inline]] inline bool all_bytes_are(const std::byte* from,
+                                                            std::size_t size) noexcept {
+    constexpr std::size_t word = sizeof(std::uint64_t);
+    constexpr std::uint64_t eight = eight_of(value);
+    const auto other_in = [&](std::size_t offset) {
+        std::uint64_t found = 0;
+        __builtin_memcpy(&found, from + offset, word);
+        return found ^ eight;
+    };
+    std::uint64_t other = 0;
+    std::size_t offset = 0;
+    for (; offset + 8 * word <= size; offset += 8 * word) {
+        other |= other_in(offset) | other_in(offset + word) | other_in(offset + 2 * word) |
+                 other_in(offset + 3 * word) | other_in(offset + 4 * word) |
+                 other_in(offset + 5 * word) | other_in(offset + 6 * word) |
+                 other_in(offset + 7 * word);
+    }
+    for (; offset + word <= size; offset += word)
+        other |= other_in(offset);
+    if (size % word != 0 && size > word) {
+        other |= other_in(size - word);
+    } else if (size % word != 0) {
+        std::uint64_t found = eight;
+        __builtin_memcpy(&found, from, size % word);  // which is size
+        other = found ^ eight;
+    }
+    return other == 0;
+}
+
+/// The index of the first byte that is not `value`; `size`: all are.
+[[nodiscard]] inline std::size_t first_other_byte(const std::byte* from, std::size_t size,
+                                                  std::uint8_t value) noexcept {
+    std::size_t index = 0;
+    while (index < size && from[index] == std::byte{value})
+        ++index;
+    return index;
+}
+
+}  // namespace detail
+
+/// How large an object is and what stands around it, where all of that is known to the compiler ...
+template <Layout layout>
+class KnownShape {
+public:
+    static constexpr std::size_t front = layout.front;
+    static constexpr std::size_t behind = layout.behind;
+    [[nodiscard]] static constexpr std::size_t object_size() noexcept { return layout.object_size; }
+};
+
+/// ... and where the size is a member: of a heap's size class.
+template <Checks checks, std::size_t alignment>
+class ShapeOfClass {
+public:
+    static constexpr std::size_t front = detail::front_of(checks, alignment);
+    static constexpr std::size_t behind = detail::behind_of(checks);
+    constexpr explicit ShapeOfClass(std::size_t object_size) noexcept : object_size_(object_size) {}
+    [[nodiscard]] constexpr std::size_t object_size() const noexcept { return object_size_; }
+
+private:
+    std::size_t object_size_;
+};
+
+/// Has a level guards?
+[[nodiscard]] consteval bool guards_objects(Checks checks) noexcept {
+    return checks == Checks::hardened || checks == Checks::debug;
+}
+
+/// Who allocates and frees, as level debug writes it down: a tag of the user's, or else a return
+/// address. The other levels do not.
+template <Checks checks>
+class Tag {
+public:
+    [[nodiscard]] static constexpr const void* or_else(const void* address) noexcept {
+        return address;
+    }
+};
+template <>
+class Tag<Checks::debug> {
+public:
+    constexpr void set(const void* tag) noexcept { tag_ = tag; }
+    [[nodiscard]] constexpr const void* or_else(const void* address) const noexcept {
+        return tag_ != nullptr ? tag_ : address;
+    }
+
+private:
+    const void* tag_ = nullptr;
+};
+
+/// Levels none and misuse [G3].
+template <typename Shape, Checks checks>
+class Guards {
+public:
+    static constexpr bool active = false;
+
+    constexpr Guards() noexcept = default;
+    constexpr explicit Guards(const Shape&) noexcept {}
+
+    static constexpr void say_who(DefectReport&, const std::byte*) noexcept {}
+};
+
+/// What the levels with guards share: the secret, the shape, and what is revealed to look at it.
+template <typename Shape>
+class KeyedGuards : protected Shape {
+public:
+    constexpr KeyedGuards() noexcept = default;
+    constexpr explicit KeyedGuards(const Shape& shape) noexcept : Shape(shape) {}
+
+    static constexpr bool active = true;
+
+    [[nodiscard]] Secret& secret() noexcept { return secret_; }
+
+    /// What a SlabInfo of the cache says of its owner: nobody else can know.
+    [[nodiscard]] const void* identity(const void* cache, const void* slab_info) const noexcept {
+        return disguised(cache, secret_.of_slab_info(address_of(slab_info)));
+    }
+
+protected:
+    using Shape::object_size;
+    using Slot = detail::Revealed;
+    using Guarded = detail::RevealedAround;
+
+    [[nodiscard]] constexpr detail::Around around() const noexcept {
+        return {Shape::front, object_size(), Shape::behind};
+    }
+
+    Secret secret_;
+};
+
+template <typename Shape>
+class Guards<Shape, Checks::hardened> : public KeyedGuards<Shape> {
+    using Keyed = KeyedGuards<Shape>;
+    using Keyed::around;
+    using Keyed::object_size;
+    using Keyed::secret_;
+    using typename Keyed::Guarded;
+    using typename Keyed::Slot;
+
+public:
+    using Keyed::Keyed;
+
+    void make_free(std::byte* object, const void*) const noexcept {
+        const Slot slot(object, around(), true);
+        __builtin_memset(object, 0, object_size());
+        put_canary(object, free_canary(object));
+    }
+    /// A slot that nobody had yet.
+    void make_fresh(std::byte* object) const noexcept { make_free(object, nullptr); }
+    void make_live(std::byte* object, const void*) const noexcept {
+        const Slot slot(object, around(), false);
+        put_canary(object, live_canary(object));
+    }
+
+    [[nodiscard]] bool is_free(const std::byte* object) const noexcept {
+        const Slot slot(object, around(), true);
+        return canary_at(object) == free_canary(object) &&
+               detail::all_bytes_are<0>(object, object_size());
+    }
+    [[nodiscard]] bool is_live(const std::byte* object) const noexcept {
+        return canary_at(object) == live_canary(object);
+    }
+
+    /// Has it the guards of a free one, whatever was written to it?
+    [[nodiscard]] bool looks_free(const std::byte* object) const noexcept {
+        return canary_at(object) == free_canary(object);
+    }
+
+    [[nodiscard]] Wrong wrong_of_free(const std::byte* object) const noexcept {
+        if (is_free(object)) return {};
+        const Slot slot(object, around(), true);
+        const std::size_t other = detail::first_other_byte(object, object_size(), 0);
+        if (other != object_size())
+            return {.defect = Defect::WriteAfterFree, .offset = static_cast<std::ptrdiff_t>(other)};
+        return wrong_canary(object, free_canary(object));
+    }
+    [[nodiscard]] Wrong wrong_of_live(const std::byte* object) const noexcept {
+        if (is_live(object)) return {};
+        const Guarded revealed(object, around());
+        return wrong_canary(object, live_canary(object));
+    }
+
+    static constexpr void say_who(DefectReport&, const std::byte*) noexcept {}
+
+private:
+    [[nodiscard]] std::uint64_t live_canary(const std::byte* object) const noexcept {
+        return secret_.of_live(address_of(object));
+    }
+    [[nodiscard]] std::uint64_t free_canary(const std::byte* object) const noexcept {
+        return secret_.of_free(address_of(object));
+    }
+    /// Of any address that is asked for: AddressSanitizer does not look.
+    [[nodiscard, gnu::no_sanitize_address]] std::uint64_t canary_at(
+        const std::byte* object) const noexcept {
+        std::uint64_t canary = 0;
+        __builtin_memcpy(&canary, object + object_size(), sizeof canary);
+        return canary;
+    }
+    void put_canary(std::byte* object, std::uint64_t canary) const noexcept {
+        __builtin_memcpy(object + object_size(), &canary, sizeof canary);
+    }
+    /// Requires: another one stands there.
+    [[nodiscard]] Wrong wrong_canary(const std::byte* object, std::uint64_t canary) const noexcept {
+        std::size_t offset = object_size();
+        std::byte expected[sizeof canary];
+        __builtin_memcpy(expected, &canary, sizeof canary);
+        while (object[offset] == expected[offset - object_size()])
+            ++offset;
+        return {.defect = Defect::Overflow, .offset = static_cast<std::ptrdiff_t>(offset)};
+    }
+};
+
+template <typename Shape>
+class Guards<Shape, Checks::debug> : public KeyedGuards<Shape> {
+    using Keyed = KeyedGuards<Shape>;
+    using Keyed::around;
+    using Keyed::object_size;
+    using typename Keyed::Guarded;
+    using typename Keyed::Slot;
+
+public:
+    using Keyed::Keyed;
+
+    static constexpr std::uint8_t zone_of_live = 0xfd;
+    static constexpr std::uint8_t zone_of_free = 0xfb;
+    static constexpr std::uint8_t fresh = 0xcd;  // allocated, not written
+    static constexpr std::uint8_t poison = 0x5a;
+
+    void make_free(std::byte* object, const void* by) const noexcept {
+        const Slot slot(object, around(), true);
+        __builtin_memset(object, poison, object_size());
+        make_zones<zone_of_free>(object);
+        put(object, freed, by);
+    }
+    /// A slot that nobody had yet.
+    void make_fresh(std::byte* object) const noexcept {
+        make_free(object, nullptr);
+        const Guarded revealed(object, around());
+        put(object, allocated, nullptr);
+    }
+    void make_live(std::byte* object, const void* by) const noexcept {
+        const Slot slot(object, around(), false);
+        __builtin_memset(object, fresh, object_size());
+        make_zones<zone_of_live>(object);
+        put(object, allocated, by);
+    }
+
+    [[nodiscard]] bool is_free(const std::byte* object) const noexcept {
+        const Slot slot(object, around(), true);
+        return detail::all_bytes_are<poison>(object, object_size()) &&
+               zones_are<zone_of_free>(object);
+    }
+    [[nodiscard]] bool is_live(const std::byte* object) const noexcept {
+        const Guarded revealed(object, around());
+        return zones_are<zone_of_live>(object);
+    }
+
+    /// As above.
+    [[nodiscard]] bool looks_free(const std::byte* object) const noexcept {
+        const Guarded revealed(object, around());
+        return zones_are<zone_of_free>(object);
+    }
+
+    [[nodiscard]] Wrong wrong_of_free(const std::byte* object) const noexcept {
+        const Slot slot(object, around(), true);
+        const std::size_t other = detail::first_other_byte(object, object_size(), poison);
+        if (other != object_size())
+            return {.defect = Defect::WriteAfterFree, .offset = static_cast<std::ptrdiff_t>(other)};
+        return wrong_zone(object, zone_of_free);
+    }
+    [[nodiscard]] Wrong wrong_of_live(const std::byte* object) const noexcept {
+        const Guarded revealed(object, around());
+        return wrong_zone(object, zone_of_live);
+    }
+
+    /// Of an object of the cache, whatever became of it.
+    void say_who(DefectReport& report, const std::byte* object) const noexcept {
+        const Guarded revealed(object, around());
+        report.allocated_by = who(object, allocated);
+        report.freed_by = who(object, freed);
+    }
+
+private:
+    static constexpr std::size_t marks = 2 * sizeof(void*);
+    static constexpr std::size_t back_zone = Shape::behind - marks;
+    static constexpr std::size_t allocated = back_zone;  // behind the object
+    static constexpr std::size_t freed = allocated + sizeof(void*);
+
+    template <std::uint8_t zone>
+    void make_zones(std::byte* object) const noexcept {
+        __builtin_memset(object - Shape::front, zone, Shape::front);
+        __builtin_memset(object + object_size(), zone, back_zone);
+    }
+    template <std::uint8_t zone>
+    [[nodiscard]] bool zones_are(const std::byte* object) const noexcept {
+        return detail::all_bytes_are<zone>(object - Shape::front, Shape::front) &&
+               detail::all_bytes_are<zone>(object + object_size(), back_zone);
+    }
+    /// The one behind first: that is where more go wrong.
+    [[nodiscard]] Wrong wrong_zone(const std::byte* object, std::uint8_t zone) const noexcept {
+        const std::size_t back = detail::first_other_byte(object + object_size(), back_zone, zone);
+        if (back != back_zone)
+            return {.defect = Defect::Overflow,
+                    .offset = static_cast<std::ptrdiff_t>(object_size() + back)};
+        const std::size_t before =
+            detail::first_other_byte(object - Shape::front, Shape::front, zone);
+        if (before == Shape::front) return {};
+        return {.defect = Defect::Overflow,
+                .offset = static_cast<std::ptrdiff_t>(before) -
+                          static_cast<std::ptrdiff_t>(Shape::front)};
+    }
+
+    void put(std::byte* object, std::size_t mark, const void* by) const noexcept {
+        __builtin_memcpy(object + object_size() + mark, static_cast<const void*>(&by), sizeof by);
+    }
+    [[nodiscard]] const void* who(const std::byte* object, std::size_t mark) const noexcept {
+        const void* by = nullptr;
+        __builtin_memcpy(static_cast<void*>(&by), object + object_size() + mark, sizeof by);
+        return by;
+    }
+};
+
+/// wrong_of_free, of an object that memcheck was told is nobody's.
+template <typename Guard>
+[[nodiscard]] Wrong wrong_of_nobodys(const Guard& guards, const std::byte* object,
+                                     std::size_t object_size,
+                                     const detail::Memcheck& memcheck) noexcept {
+    if (memcheck.watches()) detail::Memcheck::make_defined(object, object_size);
+    const Wrong wrong = guards.wrong_of_free(object);
+    if (memcheck.watches()) detail::Memcheck::make_nobodys(object, object_size);
+    return wrong;
+}
+
+/// What is wrong with an object of a slab, and whose it was.
+template <typename Guard>
+[[nodiscard]] DefectReport report_of(const Wrong& wrong, const Guard& guards,
+                                     const std::byte* object, const SlabRecord& slab_info,
+                                     std::size_t slot, const void* cache) noexcept {
+    DefectReport result{.defect = wrong.defect,
+                        .pointer = object,
+                        .cache = cache,
+                        .slab = slab_info.slab,
+                        .slot = slot,
+                        .offset = wrong.offset};
+    guards.say_who(result, object);
+    return result;
 }
 
 }  // namespace slab_allocator
@@ -2913,7 +2982,6 @@ public:
     /// Makes a SlabInfo unknown and gives its memory back, but not the slab [P2].
     static void leave(Backend& backend, SlabRecord& slab_info) noexcept {
         slab_info.owner = nullptr;
-        slab_info.untouched = 0;
         if constexpr (layout.uses_map()) {
             Map::forget(backend, slab_info.slab, layout.pages_per_slab());
         }
@@ -3060,6 +3128,15 @@ public:
 
     [[nodiscard]] IntrusiveList<SlabRecord>& list(std::size_t number) noexcept {
         return lists_[number];
+    }
+
+    /// Calls f(slab_info) for every slab, the full ones first. It may move none.
+    template <typename F>
+    void for_each(F f) {
+        for (IntrusiveList<SlabRecord>& of : lists_) {
+            for (SlabRecord& slab_info : of)
+                f(slab_info);
+        }
     }
 
     /// The fullest one, so that the emptier ones drain; nullptr where none has room.
@@ -3530,10 +3607,7 @@ public:
         requires std::invocable<F&, const SlabView&>
     void for_each_slab(F&& f) {
         settle_recent();
-        for (std::size_t number = 0; number < Lists::lists_number; ++number) {
-            for (const SlabRecord& slab_info : lists_.list(number))
-                f(SlabView(slab_info, layout));
-        }
+        lists_.for_each([&](const SlabRecord& slab_info) { f(SlabView(slab_info, layout)); });
     }
 
     /// Is `pointer` the start of a live object of this cache? Costs: O(1). Faults only where the
@@ -3609,7 +3683,7 @@ public:
     void set_tag(const void* tag) noexcept
         requires(Config.checks == Checks::debug)
     {
-        tag_ = tag;
+        tag_.set(tag);
     }
 
     /// Walks everything. Returns: the first inconsistency, or Defect::None; tells no handler and
@@ -3950,8 +4024,9 @@ private:
     /// [C2]
     void settle_limit() noexcept {
         const std::size_t taken = lists_.taken_objects_number();
-        const bool watch = lists_.slabs_number() > kept_free_slabs_ && taken > 0;
-        recent_.set_limit(watch && taken - 1 < most_recent() ? taken - 1 : most_recent());
+        const std::size_t but_one = taken - 1;  // a large number, where none is
+        const bool watch = lists_.slabs_number() > kept_free_slabs_ && but_one < most_recent();
+        recent_.set_limit(watch ? but_one : most_recent());
         if constexpr (checked) draining_from_ = draining_from(taken);
     }
 
@@ -4012,7 +4087,7 @@ private:
             }
         }
         Place::reveal_slots(slab);  // a backend may have hidden it
-        if constexpr (guarded) guards_.secret().seed(entropy(slab), this);
+        if constexpr (guarded) guards_.secret().seed(backend_, slab, this);
         SlabRecord* const slab_info = Place::enter(backend_, slab, this);
         if (slab_info == nullptr) {
             backend_.free_slab(slab, layout.slab_size, layout.slab_alignment);
@@ -4090,7 +4165,7 @@ private:
                                   .pointer = object,
                                   .cache = this,
                                   .objects_number = live--};
-                say_who(leak, memory_of(object));
+                guards_.say_who(leak, memory_of(object));
                 report(leak);
             });
         } else {
@@ -4106,7 +4181,7 @@ private:
         SlabRecord* const slab_info = Place::find(backend_, memory);
         if constexpr (guarded) {
             if (is_live(slab_info, memory)) {
-                return report_of(guards_.wrong_of_live(memory), *slab_info, memory);
+                return report_on(guards_.wrong_of_live(memory), *slab_info, memory);
             }
         }
         if (slab_info == nullptr || Place::is_hidden(slab_info)) return result;
@@ -4128,7 +4203,7 @@ private:
         } else {
             result.defect =
                 result.slot >= slab_info->untouched ? Defect::NeverAllocated : Defect::DoubleFree;
-            if (result.defect == Defect::DoubleFree) say_who(result, memory);
+            if (result.defect == Defect::DoubleFree) guards_.say_who(result, memory);
         }
         return result;
     }
@@ -4190,7 +4265,7 @@ private:
     [[nodiscard, gnu::noinline]] T* alloc_guarded() noexcept
         requires guarded
     {
-        const void* const by = who(__builtin_return_address(0));
+        const void* const by = tag_.or_else(__builtin_return_address(0));
         if (recent_.none_ready()) [[unlikely]]
             return alloc_guarded_slowly(nullptr, by);
         std::byte* const memory = recent_.pop();
@@ -4210,7 +4285,7 @@ private:
                 const Wrong wrong = guards_.wrong_of_free(memory);
                 if (wrong.defect == Defect::None) break;
                 SlabRecord* const slab_info = Place::find(backend_, memory);
-                report(report_of(wrong, *slab_info, memory));
+                report(report_on(wrong, *slab_info, memory));
                 guards_.make_free(memory, by);
                 free_to_slab(memory, slab_info);
             }
@@ -4251,7 +4326,7 @@ private:
         SlabRecord* const slab_info = Place::find(backend_, memory);
         if (!certifies(slab_info, memory)) [[unlikely]]
             return refuse(memory);
-        guards_.make_free(memory, who(__builtin_return_address(0)));
+        guards_.make_free(memory, tag_.or_else(__builtin_return_address(0)));
         if (recent_.full() || slab_info->list >= draining_from_) [[unlikely]]
             return free_guarded_slowly(memory, slab_info);
         recent_.push(memory, slab_info);
@@ -4296,7 +4371,7 @@ private:
     [[gnu::noinline]] void make_all_free(std::span<T* const> objects) const noexcept
         requires guarded
     {
-        const void* const by = who(__builtin_return_address(0));
+        const void* const by = tag_.or_else(__builtin_return_address(0));
         for (T* const object : objects) {
             if (object != nullptr) guards_.make_free(memory_of(object), by);
         }
@@ -4318,22 +4393,6 @@ private:
         return true;
     }
 
-    [[nodiscard]] const void* who(const void* address) const noexcept {
-        if constexpr (Config.checks == Checks::debug) return tag_ != nullptr ? tag_ : address;
-        return address;
-    }
-
-    /// What the secret is made of.
-    [[nodiscard]] std::uint64_t entropy(const std::byte* slab) noexcept
-        requires guarded
-    {
-        if constexpr (backend_has::secret<Backend>) {
-            return backend_.secret();
-        } else {
-            return detail::mixed(address_of(slab)) ^ address_of(this);
-        }
-    }
-
     /// Slots `first` .. `end - 1` are handed out for the first time [G1].
     void prepare(const SlabRecord& slab_info, std::size_t first, std::size_t end) noexcept
         requires guarded
@@ -4341,28 +4400,16 @@ private:
         for (std::size_t slot = first; slot < end; ++slot) {
             if (Place::is_covered(slab_info, slot)) continue;
             std::byte* const object = slab_info.slab + layout.offset_of(slot) + layout.front;
-            guards_.make_free(object, nullptr);
-            if constexpr (Guard::knows_who) guards_.forget_who(object);
+            guards_.make_fresh(object);
         }
     }
 
-    [[nodiscard]] DefectReport report_of(const Wrong& wrong, const SlabRecord& slab_info,
-                                         const std::byte* memory) const noexcept {
-        DefectReport result{.defect = wrong.defect,
-                            .pointer = memory,
-                            .cache = this,
-                            .slab = slab_info.slab,
-                            .slot = Place::slot_of(slab_info, memory),
-                            .offset = wrong.offset};
-        say_who(result, memory);
-        return result;
-    }
-    void say_who([[maybe_unused]] DefectReport& report,
-                 [[maybe_unused]] const std::byte* memory) const noexcept {
-        if constexpr (Guard::knows_who) {
-            report.allocated_by = guards_.allocated_by(memory);
-            report.freed_by = guards_.freed_by(memory);
-        }
+    [[nodiscard]] DefectReport report_on(const Wrong& wrong, const SlabRecord& slab_info,
+                                         const std::byte* memory) const noexcept
+        requires guarded
+    {
+        const std::size_t slot = Place::slot_of(slab_info, memory);
+        return report_of(wrong, guards_, memory, slab_info, slot, this);
     }
 
     /// The first object of a slab that is not as it must be [G1] [G2].
@@ -4375,7 +4422,7 @@ private:
             if (!slab_info.map.is_free(slot) && guards_.is_live(object)) continue;
             const bool is_free = slab_info.map.is_free(slot) || recent_.contains(object);
             const Wrong wrong = is_free ? wrong_of_free(object) : guards_.wrong_of_live(object);
-            if (wrong.defect != Defect::None) return report_of(wrong, slab_info, object);
+            if (wrong.defect != Defect::None) return report_on(wrong, slab_info, object);
         }
         return {};
     }
@@ -4383,22 +4430,17 @@ private:
     [[nodiscard]] Wrong wrong_of_free(const std::byte* object) const noexcept
         requires guarded
     {
-        if (memcheck_.watches()) Memcheck::make_defined(object, layout.object_size);
-        const Wrong wrong = guards_.wrong_of_free(object);
-        if (memcheck_.watches()) Memcheck::make_nobodys(object, layout.object_size);
-        return wrong;
+        return wrong_of_nobodys(guards_, object, layout.object_size, memcheck_);
     }
 
     [[nodiscard]] DefectReport wrong_anywhere() noexcept
         requires guarded
     {
-        for (std::size_t number = 0; number < Lists::lists_number; ++number) {
-            for (const SlabRecord& slab_info : lists_.list(number)) {
-                const DefectReport wrong = wrong_in(slab_info);
-                if (wrong.defect != Defect::None) return wrong;
-            }
-        }
-        return {};
+        DefectReport wrong;
+        lists_.for_each([&](const SlabRecord& slab_info) {
+            if (wrong.defect == Defect::None) wrong = wrong_in(slab_info);
+        });
+        return wrong;
     }
 
     // ---- Walks ----------------------------------------------------------------------------------
@@ -4427,13 +4469,10 @@ private:
         return Place::knows(backend_, slab_info) ? Defect::None : Defect::BackendLostSlab;
     }
 
-    struct NoTag {};
-
     Recent recent_;
     [[no_unique_address]] Backend backend_{};
     [[no_unique_address]] Guard guards_;
-    [[no_unique_address]] std::conditional_t<Config.checks == Checks::debug, const void*, NoTag>
-        tag_{};
+    [[no_unique_address]] Tag<Config.checks> tag_;
     Lists lists_;
     std::uint8_t draining_from_ = Lists::lists_number;  // [C5]
     [[no_unique_address]] Memcheck memcheck_;
@@ -4987,7 +5026,7 @@ public:
             if (memcheck_.watches()) Memcheck::allocated(object, layout_.object_size, false);
         } else {
             const SlabRecord& slab_info = *Pages::find(pages_.backend(), object);
-            report(report_of(guards_.wrong_of_free(object), slab_info, object));
+            report(report_on(guards_.wrong_of_free(object), slab_info, object));
             guards_.make_free(object, by);
             Memcheck::make_nobodys(object, layout_.object_size);
         }
@@ -5073,13 +5112,11 @@ public:
     /// Calls f(object) for every live object. Requires: settled; `f` does not call the heap.
     template <typename F>
     void for_each(F f) noexcept {
-        for (std::size_t number = 0; number < Lists::lists_number; ++number) {
-            for (const SlabRecord& slab_info : lists_.list(number)) {
-                for (std::size_t slot = 0; slot < slab_info.untouched; ++slot) {
-                    if (!slab_info.map.is_free(slot)) f(object_at(slab_info, slot));
-                }
+        lists_.for_each([&](const SlabRecord& slab_info) {
+            for (std::size_t slot = 0; slot < slab_info.untouched; ++slot) {
+                if (!slab_info.map.is_free(slot)) f(object_at(slab_info, slot));
             }
-        }
+        });
     }
 
     // ---- To look at -----------------------------------------------------------------------------
@@ -5120,12 +5157,8 @@ public:
     }
 
     /// Level debug: who allocated an object of a slab, and who freed it.
-    void say_who([[maybe_unused]] DefectReport& report,
-                 [[maybe_unused]] const std::byte* object) const noexcept {
-        if constexpr (Guard::knows_who) {
-            report.allocated_by = guards_.allocated_by(object);
-            report.freed_by = guards_.freed_by(object);
-        }
+    void say_who(DefectReport& report, const std::byte* object) const noexcept {
+        guards_.say_who(report, object);
     }
 
     /// Costs: O(slabs). The peak of objects is not known.
@@ -5134,10 +5167,9 @@ public:
                                .full_slabs_number = lists_.full_slabs_number(),
                                .peak_slabs_number = peak_slabs_number_,
                                .failures_number = failures_number_};
-        for (std::size_t number = 0; number < Lists::lists_number; ++number) {
-            for (const SlabRecord& slab_info : lists_.list(number))
-                result.free_objects_number += slab_info.free_number;
-        }
+        lists_.for_each([&](const SlabRecord& slab_info) {
+            result.free_objects_number += slab_info.free_number;
+        });
         if (hand_slab_ != nullptr) {
             const std::size_t free_number = hand_slab_->free_number + bits_number(hand_);
             if (free_number == 0) ++result.full_slabs_number;
@@ -5327,7 +5359,7 @@ private:
         slab_info->free_number = static_cast<std::uint16_t>(layout_.objects_per_slab);
         slab_info->map.fill(layout_.slots_per_slab, 0, 0);
         slab_info->owner = this;
-        if constexpr (guarded) guards_.secret().seed(entropy(slab_info->slab), this);
+        if constexpr (guarded) guards_.secret().seed(pages_.backend(), slab_info->slab, this);
         detail::hide(slab_info->slab, layout_.slab_size);
         memcheck_.hide(slab_info->slab, slab_info->slab + (guarded ? 0 : layout_.slab_size));
         lists_.add(*slab_info);
@@ -5392,31 +5424,20 @@ private:
         requires guarded
     {
         for (std::size_t slot = first; slot < end; ++slot) {
-            guards_.make_free(object_at(slab_info, slot), nullptr);
-            if constexpr (Guard::knows_who) guards_.forget_who(object_at(slab_info, slot));
-        }
-    }
-
-    [[nodiscard]] std::uint64_t entropy(const std::byte* slab) noexcept
-        requires guarded
-    {
-        if constexpr (backend_has::secret<Backend>) {
-            return pages_.backend().secret();
-        } else {
-            return detail::mixed(address_of(slab)) ^ address_of(this);
+            guards_.make_fresh(object_at(slab_info, slot));
         }
     }
 
     [[nodiscard]] DefectReport wrong_anywhere(bool with_live) noexcept
         requires guarded
     {
-        for (std::size_t number = 0; number < Lists::lists_number; ++number) {
-            for (const SlabRecord& slab_info : lists_.list(number)) {
-                const DefectReport found = wrong_in(slab_info, with_live);
-                if (found.defect != Defect::None) return found;
-            }
-        }
-        return hand_slab_ == nullptr ? DefectReport{} : wrong_in(*hand_slab_, with_live);
+        DefectReport found;
+        const auto look_at = [&](const SlabRecord& slab_info) {
+            if (found.defect == Defect::None) found = wrong_in(slab_info, with_live);
+        };
+        lists_.for_each(look_at);
+        if (hand_slab_ != nullptr) look_at(*hand_slab_);
+        return found;
     }
 
     /// The first object of a slab that is not as it must be.
@@ -5429,7 +5450,7 @@ private:
             if (!is_here && (!with_live || guards_.is_live(object))) continue;
             const bool is_free = is_here || guards_.looks_free(object);
             const Wrong wrong = is_free ? wrong_of_free(object) : guards_.wrong_of_live(object);
-            if (wrong.defect != Defect::None) return report_of(wrong, slab_info, object);
+            if (wrong.defect != Defect::None) return report_on(wrong, slab_info, object);
         }
         return {};
     }
@@ -5437,24 +5458,15 @@ private:
     [[nodiscard]] Wrong wrong_of_free(const std::byte* object) const noexcept
         requires guarded
     {
-        if (memcheck_.watches()) Memcheck::make_defined(object, layout_.object_size);
-        const Wrong wrong = guards_.wrong_of_free(object);
-        if (memcheck_.watches()) Memcheck::make_nobodys(object, layout_.object_size);
-        return wrong;
+        return wrong_of_nobodys(guards_, object, layout_.object_size, memcheck_);
     }
 
-    [[nodiscard]] DefectReport report_of(const Wrong& wrong, const SlabRecord& slab_info,
+    [[nodiscard]] DefectReport report_on(const Wrong& wrong, const SlabRecord& slab_info,
                                          const std::byte* object) const noexcept
         requires guarded
     {
-        DefectReport result{.defect = wrong.defect,
-                            .pointer = object,
-                            .cache = pages_.heap(),
-                            .slab = slab_info.slab,
-                            .slot = slot_of(object, slab_info),
-                            .offset = wrong.offset};
-        say_who(result, object);
-        return result;
+        const std::size_t slot = slot_of(object, slab_info);
+        return report_of(wrong, guards_, object, slab_info, slot, pages_.heap());
     }
 
     // ---- Looking --------------------------------------------------------------------------------
@@ -5728,11 +5740,12 @@ public:
         return is_of_class(slab_info) ? &class_of(slab_info) : nullptr;
     }
 
-    /// `slab_info` is what the map answered for the block; nullptr: nothing.
-    [[nodiscard]] Found find(const void* block, SlabInfo* slab_info) noexcept {
+    /// `slab_info` is what the map answered for the block; nullptr: nothing. Is it live? That of a
+    /// class is asked of is_live(class).
+    template <typename F>
+    [[nodiscard]] Found find(const void* block, SlabInfo* slab_info, F is_live) noexcept {
         if (slab_info == nullptr) return {};
-        if (Slabs* const of = slabs_of(*slab_info))
-            return {slab_info, of, of->is_live(block, *slab_info)};
+        if (Slabs* const of = slabs_of(*slab_info)) return {slab_info, of, is_live(*of)};
         return {slab_info, nullptr, slab_info->owner == &runs && runs.is_live(block, *slab_info)};
     }
 
@@ -5793,9 +5806,9 @@ public:
     [[nodiscard]] DefectReport what_is_wrong(const void* block, SlabInfo* slab_info,
                                              const void* heap) noexcept {
         DefectReport result{.defect = Defect::ForeignPointer, .pointer = block, .cache = heap};
-        const Found found = find(block, slab_info);
-        if (found.slabs != nullptr) {
-            found.slabs->say_what_is_wrong(result, *slab_info);
+        Slabs* const of = slab_info == nullptr ? nullptr : slabs_of(*slab_info);
+        if (of != nullptr) {
+            of->say_what_is_wrong(result, *slab_info);
         } else if (const SlabInfo* const run = runs.run_around(block)) {
             result.defect = Defect::InteriorPointer;
             result.slab = run->slab;
@@ -5927,18 +5940,12 @@ public:
     void set_tag(const void* tag) noexcept
         requires(Config.checks == Checks::debug)
     {
-        tag_ = tag;
+        tag_.set(tag);
     }
 
 private:
     friend Derived;
     constexpr HeapCalls() noexcept = default;
-
-    /// Whom a guarded block is said to be allocated or freed by.
-    [[nodiscard]] const void* who(const void* address) const noexcept {
-        if constexpr (Config.checks == Checks::debug) return tag_ != nullptr ? tag_ : address;
-        return address;
-    }
 
     [[gnu::noinline, gnu::cold]] void refuse_size(void* block) noexcept {
         const auto found = derived().find(block);
@@ -5951,9 +5958,7 @@ private:
 
     [[nodiscard]] Derived& derived() noexcept { return static_cast<Derived&>(*this); }
 
-    struct NoTag {};
-    [[no_unique_address]] std::conditional_t<Config.checks == Checks::debug, const void*, NoTag>
-        tag_{};
+    [[no_unique_address]] Tag<Config.checks> tag_;
 };
 
 }  // namespace slab_allocator
@@ -6078,7 +6083,9 @@ private:
         return Blocks::Pages::find(backend_, block);
     }
     [[nodiscard]] Found find(const void* block) noexcept {
-        return blocks_.find(block, look_up(block));
+        SlabInfo* const slab_info = look_up(block);
+        return blocks_.find(block, slab_info,
+                            [&](Slabs& slabs) { return slabs.is_live(block, *slab_info); });
     }
 
     /// `slab_info` is what the map answers for the block.
@@ -6098,7 +6105,7 @@ private:
     [[nodiscard, gnu::noinline]] void* alloc_guarded(std::size_t size) noexcept
         requires guarded
     {
-        const void* const by = Calls::who(__builtin_return_address(0));
+        const void* const by = Calls::tag_.or_else(__builtin_return_address(0));
         if (size > size_classes::largest_request<Config>) return alloc_run(size, 1);
         const std::size_t number = size_classes::ClassTable<Config>::class_of(size);
         Slabs& slabs = blocks_.slabs[number];
@@ -6113,7 +6120,7 @@ private:
     [[gnu::noinline]] void free_guarded(void* block, SlabInfo& slab_info, Slabs& slabs) noexcept
         requires guarded
     {
-        const void* const by = Calls::who(__builtin_return_address(0));
+        const void* const by = Calls::tag_.or_else(__builtin_return_address(0));
         if (!slabs.make_free(block, slab_info, by)) [[unlikely]]
             return refuse(block);
         static_cast<void>(slabs.free(block, slab_info));
@@ -7391,11 +7398,11 @@ private:
 //      alloc         magazine --> take it off           not on? not handed out
 //      to its slab   magazine --> take it off           not on? not given back
 //
-// The token is the object's first 8 bytes: a number that follows from its address and its cache's,
-// which nobody else has a reason to write. It is a right that can be used once: whoever finds an
-// object in a magazine may hand it out if the token is on, and takes it off. An object that lies in
-// two magazines has one token, so the second who finds it gets nothing. (Taking it off is a load
-// and a store, no atomic exchange: two who find the object at the same instant may both get it.)
+// The token is the object's first 8 bytes: a number that follows from its address, which nobody
+// else has a reason to write. It is a right that can be used once: whoever finds an object in a
+// magazine may hand it out if the token is on, and takes it off. An object that lies in two
+// magazines has one token, so the second who finds it gets nothing. (Taking it off is a load and a
+// store, no atomic exchange: two who find the object at the same instant may both get it.)
 //
 // A word of the object and not of its slab's record, because that would be a cache line that CPUs
 // share: the object itself is the one line that moves with it anyway.
@@ -7403,7 +7410,8 @@ private:
 // Invariants
 //   [K1] an object is handed out without its token
 //   [K2] nothing follows from what is read here but whether a call is refused or an object dropped
-//   [K3] a token is neither 0 nor an address: its upper bits are those of a constant
+//   [K3] a token is neither 0 nor its object's address, and another for each object: a product with
+//        an odd number
 //
 // An object in a magazine is hidden from AddressSanitizer (core/poison.hpp), but its token is read
 // and written: these functions are not looked at.
@@ -7415,18 +7423,16 @@ class Token {
 public:
     using Word = std::uint64_t;
 
-    explicit Token(const void* cache) noexcept : cache_(address_of(cache)) {}
-
-    [[nodiscard, gnu::no_sanitize_address]] bool is_on(const void* object) const noexcept {
+    [[nodiscard, gnu::no_sanitize_address]] static bool is_on(const void* object) noexcept {
         Atomics::look_at(object);
         opaque(object);
         Word word = 0;
         __builtin_memcpy(&word, object, sizeof(word));
         return word == of(object);
     }
-    void put_on(void* object) const noexcept { write(object, of(object)); }
+    static void put_on(void* object) noexcept { write(object, of(object)); }
     /// Returns: was it on?
-    [[nodiscard]] bool take_off(void* object) const noexcept {
+    [[nodiscard]] static bool take_off(void* object) noexcept {
         const bool on = is_on(object);
         if (on) [[likely]]
             clear(object);
@@ -7435,8 +7441,9 @@ public:
     static void clear(void* object) noexcept { write(object, 0); }
 
 private:
-    [[nodiscard]] Word of(const void* object) const noexcept {
-        return (Word{address_of(object)} ^ Word{cache_}) + 0x9e37'79b9'7f4a'7c15U;  // [K3]
+    /// One instruction: the factor fits into it, and its upper bits are ones.
+    [[nodiscard]] static Word of(const void* object) noexcept {
+        return Word{address_of(object)} * 0xffff'ffff'9e37'79b5U;  // [K3]
     }
     [[gnu::no_sanitize_address]] static void write(void* object, Word word) noexcept {
         Atomics::change(object);
@@ -7450,8 +7457,6 @@ private:
     static void opaque(const void* object) noexcept {
         __asm__ volatile("" : : "r"(object) : "memory");
     }
-
-    std::uintptr_t cache_;
 };
 
 }  // namespace slab_allocator
@@ -7595,7 +7600,7 @@ public:
         if (!cpus_.pop(slots_, object)) [[unlikely]]
             return alloc_slowly();
         if constexpr (checked) {
-            if (!token().take_off(object)) [[unlikely]]
+            if (!Token<Atomics>::take_off(object)) [[unlikely]]
                 return drop_and_alloc(object);
         }
         return outside(revealed(object));
@@ -7609,7 +7614,7 @@ public:
         if constexpr (checked) {
             if (!is_live(object)) [[unlikely]]
                 return refuse(object);
-            token().put_on(object);
+            Token<Atomics>::put_on(object);
         } else {
             if (object == nullptr) return;
         }
@@ -7800,7 +7805,6 @@ private:
     [[nodiscard]] static constexpr std::size_t smaller(std::size_t a, std::size_t b) noexcept {
         return a < b ? a : b;
     }
-    [[nodiscard]] Token<Atomics> token() const noexcept { return Token<Atomics>(this); }
 
     /// What lies in a magazine is hidden from AddressSanitizer.
     static void hide(const Object* object) noexcept { detail::hide_alone(object, sizeof(Object)); }
@@ -7811,7 +7815,7 @@ private:
 
     [[nodiscard]] bool is_live(const Object* object) noexcept {
         if (object == nullptr || !slabs_.cache().is_out(object)) return false;  // [Z2]
-        if constexpr (checked) return !token().is_on(object);
+        if constexpr (checked) return !Token<Atomics>::is_on(object);
         return true;
     }
 
@@ -7864,10 +7868,10 @@ private:
     [[nodiscard]] std::size_t drop_without_token(std::span<T*> objects) noexcept {
         if constexpr (!checked) return 0;
         std::size_t kept = 0;
-        while (kept < objects.size() && token().take_off(objects[kept]))
+        while (kept < objects.size() && Token<Atomics>::take_off(objects[kept]))
             ++kept;
         for (std::size_t index = kept; index < objects.size(); ++index) {
-            if (token().take_off(objects[index])) {
+            if (Token<Atomics>::take_off(objects[index])) {
                 objects[kept++] = objects[index];
             } else {
                 drop(inside(objects[index]));
@@ -7939,7 +7943,7 @@ private:
     void stock(std::span<Object* const> objects) noexcept {
         if constexpr (checked) {
             for (Object* const object : objects)
-                token().put_on(object);
+                Token<Atomics>::put_on(object);
         }
         for (Object* const object : objects)
             hide(object);
@@ -7967,11 +7971,11 @@ private:
                 ++number;
         } else if constexpr (std::is_same_v<T, Object>) {
             const std::size_t out = slabs_.cache().out_number(objects);
-            for (; number < out && !token().is_on(objects[number]); ++number)
-                token().put_on(objects[number]);
+            for (; number < out && !Token<Atomics>::is_on(objects[number]); ++number)
+                Token<Atomics>::put_on(objects[number]);
         } else {
             for (; number < objects.size() && is_live(inside(objects[number])); ++number)
-                token().put_on(objects[number]);
+                Token<Atomics>::put_on(objects[number]);
         }
         return number;
     }
@@ -8038,7 +8042,7 @@ private:
         if constexpr (checked) {
             std::size_t right = 0;
             while (right < objects.size()) {
-                if (token().take_off(objects[right])) [[likely]] {
+                if (Token<Atomics>::take_off(objects[right])) [[likely]] {
                     ++right;
                     continue;
                 }
@@ -9277,10 +9281,11 @@ inline constexpr bool bears_threads<ComposedBackend<Slabs, Infos, Map>> =
 // is used again before fresh memory is touched. That is what a heap wants, which asks for all
 // sizes: what the system counts as resident is little more than what is live.
 //
-// Pages that were given back stay resident, as long as they are no more than a share of those that
-// are taken, and as long as there were more resident pages before: then all of them are discarded
-// at once. A slab as large as a huge page begins at the border of one and may have them, because
-// its owner asked for as much at once; what it gives back is discarded at once.
+// Pages that were given back stay resident, as long as they are no more than those that are taken;
+// else the highest of them are discarded, until half as many are left. Where more pages would be
+// resident than ever before, and a third of them idle, all that are idle are discarded. A slab as
+// large as a huge page begins at the border of one and may have them, because its owner asked for
+// as much at once; what it gives back is discarded at once.
 //
 // Invariants
 //   [G1] a chunk is aligned to its size; bit p of `taken` is set  <=>  its page p is taken
@@ -9370,11 +9375,10 @@ class FirstFitPages {
 public:
     static constexpr std::size_t page_size = 4096;
     static constexpr std::size_t largest_slab = chunk_size / 2;
-    /// Of the pages that are taken, this share may lie idle, and this many in any case.
-    static constexpr std::size_t idle_share = 2;
+    /// As many pages as are taken may lie idle, and this many in any case.
     static constexpr std::size_t least_idle_pages = 512;
-    /// This share may even where so many pages were never resident before.
-    static constexpr std::size_t idle_share_at_peak = 8;
+    /// This share of those that are taken may even where so many were never resident before.
+    static constexpr std::size_t idle_share_at_peak = 2;
     static_assert(is_power_of_two(chunk_size) && chunk_size >= 64 * page_size,
                   "FirstFitPages: chunk_size must be a power of two, at least 64 pages");
 
@@ -9463,7 +9467,7 @@ public:
     std::size_t trim() noexcept {
         const std::size_t before = bytes_held_ + idle_pages_number_ * page_size;
         if (kept_ != nullptr) give_back(*kept_);
-        discard_idle_pages();
+        discard_idle_pages(0);
         return before - bytes_held_;
     }
 
@@ -9594,27 +9598,37 @@ private:
     }
 
     void settle() noexcept {
-        const std::size_t share = taken_pages_number_ / idle_share;
-        if (idle_pages_number_ > (share < least_idle_pages ? least_idle_pages : share))
-            discard_idle_pages();
+        const std::size_t most =
+            taken_pages_number_ < least_idle_pages ? least_idle_pages : taken_pages_number_;
+        if (idle_pages_number_ > most) discard_idle_pages(most / 2);
     }
 
     /// Of what is taken now, all that is fresh will be resident.
     [[gnu::noinline]] void new_peak() noexcept {
-        if (idle_pages_number_ > taken_pages_number_ / idle_share_at_peak) discard_idle_pages();
+        if (idle_pages_number_ > taken_pages_number_ / idle_share_at_peak) discard_idle_pages(0);
         const std::size_t resident = taken_pages_number_ + idle_pages_number_;
         if (resident > peak_pages_number_) peak_pages_number_ = resident;
     }
 
-    [[gnu::noinline]] void discard_idle_pages() noexcept {
+    /// But `left` of them, the lowest, which are taken next.
+    [[gnu::noinline]] void discard_idle_pages(std::size_t left) noexcept {
         for (Chunk* chunk = first_; chunk != nullptr; chunk = chunk->next) {
             for (std::size_t page = 0; page < pages_per_chunk;) {
                 const std::size_t start = chunk->taken.first_from(page, false);
                 page = chunk->taken.first_from(start, true);
-                discard(*chunk, start, page);
+                discard(*chunk, behind_idle(*chunk, start, page, left), page);
             }
         }
-        idle_pages_number_ = 0;  // [G4]
+    }
+    /// Passes over at most `number` idle pages, which it takes off, of the hole from `page` to
+    /// `end`. Returns: where it came to.
+    [[nodiscard]] static std::size_t behind_idle(const Chunk& chunk, std::size_t page,
+                                                 std::size_t end, std::size_t& number) noexcept {
+        while (number > 0 && (page = chunk.touched.first_from(page, true)) < end) {
+            ++page;
+            --number;
+        }
+        return page;
     }
     /// What is touched of the hole from `page` to `end`.
     void discard(Chunk& chunk, std::size_t page, std::size_t end) noexcept {
@@ -9623,6 +9637,7 @@ private:
             const std::size_t pages = (fresh < end ? fresh : end) - page;
             pages_.discard(chunk.start + page * page_size, pages * page_size);
             chunk.touched.clear(page, pages);
+            idle_pages_number_ -= pages;  // [G4]
             page += pages;
         }
     }
@@ -9648,7 +9663,6 @@ private:
         if (huge == 0) return;
         chunk.huge &= ~huge;  // [G7]
         advise(chunk, lowest_bit(huge), highest_bit(huge) + 1 - lowest_bit(huge), false);
-        idle_pages_number_ -= chunk.touched.number(page, pages);  // [G4]
         discard(chunk, page, page + pages);
     }
     void advise(Chunk& chunk, std::size_t group, std::size_t groups, bool huge) noexcept {
@@ -10492,14 +10506,14 @@ private:
     /// A block of a class from the caller's front, or a slab. Returns: nullptr where there is none.
     [[nodiscard]] void* take(std::size_t number) noexcept {
         auto pin = cpus_.enter();
-        Front* const front = front_at(index_of(pin));
+        Front* const front = front_of(pin);
         std::byte* block = nullptr;
         const bool done = front != nullptr && (*front)[number].pop(block);
         cpus_.leave(pin);
         if (!done) [[unlikely]]
             return alloc_slowly(number);
         if constexpr (has_tokens) {
-            if (!token().take_off(block)) [[unlikely]]
+            if (!Token<>::take_off(block)) [[unlikely]]
                 return drop_and_alloc(block, number);
         }
         if constexpr (!guarded) detail::reveal_alone(block, size_classes::size_of_class(number));
@@ -10515,9 +10529,9 @@ private:
         Slabs& slabs = blocks_.class_of(*slab_info);
         if constexpr (guarded) return free_guarded(block, *slab_info, slabs);
         if constexpr (has_tokens) {
-            if (!slabs.is_out(block, *slab_info) || token().is_on(block)) [[unlikely]]
+            if (!slabs.is_out(block, *slab_info) || Token<>::is_on(block)) [[unlikely]]
                 return refuse(block);
-            token().put_on(block);
+            Token<>::put_on(block);
         }
         detail::hide_alone(block, slabs.object_size());  // from AddressSanitizer
         put(block, slabs.number());
@@ -10526,7 +10540,7 @@ private:
     /// Into the caller's front, or back to its slab.
     void put(void* block, std::size_t number) noexcept {
         auto pin = cpus_.enter();
-        Front* const front = front_at(index_of(pin));
+        Front* const front = front_of(pin);
         const bool done = front != nullptr && (*front)[number].push(static_cast<std::byte*>(block));
         cpus_.leave(pin);
         if (!done) [[unlikely]]
@@ -10538,7 +10552,7 @@ private:
     [[nodiscard, gnu::noinline]] void* alloc_guarded(std::size_t size) noexcept
         requires guarded
     {
-        const void* const by = Calls::who(__builtin_return_address(0));
+        const void* const by = Calls::tag_.or_else(__builtin_return_address(0));
         if (size > size_classes::largest_request<Config>) return alloc_run(size, 1);
         const std::size_t number = size_classes::ClassTable<Config>::class_of(size);
         for (;;) {
@@ -10557,7 +10571,7 @@ private:
     [[gnu::noinline]] void free_guarded(void* block, SlabInfo& slab_info, Slabs& slabs) noexcept
         requires guarded
     {
-        const void* const by = Calls::who(__builtin_return_address(0));
+        const void* const by = Calls::tag_.or_else(__builtin_return_address(0));
         if (!slabs.make_free(block, slab_info, by)) [[unlikely]]
             return refuse(block);
         put(block, slabs.number());
@@ -10571,6 +10585,11 @@ private:
     /// nullptr: the caller has none yet, or no slot.
     [[nodiscard]] Front* front_at(std::size_t index) noexcept {
         return BuiltinAtomics::load_acquire(fronts_[index]);
+    }
+    [[nodiscard]] Front* front_of(const typename Cpus::Pin& pin) noexcept {
+        auto* const first = static_cast<std::byte*>(static_cast<void*>(fronts_));
+        std::byte* const place = first + pin.offset / (cpu_slot_size / sizeof(Front*));
+        return BuiltinAtomics::load_acquire(*static_cast<Front**>(static_cast<void*>(place)));
     }
 
     /// Gives the caller a front where it has a slot without one.
@@ -10596,7 +10615,7 @@ private:
     public:
         Held(MagazineHeap& heap, std::size_t number) noexcept
             : cpus_(heap.cpus_), pin_(cpus_.enter()) {
-            Front* const front = heap.front_at(index_of(pin_));
+            Front* const front = heap.front_of(pin_);
             if (front == nullptr || !(*front)[number].claim(Claim::owners)) return;
             stack_ = &(*front)[number];
             memory_ = front->memory_of(number);
@@ -10674,7 +10693,7 @@ private:
     void stock(std::size_t number, std::span<std::byte*> blocks) noexcept {
         if constexpr (has_tokens) {
             for (std::byte* const block : blocks)
-                token().put_on(block);
+                Token<>::put_on(block);
         }
         if constexpr (!guarded) {
             for (std::byte* const block : blocks)
@@ -10731,7 +10750,7 @@ private:
                 continue;
             }
             if constexpr (has_tokens) {
-                if (!token().take_off(block)) [[unlikely]] {
+                if (!Token<>::take_off(block)) [[unlikely]] {
                     drop(block);
                     continue;
                 }
@@ -10859,22 +10878,17 @@ private:
 
     // ---- Looking --------------------------------------------------------------------------------
 
-    [[nodiscard]] Token<> token() const noexcept { return Token<>(this); }
     [[nodiscard]] static Lock& lock_of(Slabs& slabs) noexcept { return slabs.backend().lock(); }
     [[nodiscard]] SlabInfo* look_up(const void* block) noexcept {
         return Blocks::Pages::find(backend_, block);
     }
     [[nodiscard]] Found find(const void* block) noexcept {
         SlabInfo* const slab_info = look_up(block);
-        if (slab_info == nullptr) return {};
-        if (Slabs* const slabs = blocks_.slabs_of(*slab_info)) {
-            bool live = slabs->is_out(block, *slab_info);
-            if constexpr (guarded) live = slabs->is_sound(block, *slab_info);
-            if constexpr (has_tokens) live = live && !token().is_on(block);
-            return {slab_info, slabs, live};
-        }
-        return {slab_info, nullptr,
-                slab_info->owner == &blocks_.runs && blocks_.runs.is_live(block, *slab_info)};
+        return blocks_.find(block, slab_info, [&](Slabs& slabs) {
+            if constexpr (guarded) return slabs.is_sound(block, *slab_info);
+            const bool out = slabs.is_out(block, *slab_info);
+            return has_tokens ? out && !Token<>::is_on(block) : out;
+        });
     }
 
     // ---- Defects --------------------------------------------------------------------------------
