@@ -407,6 +407,7 @@ class Workshop:
     def compile(self, source, *options):
         return subprocess.run(
             [self.arguments.compiler, "-std=c++20", "-O1", "-w", "-ferror-limit=0",
+             "-fconstexpr-steps=100000000",  # a mutant's place is a step
              f"-I{self.include}", f"-I{ROOT}/tests", str(ROOT / "tests" / source), *options],
             check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
