@@ -39,6 +39,7 @@ using slab_allocator::DefectReport;
 using slab_allocator::explanation_of;
 using slab_allocator::name_of;
 using slab_allocator::print_and_trap;
+using slab_allocator::print_defect;
 using slab_allocator::set_defect_handler;
 
 // What a backend is.

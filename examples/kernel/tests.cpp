@@ -17,16 +17,10 @@ constinit slab_allocator::DefectReport last_report = {};
 
 // [handler]
 void on_defect(const slab_allocator::DefectReport& report) noexcept {
-    print("    ", name_of(report.defect), ": pointer ", report.pointer, ", cache ", report.cache,
-          ", slab ", report.slab, ", slot ", std::uint64_t{report.slot}, ", objects ",
-          std::uint64_t{report.objects_number});
-    if (report.defect == Defect::WriteAfterFree || report.defect == Defect::Overflow) {
-        print(", byte ", report.offset < 0 ? "-" : "",
-              static_cast<std::uint64_t>(report.offset < 0 ? -report.offset : report.offset));
+    {
+        const Guard guard(serial::lock);
+        slab_allocator::print_defect(report, serial::Sink{});
     }
-    if (report.allocated_by != nullptr) print(", allocated by ", report.allocated_by);
-    if (report.freed_by != nullptr) print(", freed by ", report.freed_by);
-    print("\n");
     if (!expected) panic("a defect that nobody expects");
     last_report = report;
 }

@@ -21,6 +21,7 @@
 
 #include <slab_allocator/core/align.hpp>
 #include <slab_allocator/core/defect.hpp>
+#include <slab_allocator/core/sink.hpp>
 #include <slab_allocator/heap/magazine_heap.hpp>
 
 #include "backend.hpp"
@@ -110,17 +111,10 @@ void TheMemory::shrink() noexcept { heap.shrink(); }
 
 /// By write alone: the locks of stdio and of the heap may be held.
 void say_and_abort(const DefectReport& report) noexcept {
-    char line[96] = "slab_malloc: ";
-    std::size_t end = std::strlen(line);
-    for (const char* name = slab_allocator::name_of(report.defect); *name != '\0'; ++name)
-        line[end++] = *name;
-    for (const char* text = " of 0x"; *text != '\0'; ++text)
-        line[end++] = *text;
-    for (int shift = 60; shift >= 0; shift -= 4)
-        line[end++] =
-            "0123456789abcdef"[(slab_allocator::address_of(report.pointer) >> shift) & 15];
-    line[end++] = '\n';
-    static_cast<void>(::write(STDERR_FILENO, line, end) == 0);
+    char line[512];
+    slab_allocator::ArraySink sink(line);
+    slab_allocator::print_defect(report, sink);
+    static_cast<void>(::write(STDERR_FILENO, line, sink.text().size()) == 0);
     std::abort();
 }
 

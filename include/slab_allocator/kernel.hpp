@@ -32,6 +32,7 @@
 #include <slab_allocator/core/poison.hpp>
 #include <slab_allocator/core/recent_objects.hpp>
 #include <slab_allocator/core/secret.hpp>
+#include <slab_allocator/core/sink.hpp>
 #include <slab_allocator/core/slab_info.hpp>
 #include <slab_allocator/core/slab_lists.hpp>
 #include <slab_allocator/core/slab_map.hpp>
@@ -66,5 +67,4 @@
 #include <slab_allocator/maps/hash_map.hpp>
 #include <slab_allocator/maps/radix_map.hpp>
 #include <slab_allocator/report/report.hpp>
-#include <slab_allocator/report/sink.hpp>
 #include <slab_allocator/version.hpp>

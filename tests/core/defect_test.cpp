@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <set>
 #include <string>
@@ -10,6 +12,7 @@
 #include <support/catch.hpp>
 #include <support/death.hpp>
 #include <support/defects.hpp>
+#include <support/string_sink.hpp>
 
 using namespace slab_allocator;
 
@@ -99,6 +102,45 @@ TEST_CASE("the default handler prints one line and traps", "[defect]") {
     REQUIRE(line.find("slab_allocator: Leak: pointer ") == 0);
     REQUIRE(line.find("slot 12, objects 345: objects are live when") != std::string::npos);
     REQUIRE(line.find('\n') == line.size() - 1);
+}
+
+TEST_CASE("a report is one line into any sink", "[defect]") {
+    const auto line_of = [](const DefectReport& report) {
+        support::StringSink sink;
+        slab_allocator::print_defect(report, sink);
+        return sink.text;
+    };
+    const auto* const at = reinterpret_cast<const void*>(std::uintptr_t{0xabc0});
+    const auto* const cache = reinterpret_cast<const void*>(std::uintptr_t{0x1230});
+    REQUIRE(line_of({.defect = Defect::ForeignPointer, .pointer = at, .cache = cache}) ==
+            "slab_allocator: ForeignPointer: pointer 0xabc0, cache 0x1230: " +
+                std::string(explanation_of(Defect::ForeignPointer)) + "\n");
+    REQUIRE(line_of({.defect = Defect::Overflow,
+                     .pointer = at,
+                     .cache = cache,
+                     .slab = at,
+                     .slot = 7,
+                     .offset = -2,
+                     .allocated_by = cache,
+                     .freed_by = at}) ==
+            "slab_allocator: Overflow: pointer 0xabc0, cache 0x1230, slab 0xabc0, slot 7, byte -2, "
+            "allocated by 0x1230, freed by 0xabc0: " +
+                std::string(explanation_of(Defect::Overflow)) + "\n");
+    for (std::size_t number = 1; number <= static_cast<std::size_t>(Defect::Leak); ++number) {
+        // With the widest numbers it fits into the line of the default handler.
+        constexpr std::size_t most = ~std::size_t{0};
+        const auto* const last = reinterpret_cast<const void*>(most);
+        REQUIRE(line_of({.defect = static_cast<Defect>(number),
+                         .pointer = last,
+                         .cache = last,
+                         .slab = last,
+                         .slot = most,
+                         .objects_number = most,
+                         .offset = PTRDIFF_MIN + 1,
+                         .allocated_by = last,
+                         .freed_by = last})
+                    .size() <= 512);
+    }
 }
 
 TEST_CASE("overwritten metadata traps, though the handler returns", "[defect]") {

@@ -6,7 +6,7 @@
 // noticed. Every check runs before the first store:
 //
 //      check --defect--> report() --> handler --returns--> the call is refused, not a byte changed
-//                                        '----traps------> the default: print, then trap
+//                                        '----traps------> the default: print_defect(), trap
 //
 // The handler is one word in the image, for all caches; it may be called on any thread, under the
 // caller's lock, and must not call the cache that reports.
@@ -20,6 +20,9 @@
 #endif
 #include <cstddef>
 #include <cstdint>
+
+#include <slab_allocator/core/align.hpp>
+#include <slab_allocator/core/sink.hpp>
 
 namespace slab_allocator {
 
@@ -138,21 +141,46 @@ struct DefectReport {
 /// Who is told. May be called on any thread, and must not call the cache that reports.
 using DefectHandler = void (*)(const DefectReport&) noexcept;
 
+/// Writes all that is known as one line, and what the defect means: for a handler of one's own.
+template <Sink Out>
+void print_defect(const DefectReport& report, Out&& sink) {
+    detail::Writer writer(sink);
+    const auto add = [&](const char* name, const void* address) {
+        writer.text(name);
+        writer.address(address_of(address));
+    };
+    writer.text("slab_allocator: ");
+    writer.text(name_of(report.defect));
+    add(": pointer ", report.pointer);
+    add(", cache ", report.cache);
+    if (report.slab != nullptr) {
+        add(", slab ", report.slab);
+        writer.text(", slot ");
+        writer.number(report.slot);
+    }
+    if (report.defect == Defect::Leak) {
+        writer.text(", objects ");
+        writer.number(report.objects_number);
+    }
+    if (report.defect == Defect::WriteAfterFree || report.defect == Defect::Overflow) {
+        writer.text(report.offset < 0 ? ", byte -" : ", byte ");
+        writer.number(static_cast<std::size_t>(report.offset < 0 ? -report.offset : report.offset));
+    }
+    if (report.allocated_by != nullptr) add(", allocated by ", report.allocated_by);
+    if (report.freed_by != nullptr) add(", freed by ", report.freed_by);
+    writer.text(": ");
+    writer.text(explanation_of(report.defect));
+    writer.text("\n");
+}
+
 /// The handler until another is set: prints one line where there is a stderr, then traps; of leaks
 /// that are reported one by one, after the last.
 inline void print_and_trap([[maybe_unused]] const DefectReport& report) noexcept {
 #if __STDC_HOSTED__
-    std::fprintf(stderr, "slab_allocator: %s: pointer %p, cache %p", name_of(report.defect),
-                 report.pointer, report.cache);
-    if (report.slab != nullptr)
-        std::fprintf(stderr, ", slab %p, slot %zu", report.slab, report.slot);
-    if (report.defect == Defect::Leak) std::fprintf(stderr, ", objects %zu", report.objects_number);
-    if (report.defect == Defect::WriteAfterFree || report.defect == Defect::Overflow)
-        std::fprintf(stderr, ", byte %td", report.offset);
-    if (report.allocated_by != nullptr)
-        std::fprintf(stderr, ", allocated by %p", report.allocated_by);
-    if (report.freed_by != nullptr) std::fprintf(stderr, ", freed by %p", report.freed_by);
-    std::fprintf(stderr, ": %s\n", explanation_of(report.defect));
+    char line[512];
+    ArraySink sink(line);
+    print_defect(report, sink);
+    std::fwrite(line, 1, sink.text().size(), stderr);
 #endif
     const bool more = report.defect == Defect::Leak && report.pointer != nullptr;
     if (!more || report.objects_number == 1) __builtin_trap();

@@ -19,8 +19,8 @@
 #include <span>
 
 #include <slab_allocator/core/cache_statistics.hpp>
+#include <slab_allocator/core/sink.hpp>
 #include <slab_allocator/core/slab_view.hpp>
-#include <slab_allocator/report/sink.hpp>
 
 namespace slab_allocator {
 

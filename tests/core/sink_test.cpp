@@ -3,7 +3,7 @@
 #include <string>
 #include <string_view>
 
-#include <slab_allocator/report/sink.hpp>
+#include <slab_allocator/core/sink.hpp>
 
 #include <support/catch.hpp>
 #include <support/string_sink.hpp>
