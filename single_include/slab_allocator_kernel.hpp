@@ -396,13 +396,109 @@ private:
 
 }  // namespace slab_allocator
 
+// sink.hpp -- where text goes: anything that takes characters and their number.
+//
+//      write("dentry", 6)      a serial line, a file, a ring buffer, a string
+//
+// The reports need nothing else of the world: no allocation, no printf, no locale. What a sink does
+// with what it cannot take is its own affair.
+
+namespace slab_allocator {
+
+/// Takes `size` characters, which no null follows.
+template <typename T>
+concept Sink = requires(T& sink, const char* text, std::size_t size) { sink.write(text, size); };
+
+/// A sink into an array of the caller's; what does not fit is dropped, and counted.
+class ArraySink {
+public:
+    constexpr explicit ArraySink(std::span<char> array) noexcept : array_(array) {}
+
+    constexpr void write(const char* text, std::size_t size) noexcept {
+        for (std::size_t index = 0; index < size; ++index) {
+            if (size_ < array_.size()) array_[size_] = text[index];
+            ++size_;
+        }
+    }
+
+    [[nodiscard]] constexpr std::span<const char> text() const noexcept {
+        return array_.first(size_ < array_.size() ? size_ : array_.size());
+    }
+    [[nodiscard]] constexpr std::size_t dropped_number() const noexcept {
+        return size_ < array_.size() ? 0 : size_ - array_.size();
+    }
+
+private:
+    std::span<char> array_;
+    std::size_t size_ = 0;
+};
+
+namespace detail {
+
+constexpr std::size_t length_of(const char* text) noexcept {
+    std::size_t length = 0;
+    while (text[length] != '\0')
+        ++length;
+    return length;
+}
+
+/// Text and numbers into a sink, in columns.
+template <Sink Out>
+class Writer {
+public:
+    constexpr explicit Writer(Out& sink) noexcept : sink_(sink) {}
+
+    constexpr void text(const char* text) { sink_.write(text, length_of(text)); }
+    constexpr void character(char character) { sink_.write(&character, 1); }
+
+    constexpr void spaces(std::size_t number) {
+        for (; number > 0; --number)
+            character(' ');
+    }
+    /// At least `width` wide, the text on the left.
+    constexpr void left(const char* text_, std::size_t width) {
+        text(text_);
+        if (length_of(text_) < width) spaces(width - length_of(text_));
+    }
+    /// At least `width` wide, the text on the right.
+    constexpr void right(const char* text_, std::size_t width) {
+        if (length_of(text_) < width) spaces(width - length_of(text_));
+        text(text_);
+    }
+    constexpr void number(std::size_t number, std::size_t width = 0) { in_base(number, 10, width); }
+    constexpr void address(std::size_t address) {
+        text("0x");
+        in_base(address, 16, 0);
+    }
+
+private:
+    constexpr void in_base(std::size_t number, std::size_t base, std::size_t width) {
+        constexpr std::size_t most_digits = 20;
+        char digits[most_digits] = {};
+        std::size_t first = most_digits;
+        do {
+            digits[--first] = "0123456789abcdef"[number % base];
+            number /= base;
+        } while (number != 0);
+        const std::size_t length = most_digits - first;
+        if (length < width) spaces(width - length);
+        sink_.write(digits + first, length);
+    }
+
+    Out& sink_;
+};
+
+}  // namespace detail
+
+}  // namespace slab_allocator
+
 // defect.hpp -- what can be wrong, and who is told.
 //
 // A defect is a caller's mistake, a backend's mistake, or overwritten memory that the library
 // noticed. Every check runs before the first store:
 //
 //      check --defect--> report() --> handler --returns--> the call is refused, not a byte changed
-//                                        '----traps------> the default: print, then trap
+//                                        '----traps------> the default: print_defect(), trap
 //
 // The handler is one word in the image, for all caches; it may be called on any thread, under the
 // caller's lock, and must not call the cache that reports.
@@ -528,21 +624,46 @@ struct DefectReport {
 /// Who is told. May be called on any thread, and must not call the cache that reports.
 using DefectHandler = void (*)(const DefectReport&) noexcept;
 
+/// Writes all that is known as one line, and what the defect means: for a handler of one's own.
+template <Sink Out>
+void print_defect(const DefectReport& report, Out&& sink) {
+    detail::Writer writer(sink);
+    const auto add = [&](const char* name, const void* address) {
+        writer.text(name);
+        writer.address(address_of(address));
+    };
+    writer.text("slab_allocator: ");
+    writer.text(name_of(report.defect));
+    add(": pointer ", report.pointer);
+    add(", cache ", report.cache);
+    if (report.slab != nullptr) {
+        add(", slab ", report.slab);
+        writer.text(", slot ");
+        writer.number(report.slot);
+    }
+    if (report.defect == Defect::Leak) {
+        writer.text(", objects ");
+        writer.number(report.objects_number);
+    }
+    if (report.defect == Defect::WriteAfterFree || report.defect == Defect::Overflow) {
+        writer.text(report.offset < 0 ? ", byte -" : ", byte ");
+        writer.number(static_cast<std::size_t>(report.offset < 0 ? -report.offset : report.offset));
+    }
+    if (report.allocated_by != nullptr) add(", allocated by ", report.allocated_by);
+    if (report.freed_by != nullptr) add(", freed by ", report.freed_by);
+    writer.text(": ");
+    writer.text(explanation_of(report.defect));
+    writer.text("\n");
+}
+
 /// The handler until another is set: prints one line where there is a stderr, then traps; of leaks
 /// that are reported one by one, after the last.
 inline void print_and_trap([[maybe_unused]] const DefectReport& report) noexcept {
 #if __STDC_HOSTED__
-    std::fprintf(stderr, "slab_allocator: %s: pointer %p, cache %p", name_of(report.defect),
-                 report.pointer, report.cache);
-    if (report.slab != nullptr)
-        std::fprintf(stderr, ", slab %p, slot %zu", report.slab, report.slot);
-    if (report.defect == Defect::Leak) std::fprintf(stderr, ", objects %zu", report.objects_number);
-    if (report.defect == Defect::WriteAfterFree || report.defect == Defect::Overflow)
-        std::fprintf(stderr, ", byte %td", report.offset);
-    if (report.allocated_by != nullptr)
-        std::fprintf(stderr, ", allocated by %p", report.allocated_by);
-    if (report.freed_by != nullptr) std::fprintf(stderr, ", freed by %p", report.freed_by);
-    std::fprintf(stderr, ": %s\n", explanation_of(report.defect));
+    char line[512];
+    ArraySink sink(line);
+    print_defect(report, sink);
+    std::fwrite(line, 1, sink.text().size(), stderr);
 #endif
     const bool more = report.defect == Defect::Leak && report.pointer != nullptr;
     if (!more || report.objects_number == 1) __builtin_trap();
@@ -11319,102 +11440,6 @@ private:
     Entry root_;
     [[no_unique_address]] Pages pages_{};
 };
-
-}  // namespace slab_allocator
-
-// sink.hpp -- where text goes: anything that takes characters and their number.
-//
-//      write("dentry", 6)      a serial line, a file, a ring buffer, a string
-//
-// The reports need nothing else of the world: no allocation, no printf, no locale. What a sink does
-// with what it cannot take is its own affair.
-
-namespace slab_allocator {
-
-/// Takes `size` characters, which no null follows.
-template <typename T>
-concept Sink = requires(T& sink, const char* text, std::size_t size) { sink.write(text, size); };
-
-/// A sink into an array of the caller's; what does not fit is dropped, and counted.
-class ArraySink {
-public:
-    constexpr explicit ArraySink(std::span<char> array) noexcept : array_(array) {}
-
-    constexpr void write(const char* text, std::size_t size) noexcept {
-        for (std::size_t index = 0; index < size; ++index) {
-            if (size_ < array_.size()) array_[size_] = text[index];
-            ++size_;
-        }
-    }
-
-    [[nodiscard]] constexpr std::span<const char> text() const noexcept {
-        return array_.first(size_ < array_.size() ? size_ : array_.size());
-    }
-    [[nodiscard]] constexpr std::size_t dropped_number() const noexcept {
-        return size_ < array_.size() ? 0 : size_ - array_.size();
-    }
-
-private:
-    std::span<char> array_;
-    std::size_t size_ = 0;
-};
-
-namespace detail {
-
-constexpr std::size_t length_of(const char* text) noexcept {
-    std::size_t length = 0;
-    while (text[length] != '\0')
-        ++length;
-    return length;
-}
-
-/// Text and numbers into a sink, in columns.
-template <Sink Out>
-class Writer {
-public:
-    constexpr explicit Writer(Out& sink) noexcept : sink_(sink) {}
-
-    constexpr void text(const char* text) { sink_.write(text, length_of(text)); }
-    constexpr void character(char character) { sink_.write(&character, 1); }
-
-    constexpr void spaces(std::size_t number) {
-        for (; number > 0; --number)
-            character(' ');
-    }
-    /// At least `width` wide, the text on the left.
-    constexpr void left(const char* text_, std::size_t width) {
-        text(text_);
-        if (length_of(text_) < width) spaces(width - length_of(text_));
-    }
-    /// At least `width` wide, the text on the right.
-    constexpr void right(const char* text_, std::size_t width) {
-        if (length_of(text_) < width) spaces(width - length_of(text_));
-        text(text_);
-    }
-    constexpr void number(std::size_t number, std::size_t width = 0) { in_base(number, 10, width); }
-    constexpr void address(std::size_t address) {
-        text("0x");
-        in_base(address, 16, 0);
-    }
-
-private:
-    constexpr void in_base(std::size_t number, std::size_t base, std::size_t width) {
-        constexpr std::size_t most_digits = 20;
-        char digits[most_digits] = {};
-        std::size_t first = most_digits;
-        do {
-            digits[--first] = "0123456789abcdef"[number % base];
-            number /= base;
-        } while (number != 0);
-        const std::size_t length = most_digits - first;
-        if (length < width) spaces(width - length);
-        sink_.write(digits + first, length);
-    }
-
-    Out& sink_;
-};
-
-}  // namespace detail
 
 }  // namespace slab_allocator
 
