@@ -178,6 +178,28 @@ TEST_CASE("a bulk that the backend refuses is none at all, and takes what all CP
     REQUIRE(catcher.number() == 0);
 }
 
+TEST_CASE("where the backend refuses, a bulk has what another CPU's magazines hold",
+          "[magazine][bulk]") {
+    TestMemory memory;
+    Played<Mask> cache(Mask::plain(memory));
+    Objects some(2 * cache.depot_statistics().rounds);
+    on_cpu(cache, 1, [&] {
+        REQUIRE(cache.alloc_bulk(some));
+        cache.free_bulk(some);
+    });
+    Objects all(cache.statistics().free_objects_number);
+    on_cpu(cache, 1, [&] {
+        REQUIRE(cache.alloc_bulk(some));
+        cache.free_bulk(some);  // they lie in its magazines, which it has now
+    });
+    memory.refuse(1, true);
+    REQUIRE(on_cpu(cache, 2, [&] { return cache.alloc_bulk(all); }));
+    REQUIRE(all_different(all));
+    REQUIRE(cache.statistics().failures_number == 0);
+    memory.refuse_nothing();
+    cache.free_bulk(all);
+}
+
 TEMPLATE_TEST_CASE("bulks of all levels and of objects too small for a token", "[magazine][bulk]",
                    (MaskRow<64, Checks::none>), (MaskRow<64, Checks::debug>), (MaskRow<1>)) {
     using Type = typename TestType::Type;
