@@ -3255,7 +3255,7 @@ public:
     template <typename F>
     void for_each(F f) {
         for (IntrusiveList<SlabRecord>& of : lists_) {
-            for (SlabRecord& slab_info : of)
+            for (const SlabRecord& slab_info : of)
                 f(slab_info);
         }
     }
