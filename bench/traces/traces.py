@@ -78,9 +78,7 @@ def main():
             allocators[name] = found[0]
         else:
             print(f"{name} is not installed")
-    for also in options.also:
-        name, library = also.split("=", 1)
-        allocators[name] = pathlib.Path(library).resolve(strict=True)
+    allocators.update(programs.named_library(also) for also in options.also)
     shares = {name: ([], [], []) for name in allocators}
     print(f"{'':10}{'calls':>9}" + "".join(f"{name:>24}" for name in allocators))
     print(f"{'':19}" + "   ns/call   peak after" * len(allocators))

@@ -241,6 +241,12 @@ def measure(name, library, quick):
         return output, run.seconds, run.peak
 
 
+def named_library(also):
+    """What --also says: name=library."""
+    name, library = also.split("=", 1)
+    return name, pathlib.Path(library).resolve(strict=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("library", type=pathlib.Path)
@@ -250,9 +256,7 @@ def main():
     parser.add_argument("--all", action="store_true", help="a missing program is a failure")
     options = parser.parse_args()
     libraries = [("this", options.library.resolve())]
-    for also in options.also:
-        name, library = also.split("=", 1)
-        libraries.append((name, pathlib.Path(library).resolve(strict=True)))
+    libraries += [named_library(also) for also in options.also]
     names = options.only.split(",") if options.only else list(PROGRAMS)
     heads = "".join(f"{name:>16}" for name, _ in libraries)
     print(f"{'':10}{'as it is':>16}{heads}     output\n{'':10}" + "     time   peak" * (1 + len(libraries)))

@@ -65,9 +65,9 @@ def core_tests(*names):
 
 PROGRAMS = {
     "quick": Program(("mutation/quick.cpp",)),
-    "units": Program(core_tests("align", "at_run_time", "delayed_objects", "free_map", "guards", "handle",
-                                "intrusive_list", "layout", "recent_objects", "secret", "slab_info",
-                                "slab_lists", "slab_map", "slot_group"),
+    "units": Program(core_tests("align", "at_run_time", "delayed_objects", "free_map", "guards",
+                                "handle", "intrusive_list", "layout", "recent_objects", "secret",
+                                "slab_info", "slab_lists", "slab_map", "slot_group"),
                      catch=True),
     "address": Program(("sanitizers/misuse.cpp",),
                        ("-g1", "-fno-omit-frame-pointer", "-fsanitize=address",

@@ -274,10 +274,12 @@ private:
     [[nodiscard]] static constexpr std::size_t index_of(const typename Cpus::Pin& pin) noexcept {
         return pin.offset / cpu_slot_size;
     }
-    /// nullptr: the caller has none yet, or no slot.
+    /// nullptr: there is none yet.
     [[nodiscard]] Front* front_at(std::size_t index) noexcept {
         return BuiltinAtomics::load_acquire(fronts_[index]);
     }
+    /// The caller's; nullptr: it has none yet, or no slot. front_at(index_of(pin)), but the offset
+    /// is scaled in one step: an instruction less in each call.
     [[nodiscard]] Front* front_of(const typename Cpus::Pin& pin) noexcept {
         auto* const first = static_cast<std::byte*>(static_cast<void*>(fronts_));
         std::byte* const place = first + pin.offset / (cpu_slot_size / sizeof(Front*));
