@@ -591,7 +591,7 @@ private:
     [[gnu::noinline, gnu::cold]] void refuse(void* block) noexcept {
         if (block == nullptr) return;
         SlabInfo* const slab_info = look_up(block);
-        Slabs* const slabs = slab_info == nullptr ? nullptr : blocks_.slabs_of(*slab_info);
+        Slabs* const slabs = blocks_.slabs_of(slab_info);
         if (!guarded && slabs != nullptr && slabs->is_out(block, *slab_info)) return drop(block);
         const LockGuard<Lock> guard(blocks_.runs.backend().lock());
         report(blocks_.what_is_wrong(block, slab_info, this));
