@@ -5828,9 +5828,9 @@ public:
         auto* const first = static_cast<std::byte*>(static_cast<void*>(slabs));
         return *static_cast<Slabs*>(static_cast<void*>(first + offset_of_owner(slab_info)));
     }
-    /// nullptr: its owner is none of the classes.
-    [[nodiscard]] Slabs* slabs_of(const SlabInfo& slab_info) noexcept {
-        return is_of_class(slab_info) ? &class_of(slab_info) : nullptr;
+    /// nullptr: there is no SlabInfo, or its owner is none of the classes.
+    [[nodiscard]] Slabs* slabs_of(const SlabInfo* slab_info) noexcept {
+        return slab_info != nullptr && is_of_class(*slab_info) ? &class_of(*slab_info) : nullptr;
     }
 
     /// `slab_info` is what the map answered for the block; nullptr: nothing. Is it live? That of a
@@ -5838,7 +5838,7 @@ public:
     template <typename F>
     [[nodiscard]] Found find(const void* block, SlabInfo* slab_info, F is_live) noexcept {
         if (slab_info == nullptr) return {};
-        if (Slabs* const of = slabs_of(*slab_info)) return {slab_info, of, is_live(*of)};
+        if (Slabs* const of = slabs_of(slab_info)) return {slab_info, of, is_live(*of)};
         return {slab_info, nullptr, slab_info->owner == &runs && runs.is_live(block, *slab_info)};
     }
 
@@ -5854,7 +5854,7 @@ public:
     [[nodiscard]] bool has_size(SlabInfo* slab_info, std::size_t size,
                                 std::size_t alignment) noexcept {
         if (slab_info == nullptr || !is_power_of_two(alignment)) return false;
-        Slabs* const of = slabs_of(*slab_info);
+        Slabs* const of = slabs_of(slab_info);
         if (size_classes::is_for_class<Config>(size, alignment)) {
             const std::size_t rounded = size_classes::aligned_request<Config>(size, alignment);
             return of != nullptr &&
@@ -5899,7 +5899,7 @@ public:
     [[nodiscard]] DefectReport what_is_wrong(const void* block, SlabInfo* slab_info,
                                              const void* heap) noexcept {
         DefectReport result{.defect = Defect::ForeignPointer, .pointer = block, .cache = heap};
-        Slabs* const of = slab_info == nullptr ? nullptr : slabs_of(*slab_info);
+        Slabs* const of = slabs_of(slab_info);
         if (of != nullptr) {
             of->say_what_is_wrong(result, *slab_info);
         } else if (const SlabInfo* const run = runs.run_around(block)) {
@@ -10675,10 +10675,12 @@ private:
     [[nodiscard]] static constexpr std::size_t index_of(const typename Cpus::Pin& pin) noexcept {
         return pin.offset / cpu_slot_size;
     }
-    /// nullptr: the caller has none yet, or no slot.
+    /// nullptr: there is none yet.
     [[nodiscard]] Front* front_at(std::size_t index) noexcept {
         return BuiltinAtomics::load_acquire(fronts_[index]);
     }
+    /// The caller's; nullptr: it has none yet, or no slot. front_at(index_of(pin)), but the offset
+    /// is scaled in one step: an instruction less in each call.
     [[nodiscard]] Front* front_of(const typename Cpus::Pin& pin) noexcept {
         auto* const first = static_cast<std::byte*>(static_cast<void*>(fronts_));
         std::byte* const place = first + pin.offset / (cpu_slot_size / sizeof(Front*));
@@ -10990,7 +10992,7 @@ private:
     [[gnu::noinline, gnu::cold]] void refuse(void* block) noexcept {
         if (block == nullptr) return;
         SlabInfo* const slab_info = look_up(block);
-        Slabs* const slabs = slab_info == nullptr ? nullptr : blocks_.slabs_of(*slab_info);
+        Slabs* const slabs = blocks_.slabs_of(slab_info);
         if (!guarded && slabs != nullptr && slabs->is_out(block, *slab_info)) return drop(block);
         const LockGuard<Lock> guard(blocks_.runs.backend().lock());
         report(blocks_.what_is_wrong(block, slab_info, this));
