@@ -36,7 +36,10 @@ class Run:
         self.folder, self.quick = folder, quick
         self.environment = dict(os.environ, LC_ALL="C", TZ="UTC", PYTHONHASHSEED="0")
         if library is not None:
-            self.environment["LD_PRELOAD"] = str(library)
+            # By a name without spaces: the loader takes a space for the end of a name.
+            loaded = pathlib.Path(folder) / "malloc.so"
+            loaded.symlink_to(pathlib.Path(library).resolve())
+            self.environment["LD_PRELOAD"] = str(loaded)
         self.seconds, self.peak = 0.0, 0
 
     def start(self, *command, **options):
@@ -114,7 +117,7 @@ def redis(run):
         stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT,
     )  # fmt: skip
     try:
-        for _ in range(200):
+        for _ in range(1200):
             if (run.folder / "redis.sock").exists():
                 break
             time.sleep(0.05)

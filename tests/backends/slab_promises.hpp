@@ -16,14 +16,7 @@
 #include <slab_allocator/core/align.hpp>
 #include <support/catch.hpp>
 #include <support/defects.hpp>
-
-#if defined(__SANITIZE_ADDRESS__)
-#define SLAB_PROMISES_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SLAB_PROMISES_SANITIZED 1
-#endif
-#endif
+#include <support/effort.hpp>
 
 namespace slab_promises {
 
@@ -34,12 +27,7 @@ inline constexpr std::size_t page = 4096;
 inline constexpr std::size_t mebibyte = std::size_t{1024} * 1024;
 
 /// Under AddressSanitizer freed memory stays resident: numbers of bytes mean nothing there.
-inline constexpr bool sanitized =
-#ifdef SLAB_PROMISES_SANITIZED
-    true;
-#else
-    false;
-#endif
+inline constexpr bool sanitized = support::address_sanitizer;
 
 /// A SlabSource that counts, refuses on demand, and notices what is given back wrongly.
 class CountingPages {

@@ -14,24 +14,12 @@
 
 #include <exhaustive/tree.hpp>
 #include <support/catch.hpp>
+#include <support/effort.hpp>
 
 namespace exhaustive {
 
-// g++ walks the whole length; what another compiler or a sanitizer makes of the code, less of it.
-#if defined(__SANITIZE_ADDRESS__)
-inline constexpr std::size_t usual_length = 10;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-inline constexpr std::size_t usual_length = 10;
-#elif defined(__clang__)
-inline constexpr std::size_t usual_length = 12;
-#else
-inline constexpr std::size_t usual_length = 14;
-#endif
-#else
-inline constexpr std::size_t usual_length = 14;
-#endif
-
+// g++'s optimised code walks the whole length; clang's, and any that is not optimised, less.
+inline constexpr std::size_t usual_length = !support::optimised ? 9 : support::clang ? 12 : 14;
 inline constexpr std::size_t deep_length = 10;
 
 /// All sequences of the length leave each of the caches right, and every misuse is found at every

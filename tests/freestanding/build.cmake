@@ -1,5 +1,5 @@
-# cmake -D COMPILER=... -D INCLUDE=... -D WORK=... -D HEADER=... -P build.cmake
-# cmake -D COMPILER=... -D INCLUDE=... -D WORK=... -D SOURCE=... [-D MACRO=...] -P build.cmake
+# cmake -D COMPILER=... -D WARNINGS=... -D OPTIMISATIONS=... -D INCLUDE=... -D WORK=...
+#       (-D HEADER=... | -D SOURCE=... [-D MACRO=...]) -P build.cmake
 #
 # Compiles HEADER alone, or SOURCE, as a kernel would, without a C library's headers, and fails where
 # the object needs a symbol that no kernel has, registers anything to run before or after the
@@ -8,9 +8,8 @@
 
 cmake_minimum_required(VERSION 3.25)
 
-set(flags -std=c++20 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -ffreestanding
-          -fno-exceptions -fno-rtti -fno-stack-protector -fno-pic -fno-pie -mno-red-zone
-          -mcmodel=kernel -I${INCLUDE})
+set(flags -std=c++20 ${WARNINGS} -ffreestanding -fno-exceptions -fno-rtti -fno-stack-protector
+          -fno-pic -fno-pie -mno-red-zone -mcmodel=kernel -I${INCLUDE})
 if(COMPILER MATCHES "clang")
     # With -mgeneral-regs-only clang has no long double, and its <limits> does not compile.
     list(APPEND flags -mno-sse -mno-mmx -msoft-float)
@@ -52,7 +51,7 @@ endif()
 
 # A header alone has nothing that is worth optimising: what it defines is inline, or a template.
 file(MAKE_DIRECTORY ${WORK})
-set(optimisations -O0 -O2)
+set(optimisations ${OPTIMISATIONS})
 set(compiled ${SOURCE})
 if(DEFINED HEADER)
     set(optimisations -O0)

@@ -16,7 +16,7 @@ endif()
 file(REMOVE_RECURSE ${here})
 file(MAKE_DIRECTORY ${here})
 set(module ${here}/slab_allocator.pcm)
-set(flags -std=c++20 -O1 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror)
+set(flags -std=c++20 -O1 ${WARNINGS})
 set(program ${CMAKE_CURRENT_LIST_DIR}/module/program.cpp)
 run(${COMPILER} ${flags} -I${ROOT}/include --precompile ${ROOT}/modules/slab_allocator.cppm
     -o ${module})

@@ -65,7 +65,7 @@ class Expectations:
         if self.tool == "address":
             access = {"reads": "READ", "writes": "WRITE"}[verb]
             yield rf"AddressSanitizer: use-after-poison on address 0x\w+"
-            yield rf"{access} of size 1 at 0x\w+ thread T0\n    #0 \S+ in {function} \S*{self.file}:{line}\b"
+            yield rf"{access} of size 1 at 0x\w+ thread T0\n    #0 \S+ in {function} .*{self.file}:{line}\b"
             return
         what = {"reads": "Invalid read of size 1", "writes": "Invalid write of size 1",
                 "branches": "Conditional jump or move depends on uninitialised value"}[verb]

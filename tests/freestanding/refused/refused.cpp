@@ -80,7 +80,7 @@ int main() {
 #include <cstring>
 int main() { return 0; }
 #elif defined(HEADER_THAT_NEEDS_C)
-#include <atomic>
+#include <thread>
 int main() { return 0; }
 #else
 int main() { return 0; }
