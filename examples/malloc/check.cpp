@@ -2,6 +2,7 @@
 // linked with nothing of ours and runs with libslab_malloc.so loaded before it.
 
 #include <malloc.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -225,6 +226,31 @@ void wrong_writes() {
     }
 }
 
+/// Of locked pages the system takes none back: what calloc gives is zero all the same.
+void locked_memory() {
+    CHECK(!aborts([] {
+        ::mlockall(MCL_CURRENT | MCL_FUTURE);  // where that is allowed
+        std::vector<unsigned char*> blocks(100);
+        for (int round = 0; round < 40; ++round) {
+            for (std::size_t index = 0; index < blocks.size(); ++index) {
+                const std::size_t size =
+                    20'000 + (index * 7919 + static_cast<std::size_t>(round) * 104'729) % 60'000;
+                auto* const block = static_cast<unsigned char*>(calloc(size, 1));
+                if (block == nullptr) continue;  // as much as may be locked
+                for (std::size_t byte = 0; byte < size; ++byte) {
+                    if (block[byte] != 0) std::abort();
+                }
+                std::memset(block, 0xff, size);
+                blocks[index] = block;
+            }
+            for (unsigned char*& block : blocks) {
+                free(block);
+                block = nullptr;
+            }
+        }
+    }));
+}
+
 }  // namespace
 
 /// check LEVEL: that of the library that is loaded.
@@ -233,6 +259,7 @@ int main(int arguments_number, char** arguments) {
     sizes_and_alignments();
     errors();
     threads_and_forks();
+    locked_memory();
     if (level != "none") wrong_frees();
     if (level == "hardened" || level == "debug") wrong_writes();
     std::printf("%d failures\n", failures);

@@ -1,5 +1,9 @@
 // first_fit_pages_test.cpp -- the promises of first_fit_pages.hpp.
 
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include <cerrno>
 #include <cstddef>
 #include <cstring>
 #include <vector>
@@ -10,6 +14,7 @@
 #include <slab_allocator/core/backend_ref.hpp>
 #include <slab_allocator/core/memory_backend.hpp>
 #include <support/catch.hpp>
+#include <support/child.hpp>
 #include <support/random.hpp>
 
 using namespace slab_promises;
@@ -24,9 +29,15 @@ public:
         if (slab != nullptr) std::memset(slab, 0, slab_size);
         return slab;
     }
-    void discard(void* start, std::size_t size) noexcept {
+    /// Where `refusals` has a bit for this call, the pages stay as they are.
+    bool discard(void* start, std::size_t size) noexcept {
+        const bool refused = (refusals & 1) != 0;
+        refusals = refusals >> 1 | (refuses_always ? 1 : 0);
+        ++discards_number;
+        if (refused) return false;
         std::memset(start, 0, size);
         discarded_bytes += size;
+        return true;
     }
 
     /// Not advised twice, and taken back where it was given.
@@ -38,6 +49,9 @@ public:
 
     std::size_t discarded_bytes = 0;
     std::size_t huge_bytes = 0;
+    std::size_t discards_number = 0;
+    std::uint64_t refusals = 0;
+    bool refuses_always = false;
 };
 
 constexpr std::size_t chunk_size = 4 * mebibyte;
@@ -378,4 +392,177 @@ TEST_CASE("first fit: whatever call the source refuses, nothing is lost", "[firs
         REQUIRE(source.live_number() == 0);
     }
     REQUIRE(refusals > 0);
+}
+
+namespace {
+
+/// Takes and gives back pieces, and looks at every byte that must be as it was, or zero.
+template <typename Source>
+class Pieces {
+public:
+    explicit Pieces(Source& source) : source_(source) {}
+
+    /// Returns: false where a fresh page is not zero.
+    bool take(std::size_t number) {
+        auto* const start = static_cast<std::byte*>(source_.alloc_slab(number * page, page));
+        if (start == nullptr) return true;
+        const bool fresh = source_.is_fresh(start, number * page);
+        const bool right = !fresh || all_are({start, number}, std::byte{0});
+        std::memset(start, static_cast<int>(++last_value_ % 255 + 1), number * page);
+        pieces_.push_back({start, number});
+        return right;
+    }
+    /// Returns: false where a taken page is not as its owner left it.
+    bool give(std::size_t index) {
+        if (pieces_.empty()) return true;
+        const Piece piece = pieces_[index % pieces_.size()];
+        pieces_.erase(pieces_.begin() + static_cast<std::ptrdiff_t>(index % pieces_.size()));
+        const bool right = all_are(piece, piece.start[0]) && piece.start[0] != std::byte{0};
+        source_.free_slab(piece.start, piece.pages * page, page);
+        return right;
+    }
+    void give_all() {
+        while (!pieces_.empty())
+            REQUIRE(give(0));
+    }
+
+private:
+    Source& source_;
+    std::vector<Piece> pieces_;
+    unsigned last_value_ = 0;
+};
+
+}  // namespace
+
+TEST_CASE("first fit: whichever discard the source refuses, what is fresh is zero",
+          "[first_fit_pages]") {
+    constexpr unsigned calls = 5;
+    constexpr unsigned kinds = 6;
+    constexpr unsigned sequences = 7776;  // all of that length
+    STATIC_REQUIRE(sequences == kinds * kinds * kinds * kinds * kinds);
+    std::size_t refused = 0;
+    for (unsigned sequence = 0; sequence < sequences; ++sequence) {
+        for (const unsigned refusals : {0b1U, 0b10U, 0b101U, 0b111U}) {
+            ZeroPages source;
+            source.refusals = refusals;
+            {
+                FirstFitPages<BackendRef<ZeroPages>, 64 * page> pages{source};
+                Pieces pieces(pages);
+                bool right = true;
+                for (unsigned call = 0, rest = sequence; call < calls; ++call, rest /= kinds) {
+                    switch (rest % kinds) {
+                        case 0:
+                            right = right && pieces.take(1);
+                            break;
+                        case 1:
+                            right = right && pieces.take(3);
+                            break;
+                        case 2:
+                            right = right && pieces.take(20);
+                            break;
+                        case 3:
+                            right = right && pieces.give(0);
+                            break;
+                        case 4:
+                            right = right && pieces.give(1);
+                            break;
+                        default:
+                            pages.trim();
+                            break;
+                    }
+                }
+                CAPTURE(sequence, refusals);
+                REQUIRE(right);
+                pieces.give_all();
+                refused += source.refusals < refusals ? 1 : 0;
+            }
+            REQUIRE(source.live_number() == 0);
+            REQUIRE(source.mistakes_number == 0);
+        }
+    }
+    REQUIRE(refused > 1000);
+}
+
+TEST_CASE("first fit: a source that refuses all discards is not asked at every free",
+          "[first_fit_pages]") {
+    ZeroPages source;
+    source.refusals = 1;
+    source.refuses_always = true;
+    Pages pages{source};
+    Pieces pieces(pages);
+    support::Random random(1);
+    for (int step = 0; step < 3000; ++step) {
+        const std::size_t number = random.below(40) + 1;
+        REQUIRE((random.below(2) == 0 ? pieces.take(number) : pieces.give(number)));
+    }
+    pieces.give_all();
+    REQUIRE(source.discards_number > 0);
+    REQUIRE(source.discarded_bytes == 0);
+    REQUIRE(source.discards_number < 1000);
+    REQUIRE(pages.idle_bytes() > 0);
+
+    source.refusals = 0;
+    source.refuses_always = false;
+    pages.trim();
+    REQUIRE(pages.idle_bytes() == 0);
+    REQUIRE(pieces.take(100));
+    pieces.give_all();
+}
+
+namespace {
+
+/// Random pieces of real memory, trimmed now and then. Returns: whether all was as it must be.
+bool real_pages_are_right() {
+    using Mapped = FirstFitPages<MmapPages, 4 * mebibyte>;
+    Mapped pages;
+    Pieces<Mapped> pieces(pages);
+    support::Random random(2);
+    for (int step = 0; step < 2000; ++step) {
+        if (step % 100 == 99) pages.trim();
+        const std::size_t number = random.below(40) + 1;
+        if (!(random.below(2) == 0 ? pieces.take(number) : pieces.give(number))) return false;
+    }
+    pieces.give_all();
+    return true;
+}
+
+}  // namespace
+
+TEST_CASE("first fit: whatever error the system answers a discard with, what is fresh is zero",
+          "[first_fit_pages]") {
+    REQUIRE(real_pages_are_right());
+    for (const int error : {EINVAL, EPERM, ENOSYS, ENOMEM, EAGAIN, EACCES, EBADF, EFAULT, EIO}) {
+        CAPTURE(error);
+        REQUIRE(support::in_child([&] {
+            return support::refuse_system_call(SYS_madvise, 2, MADV_DONTNEED,
+                                               static_cast<std::uint32_t>(error)) &&
+                   real_pages_are_right();
+        }));
+    }
+}
+
+TEST_CASE(
+    "first fit: pages that the system may not take back, since they are locked, are not fresh",
+    "[first_fit_pages]") {
+    // A page is locked for as long as it is mapped: its next owner knows nothing of that.
+    FirstFitPages<MmapPages, 4 * mebibyte> pages;
+    void* const other = pages.alloc_slab(page, page);
+    void* const slab = pages.alloc_slab(4 * page, page);
+    REQUIRE(slab != nullptr);
+    if (::mlock(slab, page) != 0) {
+        WARN("this user may lock no memory: not tested");
+        return;
+    }
+    std::memset(slab, 7, 4 * page);
+    pages.free_slab(slab, 4 * page, page);
+    pages.trim();
+    REQUIRE(pages.alloc_slab(4 * page, page) == slab);
+    REQUIRE((!pages.is_fresh(slab, 4 * page) || all_are({static_cast<std::byte*>(slab), 4}, {})));
+    pages.free_slab(slab, 4 * page, page);
+    pages.free_slab(other, page, page);
+
+    REQUIRE(support::in_child([] {  // all of the future, too, where that is allowed
+        ::mlockall(MCL_CURRENT | MCL_FUTURE);
+        return real_pages_are_right();
+    }));
 }

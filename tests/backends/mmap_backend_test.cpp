@@ -226,6 +226,29 @@ TEST_CASE("discarded pages are not resident, zero when they are touched again, a
     pages.free_slab(slab, size, page);
 }
 
+TEST_CASE("a discard that the system refuses says so and leaves the pages as they are", "[mmap]") {
+    REQUIRE(support::in_child([] {
+        MmapPages pages;
+        auto* const slab = static_cast<std::byte*>(pages.alloc_slab(4 * page, page));
+        std::memset(slab, 7, 4 * page);
+        if (!MmapPages::discard(slab, page)) return false;
+        if (!support::refuse_system_call(SYS_madvise, 2, MADV_DONTNEED, EINVAL)) return false;
+        return !MmapPages::discard(slab + page, page) && slab[0] == std::byte{0} &&
+               slab[page] == std::byte{7};
+    }));
+}
+
+TEST_CASE("what the system refuses to unmap is no longer resident", "[mmap]") {
+    REQUIRE(support::in_child([] {
+        MmapPages pages;
+        auto* const slab = static_cast<std::byte*>(pages.alloc_slab(67 * page, page));
+        std::memset(slab, 7, 67 * page);
+        if (!support::refuse_system_call(SYS_munmap, 1, 67 * page, ENOMEM)) return false;
+        pages.free_slab(slab, 67 * page, page);
+        return sanitized || (mapped(slab) && resident_pages(slab, 67 * page) == 0);
+    }));
+}
+
 TEST_CASE("whether huge pages are wanted is advised of a part of a mapping, and of no other",
           "[mmap]") {
     MmapPages pages;

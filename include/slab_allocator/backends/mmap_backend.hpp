@@ -62,17 +62,21 @@ public:
         return memory;
     }
 
+    /// A system that has as many mappings as it allows may refuse to cut one in two: then the pages
+    /// stay mapped, and nobody has them.
     void free_slab(void* slab, std::size_t slab_size, std::size_t) noexcept {
-        ::munmap(slab, mapped_size(slab_size));
+        if (::munmap(slab, mapped_size(slab_size)) != 0) discard(slab, mapped_size(slab_size));
     }
 
-    /// The pages stay mapped, and are zero and not resident until they are touched again. Requires:
+    /// The pages stay mapped, and are zero and not resident until they are touched again. Returns:
+    /// false where the system refuses, as it does for locked pages: they are as they were. Requires:
     /// whole pages of the system, of one mapping.
-    static void discard(void* start, std::size_t bytes) noexcept {
+    static bool discard(void* start, std::size_t bytes) noexcept {
 #ifdef MADV_DONTNEED
-        ::madvise(start, bytes, MADV_DONTNEED);
+        return ::madvise(start, bytes, MADV_DONTNEED) == 0;
 #else
         __builtin_memset(start, 0, bytes);
+        return true;
 #endif
     }
 
@@ -118,7 +122,7 @@ private:
     [[nodiscard]] static bool make_resident(std::byte* memory, std::size_t bytes) noexcept {
 #ifdef MADV_POPULATE_WRITE
         if (::madvise(memory, bytes, MADV_POPULATE_WRITE) == 0) return true;
-        if (errno != EINVAL) return false;  // EINVAL: a system that does not know it
+        if (errno != EINVAL && errno != ENOSYS && errno != EPERM) return false;  // else: not known
 #endif
         for (std::size_t offset = 0; offset < bytes; offset += system_page_size()) {
             *static_cast<volatile std::byte*>(memory + offset) = std::byte{0};
