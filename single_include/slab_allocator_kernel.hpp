@@ -9378,7 +9378,8 @@ inline constexpr bool bears_threads<ComposedBackend<Slabs, Infos, Map>> =
 // else the highest of them are discarded, until half as many are left. Where more pages would be
 // resident than ever before, and a third of them idle, all that are idle are discarded. A slab as
 // large as a huge page begins at the border of one and may have them, because its owner asked for
-// as much at once; what it gives back is discarded at once.
+// as much at once; what it gives back is discarded at once. Pages that the source refuses to discard
+// (locked ones) stay idle and touched, and it is asked again when twice as many are idle.
 //
 // Invariants
 //   [G1] a chunk is aligned to its size; bit p of `taken` is set  <=>  its page p is taken
@@ -9397,7 +9398,7 @@ namespace slab_allocator {
 /// huge pages are wanted: what a first touch of each page would cost, one does for 512.
 template <typename Pages>
 concept DiscardingSource = SlabSource<Pages> && requires(Pages& pages, void* start) {
-    { pages.discard(start, std::size_t{}) } -> std::same_as<void>;
+    { pages.discard(start, std::size_t{}) } -> std::same_as<bool>;  // false: as they were
     { pages.advise_huge_pages(start, std::size_t{}, bool{}) } -> std::same_as<void>;
 };
 
@@ -9693,18 +9694,21 @@ private:
     void settle() noexcept {
         const std::size_t most =
             taken_pages_number_ < least_idle_pages ? least_idle_pages : taken_pages_number_;
-        if (idle_pages_number_ > most) discard_idle_pages(most / 2);
+        if (idle_pages_number_ > most && may_discard()) discard_idle_pages(most / 2);
     }
+    [[nodiscard]] bool may_discard() const noexcept { return idle_pages_number_ / 2 >= refused_; }
 
     /// Of what is taken now, all that is fresh will be resident.
     [[gnu::noinline]] void new_peak() noexcept {
-        if (idle_pages_number_ > taken_pages_number_ / idle_share_at_peak) discard_idle_pages(0);
+        if (idle_pages_number_ > taken_pages_number_ / idle_share_at_peak && may_discard())
+            discard_idle_pages(0);
         const std::size_t resident = taken_pages_number_ + idle_pages_number_;
         if (resident > peak_pages_number_) peak_pages_number_ = resident;
     }
 
     /// But `left` of them, the lowest, which are taken next.
     [[gnu::noinline]] void discard_idle_pages(std::size_t left) noexcept {
+        const std::size_t most_left = left;
         for (Chunk* chunk = first_; chunk != nullptr; chunk = chunk->next) {
             for (std::size_t page = 0; page < pages_per_chunk;) {
                 const std::size_t start = chunk->taken.first_from(page, false);
@@ -9712,6 +9716,7 @@ private:
                 discard(*chunk, behind_idle(*chunk, start, page, left), page);
             }
         }
+        refused_ = idle_pages_number_ - (most_left - left);
     }
     /// Passes over at most `number` idle pages, which it takes off, of the hole from `page` to
     /// `end`. Returns: where it came to.
@@ -9728,9 +9733,10 @@ private:
         while ((page = chunk.touched.first_from(page, true)) < end) {
             const std::size_t fresh = chunk.touched.first_from(page, false);
             const std::size_t pages = (fresh < end ? fresh : end) - page;
-            pages_.discard(chunk.start + page * page_size, pages * page_size);
-            chunk.touched.clear(page, pages);
-            idle_pages_number_ -= pages;  // [G4]
+            if (pages_.discard(chunk.start + page * page_size, pages * page_size)) {
+                chunk.touched.clear(page, pages);
+                idle_pages_number_ -= pages;  // [G4]
+            }
             page += pages;
         }
     }
@@ -9805,6 +9811,7 @@ private:
     std::size_t taken_pages_number_ = 0;
     std::size_t idle_pages_number_ = 0;  // [G4]
     std::size_t peak_pages_number_ = 0;  // of both together
+    std::size_t refused_ = 0;            // idle pages that could not be discarded, the last time
 };
 
 template <DiscardingSource Pages, std::size_t chunk_size>
