@@ -9,7 +9,6 @@
 // Nothing here needs to be constructed, and nothing needs libstdc++: what throws is asked of the
 // program, if it is a C++ program.
 
-#include <pthread.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -25,6 +24,7 @@
 #include <slab_allocator/heap/magazine_heap.hpp>
 
 #include "backend.hpp"
+#include "forks.hpp"
 #include "lock.hpp"
 #include "thread_slots.hpp"
 
@@ -118,28 +118,10 @@ void say_and_abort(const DefectReport& report) noexcept {
     std::abort();
 }
 
-// ---- Forks --------------------------------------------------------------------------------------
-
-// The caller of fork holds every lock, so the child finds everything in order; its only thread
-// keeps its front, those of the others are in whichever moment they were.
-void before_fork() noexcept {
-    heap.for_each_lock([](Lock& lock) { lock.lock(); });
-    program.memory.lock().lock();
-}
-void after_fork() noexcept {
-    program.memory.lock().unlock();
-    heap.for_each_lock([](Lock& lock) { lock.unlock(); });
-}
-void after_fork_in_child() noexcept {
-    after_fork();
-    heap.abandon_other_fronts();
-    ThreadSlots::forget_others();
-}
-
 __attribute__((constructor(101))) void start() noexcept {
     slab_allocator::set_defect_handler(&say_and_abort);
     ThreadSlots::make_key();
-    pthread_atfork(&before_fork, &after_fork, &after_fork_in_child);
+    register_fork_handlers();
 }
 
 [[nodiscard]] std::size_t page_size() noexcept {
@@ -147,6 +129,28 @@ __attribute__((constructor(101))) void start() noexcept {
 }
 
 }  // namespace
+
+// ---- Forks: forks.cpp calls these ---------------------------------------------------------------
+
+void malloc_example::lock_everything() noexcept {
+    heap.for_each_lock([](Lock& lock) { lock.lock(); });
+    program.memory.lock().lock();
+}
+void malloc_example::unlock_everything() noexcept {
+    program.memory.lock().unlock();
+    heap.for_each_lock([](Lock& lock) { lock.unlock(); });
+}
+void malloc_example::wait_for_everybody() noexcept {
+    heap.for_each_lock([](Lock& lock) { lock.wait(); });
+    program.memory.lock().wait();
+}
+/// The caller keeps its front, those of the others are in whichever moment they were.
+void malloc_example::forget_other_threads() noexcept {
+    heap.for_each_lock([](Lock& lock) { lock.reset(); });
+    program.memory.lock().reset();
+    heap.abandon_other_fronts();
+    ThreadSlots::forget_others();
+}
 
 // ---- C ------------------------------------------------------------------------------------------
 
