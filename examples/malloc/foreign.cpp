@@ -15,6 +15,7 @@ namespace {
 pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 std::atomic<void* (*)(std::size_t)> allocate{&std::malloc};
 std::atomic<void (*)(void*)> release{&std::free};
+std::atomic<unsigned> forks{0};
 std::atomic<unsigned> asked{0};
 std::atomic<unsigned> done{0};
 std::atomic<bool> has_thread{false};
@@ -56,6 +57,7 @@ void ask_and_wait() {
 }
 
 void before() {
+    ++forks;
     pthread_mutex_lock(&mutex);
     allocate_much();
     ask_and_wait();
@@ -93,3 +95,4 @@ void foreign_work() {
     allocate_much();
     pthread_mutex_unlock(&mutex);
 }
+unsigned foreign_forks() { return forks; }

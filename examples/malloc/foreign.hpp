@@ -11,3 +11,5 @@ void foreign_begin();
 void foreign_end();
 /// Allocates while it holds the mutex that its handlers take.
 void foreign_work();
+/// How many forks its handlers have seen begin.
+unsigned foreign_forks();

@@ -3,10 +3,12 @@
 //      forks_check [number of forks] [library for dlopen]
 //
 // Threads allocate, under that library's mutex and without it, write to files and flush all of
-// them, and two threads fork. Each child allocates, has a thread of its own, and forks. A deadlock
-// ends the program after a minute without a fork.
+// them, and two threads fork; before that, one fork comes while files are flushed. Each child
+// allocates, has a thread of its own, and forks. A deadlock ends the program after a minute without
+// a fork.
 
 #include <dlfcn.h>
+#include <sched.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -49,6 +51,16 @@ void write_file() {
     std::fclose(file);
 }
 
+/// What a file of ours is written with: it allocates once a fork has begun, and while whoever
+/// flushes all files has their list.
+ssize_t write_late(void*, const char*, std::size_t size) {
+    while (foreign_forks() == 0)
+        sched_yield();
+    usleep(50'000);  // the fork goes on, as far as it can
+    release(allocate(1'000'000));
+    return static_cast<ssize_t>(size);
+}
+
 bool ends_well(pid_t child) {
     int status = -1;
     return child > 0 && waitpid(child, &status, 0) == child && status == 0;
@@ -77,6 +89,19 @@ void fork_often(unsigned number) {
     }
 }
 
+void fork_while_files_are_flushed() {
+    std::FILE* const file = fopencookie(nullptr, "w", {nullptr, &write_late, nullptr, nullptr});
+    if (file == nullptr) std::abort();
+    std::fputs("a line\n", file);
+    std::thread flushing([] { std::fflush(nullptr); });
+    usleep(20'000);
+    const pid_t child = fork();
+    if (child == 0) _exit(0);
+    if (!ends_well(child)) ++failures;
+    flushing.join();
+    std::fclose(file);
+}
+
 template <typename F>
 auto again_and_again(F f) {
     return std::thread([f] {
@@ -100,6 +125,7 @@ int main(int arguments_number, char** arguments) {
         foreign_use(allocate, release);
     }
     alarm(60);
+    fork_while_files_are_flushed();
     foreign_begin();
     std::vector<std::thread> threads;
     threads.push_back(again_and_again([](unsigned round) { allocate_some(round, 100); }));
