@@ -6,6 +6,8 @@
 #include <dlfcn.h>
 #include <sys/single_threaded.h>
 
+#include "own.hpp"
+
 namespace malloc_example {
 namespace {
 
@@ -58,17 +60,12 @@ __attribute__((visibility("default"))) int __register_atfork(Handler prepare, Ha
     register_fork_handlers();
     return registration()(prepare, parent, child, library);
 }
-
-/// The same, wherever the name above leads.
-int own_register_atfork(Handler, Handler, Handler, void*)
-    __attribute__((alias("__register_atfork"), visibility("hidden")));
 }
 
 void register_fork_handlers() noexcept {
     static constinit bool is_done = false;
     if (__atomic_exchange_n(&is_done, true, __ATOMIC_RELAXED)) return;
-    is_first =
-        ::dlsym(RTLD_DEFAULT, "__register_atfork") == reinterpret_cast<void*>(&own_register_atfork);
+    is_first = is_own(&__register_atfork);
     // Of no library: to be there while the destructors of others fork.
     registration()(&before_fork, &after_fork, &after_fork_in_child, nullptr);
 }
