@@ -2,7 +2,7 @@
 
 // defect_line.hpp -- a defect in the words of those who know malloc and free.
 //
-//      slab_malloc: double free: the block at 0x7f3a5c1d2e40 was freed before; allocated by ...
+//      slab_malloc: double free: the block at 0x7f3a5c1d2e40 is free already; allocated by ...
 //
 // A user of malloc knows no cache, no slab and no alloc(): blocks, and calls that take pointers.
 
@@ -47,7 +47,7 @@ private:
             case Defect::None:
                 return writer_.text("no defect");
             case Defect::DoubleFree:
-                return say("double free: the block at ", report, " was freed before");
+                return say("double free: the block at ", report, " is free already");
             case Defect::NeverAllocated:
                 return say("invalid pointer: no block was ever allocated at ", report, "");
             case Defect::InteriorPointer:
