@@ -2,11 +2,11 @@
 
 // forks.hpp -- what malloc does around a fork, whoever else has handlers for it.
 //
-//      prepare handlers         the C library takes    the process    the C library     handlers of
-//      of others, then ours     the list of files      is copied      lets go           ours, others
-//      ------------------------------------------------------------------------------------------->
-//      first   |<------------- ours: the list of files, then every lock -------------->|
-//      else    |<------------- ours: the gate is closed -------------------------------->|
+//      prepare handlers         the C library takes    the process    the C library   handlers of
+//      of others, then ours     the list of files      is copied      lets go         ours, others
+//      -------------------------------------------------------------------------------------->
+//      first   |<------------ ours: the list of files, then every lock ---------->|
+//      else    |<------------ ours: the gate is closed -------------------------->|
 //
 // Handlers run in the reverse order of their registration before the fork, and in that order after
 // it. So who is registered first runs next to the fork. A library that is loaded before the program
@@ -66,7 +66,7 @@ void lock_everything() noexcept;
 void unlock_everything() noexcept;
 /// Waits until nobody holds a lock who took it before the gate was closed.
 void wait_for_everybody() noexcept;
-/// In the child, whose caller is its only thread: every lock is free, the fronts of others are lost.
+/// In the child, whose caller is its only thread: every lock is free, fronts of others are lost.
 void forget_other_threads() noexcept;
 
 }  // namespace malloc_example

@@ -55,14 +55,14 @@ using namespace malloc_example;
 
 /// The live block that an address lies in. Takes no lock.
 [[nodiscard]] Block block_around(const void* address, const void* slab) noexcept {
-    if (slab != nullptr && heap.owns(slab)) return {slab, heap.usable_size(slab)};
+    if (slab != nullptr && heap.owns(slab)) return {.start = slab, .size = heap.usable_size(slab)};
     constexpr std::uintptr_t grain = 16;
     const auto* const first = static_cast<const char*>(address);
     const char* start = first - slab_allocator::address_of(address) % grain;
     for (; start + config.largest_object > first; start -= grain) {
         if (!heap.owns(start)) continue;
         const std::size_t size = heap.usable_size(start);
-        return start + size > first ? Block{start, size} : Block{};
+        return start + size > first ? Block{.start = start, .size = size} : Block{};
     }
     return {};
 }

@@ -11,6 +11,7 @@
 
 #include <dlfcn.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdlib>
 #include <new>
@@ -42,7 +43,7 @@ using Delete = void(void*) noexcept;
 using AlignedDelete = void(void*, std::align_val_t) noexcept;
 
 enum class Owner : unsigned char { unknown, this_library, others };
-Owner owner = Owner::unknown;
+constinit std::atomic<Owner> owner{Owner::unknown};
 
 [[nodiscard]] bool malloc_is_ours() noexcept {
     return is_own(&::malloc) && is_own(&::free) && is_own(&::aligned_alloc);
@@ -55,13 +56,13 @@ Owner owner = Owner::unknown;
         is_own<Delete>(&::operator delete) && is_own<Delete>(&::operator delete[]) &&
         is_own<AlignedDelete>(&::operator delete) && is_own<AlignedDelete>(&::operator delete[]);
     const bool ours = news && deletes && malloc_is_ours();
-    __atomic_store_n(&owner, ours ? Owner::this_library : Owner::others, __ATOMIC_RELAXED);
+    owner.store(ours ? Owner::this_library : Owner::others, std::memory_order_relaxed);
     return ours;
 }
 
 /// Does every form, and malloc, lead to this library?
 [[nodiscard, gnu::always_inline]] inline bool all_are_ours() noexcept {
-    const Owner found = __atomic_load_n(&owner, __ATOMIC_RELAXED);
+    const Owner found = owner.load(std::memory_order_relaxed);
     if (found == Owner::this_library) [[likely]]
         return true;
     return found == Owner::unknown && find_owner();
@@ -114,6 +115,14 @@ template <typename Form>
 using NothrowNew = void*(std::size_t, const std::nothrow_t&);
 using AlignedNothrowNew = void*(std::size_t, std::align_val_t, const std::nothrow_t&);
 
+// Apart: what is flattened must not take in the body of one that may be replaced.
+[[nodiscard, gnu::noinline, gnu::cold]] void* replaced_new(std::size_t size) {
+    return ::operator new(size);
+}
+[[gnu::noinline, gnu::cold]] void replaced_delete(void* block) noexcept {
+    ::operator delete(block);
+}
+
 }  // namespace
 
 // ---- new ----------------------------------------------------------------------------------------
@@ -126,7 +135,7 @@ EXPORTED IN_ONE_PIECE void* operator new(std::size_t size) {
 }
 EXPORTED IN_ONE_PIECE void* operator new[](std::size_t size) {
     if (!all_are_ours()) [[unlikely]]
-        return ::operator new(size);
+        return replaced_new(size);
     note_caller();
     return new_block(size, no_alignment, true);
 }
@@ -199,7 +208,7 @@ EXPORTED IN_ONE_PIECE void operator delete(void* block) noexcept {
 }
 EXPORTED IN_ONE_PIECE void operator delete[](void* block) noexcept {
     if (!all_are_ours()) [[unlikely]]
-        return ::operator delete(block);
+        return replaced_delete(block);
     note_caller();
     heap.free(block);
 }
@@ -228,7 +237,7 @@ EXPORTED void operator delete[](void* block, std::align_val_t alignment,
 }
 EXPORTED IN_ONE_PIECE void operator delete(void* block, std::size_t size) noexcept {
     if (!all_are_ours()) [[unlikely]]
-        return ::operator delete(block);
+        return replaced_delete(block);
     note_caller();
     heap.free(block, size);
 }

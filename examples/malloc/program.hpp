@@ -44,7 +44,7 @@ inline constexpr slab_allocator::HeapConfig config{.largest_object = std::size_t
     if constexpr (checks == Checks::debug) ThreadSlots::set_caller(__builtin_return_address(0));
 }
 
-extern PageMap map;
+[[gnu::visibility("hidden")]] extern PageMap map;
 
 // A union: its destructor runs at the end, and destroys nothing.
 union Memory {
@@ -52,7 +52,7 @@ union Memory {
     ~Memory() {}
     ProgramMemory memory;
 };
-extern Memory program;
+[[gnu::visibility("hidden")]] extern Memory program;
 
 /// Where everything is, the compiler knows: a look-up begins in the map, and not with a pointer.
 struct TheMemory {
@@ -88,7 +88,7 @@ struct TheMemory {
 };
 
 using Heap = slab_allocator::MagazineHeap<TheMemory, ThreadSlots, Lock, config>;
-extern Heap heap;
+[[gnu::visibility("hidden")]] extern Heap heap;
 
 inline void TheMemory::shrink() noexcept { heap.shrink(); }
 
