@@ -296,6 +296,10 @@ void wrong_writes() {
 /// check LEVEL: that of the library that is loaded.
 int main(int arguments_number, char** arguments) {
     const std::string_view level = arguments_number > 1 ? arguments[1] : "misuse";
+    if (level == "--help") {
+        std::puts("usage: malloc_check [none | misuse | hardened | debug], with that malloc");
+        return 0;
+    }
     sizes_and_alignments();
     errors();
     odd_alignments();

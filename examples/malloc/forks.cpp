@@ -40,6 +40,21 @@ void after_fork_in_child() noexcept {
     forget_other_threads();
 }
 
+}  // namespace
+
+#ifdef SLAB_MALLOC_STATIC  // part of a program: constructors of later priority come after ours
+
+extern "C" int __register_atfork(Handler prepare, Handler parent, Handler child, void* library);
+
+namespace {
+[[nodiscard]] Register registration() noexcept { return &__register_atfork; }
+[[nodiscard]] bool all_register_here() noexcept { return true; }
+}  // namespace
+
+#else
+
+namespace {
+
 [[nodiscard]] Register registration() noexcept {
     static constinit Register real = nullptr;
     Register found = __atomic_load_n(&real, __ATOMIC_RELAXED);
@@ -52,20 +67,25 @@ void after_fork_in_child() noexcept {
 
 }  // namespace
 
-extern "C" {
-
 /// Every library calls it by way of pthread_atfork. Ours come first.
-__attribute__((visibility("default"))) int __register_atfork(Handler prepare, Handler parent,
-                                                             Handler child, void* library) {
+extern "C" __attribute__((visibility("default"))) int __register_atfork(Handler prepare,
+                                                                        Handler parent,
+                                                                        Handler child,
+                                                                        void* library) {
     register_fork_handlers();
     return registration()(prepare, parent, child, library);
 }
-}
+
+namespace {
+[[nodiscard]] bool all_register_here() noexcept { return is_own(&__register_atfork); }
+}  // namespace
+
+#endif
 
 void register_fork_handlers() noexcept {
     static constinit bool is_done = false;
     if (__atomic_exchange_n(&is_done, true, __ATOMIC_RELAXED)) return;
-    is_first = is_own(&__register_atfork);
+    is_first = all_register_here();
     // Of no library: to be there while the destructors of others fork.
     registration()(&before_fork, &after_fork, &after_fork_in_child, nullptr);
 }

@@ -113,7 +113,12 @@ auto again_and_again(F f) {
 }  // namespace
 
 int main(int arguments_number, char** arguments) {
+    if (arguments_number > 1 && std::strcmp(arguments[1], "--help") == 0) {
+        std::puts("usage: forks_check [number of forks] [library for dlopen]");
+        return 0;
+    }
     const auto forks = static_cast<unsigned>(arguments_number > 1 ? std::atoi(arguments[1]) : 40);
+#ifndef SLAB_MALLOC_STATIC
     if (arguments_number > 2) {
         void* const library = dlopen(arguments[2], RTLD_NOW | RTLD_LOCAL);
         if (library == nullptr) {
@@ -124,6 +129,7 @@ int main(int arguments_number, char** arguments) {
         release = reinterpret_cast<decltype(release)>(dlsym(library, "free"));
         foreign_use(allocate, release);
     }
+#endif
     alarm(60);
     fork_while_files_are_flushed();
     foreign_begin();

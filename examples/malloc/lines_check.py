@@ -172,6 +172,9 @@ def check_places(program, library):
 
 
 def main():
+    if "--help" in sys.argv:
+        print(__doc__.strip())
+        return 0
     program = os.path.abspath(sys.argv[1])
     functions = symbols(program)
     for pair in sys.argv[2:]:

@@ -186,7 +186,9 @@ void change_stderr(std::string_view how, const char* path) {
 
 int main(int arguments_number, char** arguments) {
     const std::string_view name = arguments_number > 1 ? arguments[1] : "";
+    if (name == "--help") std::puts("usage: wrong_programs NAME, one of these:");
     for (const Call& call : calls) {
+        if (name == "--help") std::puts(call.name.data());
         if (call.name == name) call.call();
     }
     if (name == "by_way_of" && arguments_number > 2) {
