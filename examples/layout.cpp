@@ -86,6 +86,9 @@ Question question_of(int count, char** arguments) {
             question.config.checks = checks_of(value());
         } else if (option == "--json") {
             question.json = true;
+        } else if (option == "--help") {
+            std::fputs(usage, stdout);
+            std::exit(0);
         } else if (option.starts_with("-")) {
             stop("no such option", option.data());
         } else if (question.size == 0) {

@@ -86,8 +86,9 @@ void print_maps(const Request* request) {
 int main(int count, char** arguments) {
     const bool json = count == 2 && std::strcmp(arguments[1], "--json") == 0;
     if (count > 1 && !json) {
-        std::fputs("usage: slabtop [--json]\n", stderr);
-        return 2;
+        const bool asked = std::strcmp(arguments[1], "--help") == 0;
+        std::fputs("usage: slabtop [--json]\n", asked ? stdout : stderr);
+        return asked ? 0 : 2;
     }
     std::vector<Connection*> open(5000);
     for (Connection*& connection : open)

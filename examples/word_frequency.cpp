@@ -383,6 +383,10 @@ void tell_of_cache(WordTree& tree) {
 int main(int count, char** values) {
     try {
         Arguments arguments;
+        if (count == 2 && std::string_view(values[1]) == "--help") {
+            std::fputs(usage, stdout);
+            return 0;
+        }
         if (parse(count, values, arguments)) return run(arguments);
         std::fputs(usage, stderr);
     } catch (const std::bad_alloc&) {

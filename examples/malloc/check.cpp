@@ -1,12 +1,14 @@
 // check.cpp -- what the standards promise of malloc and its family, checked from a program that is
 // linked with nothing of ours and runs with libslab_malloc.so loaded before it.
 
+#include <dlfcn.h>
 #include <malloc.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <bit>
 #include <cerrno>
 #include <csignal>
 #include <cstddef>
@@ -96,7 +98,6 @@ void errors() {
     CHECK(fails_with(ENOMEM, realloc(opaque(block), opaque(SIZE_MAX - 4096))));
     CHECK(fails_with(ENOMEM, reallocarray(opaque(block), half, 2)));
     CHECK(malloc_usable_size(block) >= 10);  // still there
-    CHECK(fails_with(EINVAL, aligned_alloc(opaque(std::size_t{24}), 10)));
     CHECK(fails_with(ENOMEM, pvalloc(opaque(SIZE_MAX))));
     void* untouched = block;
     CHECK(posix_memalign(&untouched, opaque(std::size_t{4}), 10) == EINVAL);
@@ -107,7 +108,9 @@ void errors() {
     free(block);
     free(nullptr);
     CHECK(errno == 77);
-    CHECK(realloc(malloc(5), opaque(std::size_t{0})) == nullptr);
+    CHECK(fails_with(EINVAL, realloc(opaque(malloc(5)), opaque(std::size_t{0}))));
+    CHECK(fails_with(EINVAL, reallocarray(opaque(malloc(5)), 7, opaque(std::size_t{0}))));
+    CHECK(malloc_usable_size(nullptr) == 0);
     bool thrown = false;
     try {
         operator delete(operator new(opaque(SIZE_MAX)));
@@ -130,6 +133,55 @@ void errors() {
         delete wide;
         delete[] opaque(new Wide[3]);
         delete[] opaque(new int[1'000]);
+    }
+}
+
+/// As glibc: an alignment is rounded up to a power of two, where the standard has no error for it.
+void odd_alignments() {
+    for (const std::size_t alignment :
+         {std::size_t{0}, std::size_t{1}, std::size_t{24}, std::size_t{48}, std::size_t{4097}}) {
+        void* block = memalign(opaque(alignment), 100);
+        CHECK(block != nullptr && aligned(block, std::bit_ceil(alignment)));
+        free(block);
+        if (std::has_single_bit(alignment)) continue;
+        block = aligned_alloc(opaque(alignment), 100);
+#if __GLIBC_PREREQ(2, 38)
+        CHECK(fails_with(EINVAL, block));
+#else
+        CHECK(block != nullptr && aligned(block, std::bit_ceil(alignment)));
+        free(block);
+#endif
+    }
+    errno = 0;
+    CHECK(fails_with(EINVAL, memalign(opaque(SIZE_MAX / 2 + 2), 1)));
+}
+
+/// Of C23, which this C library does not have yet.
+extern "C" {
+using FreeSized = void (*)(void*, std::size_t);
+using FreeAlignedSized = void (*)(void*, std::size_t, std::size_t);
+}
+template <typename Function>
+Function found(const char* name) {
+    const auto function = reinterpret_cast<Function>(dlsym(RTLD_DEFAULT, name));
+    if (function == nullptr) {
+        std::fprintf(stderr, "there is no %s\n", name);
+        std::exit(2);
+    }
+    return function;
+}
+
+void sized_frees() {
+    const auto free_sized = found<FreeSized>("free_sized");
+    const auto free_aligned_sized = found<FreeAlignedSized>("free_aligned_sized");
+    free_sized(nullptr, 7);
+    free_aligned_sized(nullptr, 64, 7);
+    for (std::size_t size = 0; size < 200'000; size += 1 + size / 4) {
+        free_sized(opaque(malloc(size)), size);
+        free_sized(opaque(calloc(size, 3)), 3 * size);
+        free_sized(opaque(realloc(opaque(malloc(2 * size)), size + 1)), size + 1);
+        for (std::size_t alignment = 1; alignment <= 65'536; alignment *= 4)
+            free_aligned_sized(opaque(aligned_alloc(alignment, size)), alignment, size);
     }
 }
 
@@ -199,6 +251,20 @@ void wrong_frees() {
     CHECK(aborts([] { free(opaque(static_cast<char*>(malloc(100'000)) + 16)); }));
     CHECK(aborts([] { operator delete(opaque(operator new(40)), opaque(std::size_t{400})); }));
     CHECK(!aborts([] { operator delete(opaque(operator new(40)), opaque(std::size_t{40})); }));
+    static const auto free_sized = found<FreeSized>("free_sized");
+    static const auto free_aligned_sized = found<FreeAlignedSized>("free_aligned_sized");
+    CHECK(aborts([] { free_sized(opaque(malloc(40)), 400); }));
+    CHECK(aborts([] { free_sized(opaque(malloc(100'000)), 40); }));
+    CHECK(aborts([] { free_aligned_sized(opaque(aligned_alloc(64, 640)), 64, 64); }));
+    CHECK(aborts([] { malloc_usable_size(opaque(static_cast<void*>(&variable))); }));
+    CHECK(aborts([] { malloc_usable_size(opaque(static_cast<char*>(malloc(40)) + 16)); }));
+    for (const std::size_t size : {std::size_t{40}, std::size_t{100'000}}) {
+        CHECK(aborts([&] {
+            void* const block = opaque(malloc(size));
+            free(block);
+            malloc_usable_size(opaque(block));
+        }));
+    }
 }
 
 /// What levels with guards find besides.
@@ -256,8 +322,14 @@ void locked_memory() {
 /// check LEVEL: that of the library that is loaded.
 int main(int arguments_number, char** arguments) {
     const std::string_view level = arguments_number > 1 ? arguments[1] : "misuse";
+    if (level == "--help") {
+        std::puts("usage: malloc_check [none | misuse | hardened | debug], with that malloc");
+        return 0;
+    }
     sizes_and_alignments();
     errors();
+    odd_alignments();
+    sized_frees();
     threads_and_forks();
     locked_memory();
     if (level != "none") wrong_frees();

@@ -40,6 +40,10 @@ public:
     }
     static void wait() noexcept { slab_allocator::ThreadCpus<>::wait(); }
 
+    /// At level debug: the call of malloc's that this thread is in returns to here.
+    static void set_caller(const void* address) noexcept { caller_ = address; }
+    [[nodiscard]] static const void* caller() noexcept { return caller_; }
+
     /// Before main; what the first thread has by then, it keeps.
     static void make_key() noexcept {
         key_made_ = pthread_key_create(&key_, &at_end) == 0;
@@ -64,6 +68,8 @@ private:
     [[gnu::tls_model("initial-exec")]] static inline constinit thread_local std::size_t offset_ =
         none;
     [[gnu::tls_model("initial-exec")]] static inline constinit thread_local bool ended_ = false;
+    [[gnu::tls_model("initial-exec")]] static inline constinit thread_local const void* caller_ =
+        nullptr;
     static inline constinit slab_allocator::SlotNumbers<slots_number> numbers_;
     static inline pthread_key_t key_ = 0;
     static inline bool key_made_ = false;

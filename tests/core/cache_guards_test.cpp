@@ -308,6 +308,28 @@ TEST_CASE("hardened: a copy of a SlabInfo makes no slab", "[cache][guards]") {
     cache.free(object);
 }
 
+TEST_CASE("debug: a report says nobody where an overrun went over who it was", "[cache][guards]") {
+    slab_allocator::Cache<Plain, slab_allocator::AlignedAllocBackend, debug> cache;
+    Plain* const object = cache.alloc();
+    const auto overrun = [&](std::size_t bytes) {
+        for (std::size_t byte = 0; byte < bytes; ++byte)
+            flip(object->bytes + sizeof(Plain) + byte);
+    };
+    const std::size_t zone = 16;
+    overrun(zone - 1);
+    const DefectReport within = report_of([&] { cache.free(object); });
+    REQUIRE(within.defect == Defect::Overflow);
+    REQUIRE(within.allocated_by != nullptr);
+    overrun(zone - 1);
+    overrun(zone + 2 * sizeof(void*));
+    const DefectReport beyond = report_of([&] { cache.free(object); });
+    REQUIRE(beyond.defect == Defect::Overflow);
+    REQUIRE(beyond.allocated_by == nullptr);
+    REQUIRE(beyond.freed_by == nullptr);
+    overrun(zone + 2 * sizeof(void*));
+    cache.free(object);
+}
+
 TEST_CASE("debug: a report says who allocated and who freed", "[cache][guards]") {
     slab_allocator::Cache<Plain, slab_allocator::AlignedAllocBackend, debug> cache;
     const int one = 0;

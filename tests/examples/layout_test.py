@@ -85,6 +85,11 @@ class Layout(unittest.TestCase):
             self.assertEqual(refused.returncode, 2, arguments)
             self.assertIn("usage: layout SIZE", refused.stderr)
 
+    def test_who_asks_for_help_gets_it(self):
+        told = run("--help")
+        self.assertEqual((told.returncode, told.stderr), (0, ""))
+        self.assertIn("usage: layout SIZE", told.stdout)
+
 
 if __name__ == "__main__":
     PROGRAM, COMPILER = sys.argv[1:3]

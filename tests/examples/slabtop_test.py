@@ -37,6 +37,9 @@ class Slabtop(unittest.TestCase):
             self.assertEqual(name, cache["name"])
             self.assertEqual([int(number) for number in numbers], list(cache.values())[1:10])
 
+    def test_who_asks_for_help_gets_it(self):
+        self.assertEqual(run("--help"), "usage: slabtop [--json]\n")
+
     def test_the_numbers_agree_with_one_another(self):
         for cache in self.caches:
             self.assertEqual(cache["allocated_objects_number"], 500)

@@ -168,6 +168,11 @@ class Input(unittest.TestCase):
         for arguments in (["-n"], ["-n", "x"], ["-n", "-1"], ["-n", "1x"], ["-n", ""], ["--what"]):
             self.assertIn("usage: word_frequency", Program(*arguments, exit_code=2).told)
 
+    def test_who_asks_for_help_gets_it(self):
+        told = subprocess.run([PROGRAM, "--help"], check=True, capture_output=True)
+        self.assertIn(b"usage: word_frequency", told.stdout)
+        self.assertEqual(told.stderr, b"")
+
     def test_a_file_may_be_called_like_an_option(self):
         self.assertIn("-n: No such file", Program("--", "-n", exit_code=1).told)
 

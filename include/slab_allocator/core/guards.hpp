@@ -330,6 +330,7 @@ public:
     /// Of an object of the cache, whatever became of it.
     void say_who(DefectReport& report, const std::byte* object) const noexcept {
         const Guarded revealed(object, around());
+        if (!marks_are_sound(object)) return;
         report.allocated_by = who(object, allocated);
         report.freed_by = who(object, freed);
     }
@@ -362,6 +363,12 @@ private:
         return {.defect = Defect::Overflow,
                 .offset = static_cast<std::ptrdiff_t>(before) -
                           static_cast<std::ptrdiff_t>(Shape::front)};
+    }
+
+    /// Not where an overrun went through the zone before them.
+    [[nodiscard]] bool marks_are_sound(const std::byte* object) const noexcept {
+        const std::byte last = object[object_size() + back_zone - 1];
+        return last == std::byte{zone_of_live} || last == std::byte{zone_of_free};
     }
 
     void put(std::byte* object, std::size_t mark, const void* by) const noexcept {

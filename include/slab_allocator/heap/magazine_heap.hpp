@@ -244,7 +244,7 @@ private:
     [[nodiscard, gnu::noinline]] void* alloc_guarded(std::size_t size) noexcept
         requires guarded
     {
-        const void* const by = Calls::tag_.or_else(__builtin_return_address(0));
+        const void* const by = caller_or(__builtin_return_address(0));
         if (size > size_classes::largest_request<Config>) return alloc_run(size, 1);
         const std::size_t number = size_classes::ClassTable<Config>::class_of(size);
         for (;;) {
@@ -252,6 +252,12 @@ private:
             if (block == nullptr || slabs_with(block, number).make_live(block, by)) return block;
             put(block, number);
         }
+    }
+
+    /// Who calls: level debug writes it down.
+    [[nodiscard]] const void* caller_or(const void* return_address) noexcept {
+        if constexpr (Config.cpus_know_caller) return cpus_.caller();
+        return Calls::tag_.or_else(return_address);
     }
 
     /// Whose secret the block's guards have.
@@ -263,7 +269,7 @@ private:
     [[gnu::noinline]] void free_guarded(void* block, SlabInfo& slab_info, Slabs& slabs) noexcept
         requires guarded
     {
-        const void* const by = Calls::tag_.or_else(__builtin_return_address(0));
+        const void* const by = caller_or(__builtin_return_address(0));
         if (!slabs.make_free(block, slab_info, by)) [[unlikely]]
             return refuse(block);
         put(block, slabs.number());

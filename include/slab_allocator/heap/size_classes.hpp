@@ -62,6 +62,10 @@ struct HeapConfig {
     Checks checks = Checks::misuse;
     /// For statics that are never torn down, as CacheConfig's.
     bool never_destroyed = false;
+    /// Of a MagazineHeap at level debug: its CPU policy has `const void* caller()`, which says who
+    /// allocates and frees, in place of the return address of the call. For a malloc, whose callers
+    /// do not call the heap.
+    bool cpus_know_caller = false;
 
     friend constexpr bool operator==(const HeapConfig&, const HeapConfig&) noexcept = default;
 };
