@@ -6,11 +6,11 @@
 //      page 1 of a slab --+--> SlabInfo         one entry a page, made when the slab is born
 //      page 2 of a slab --'
 //
-// Caches ask it where masking does not lead to a SlabInfo (placement.hpp), heaps always
-// (heap_pages.hpp). The answer is good for any address.
+// Caches ask it where masking does not lead to a SlabInfo (slab_locator.hpp), heaps always. The
+// answer is good for any address.
 //
 // Invariants
-//   [M1] save() makes all pages of a slab known or none.
+//   [W1] save() makes all pages of a slab known or none.
 
 #include <cstddef>
 #include <cstdint>
@@ -22,8 +22,7 @@
 
 namespace slab_allocator {
 
-/// `cache`: whose slab it is, for reports.
-template <typename Backend, std::size_t page_size, bool checked>
+template <typename Backend, std::size_t page_size>
 class SlabMap {
 public:
     /// The SlabInfo of the slab that has this address; nullptr where there is none.
@@ -49,7 +48,9 @@ public:
         return true;
     }
 
-    /// Returns: false where the backend refuses, or forgets at once [M1].
+    /// Returns: false where the backend refuses, or, `checked`, forgets at once: a defect that
+    /// `cache` reports [W1].
+    template <bool checked>
     [[nodiscard]] static bool save(Backend& backend, SlabRecord& slab_info, std::size_t pages,
                                    [[maybe_unused]] const void* cache) noexcept {
         for (std::size_t page = 0; page < pages; ++page) {
@@ -89,21 +90,5 @@ private:
         }
     }
 };
-
-/// May a SlabInfo lie where the backend says, beside a slab of `size` bytes? Else reports why not.
-[[nodiscard]] inline bool is_place_for_slab_info(const void* place, const std::byte* slab,
-                                                 std::size_t size, const void* cache) noexcept {
-    const std::uintptr_t start = address_of(slab);
-    const bool aligned = is_aligned(place, alignof(SlabInfo));
-    const bool overlaps =
-        address_of(place) < start + size && address_of(place) + sizeof(SlabInfo) > start;
-    if (aligned && !overlaps) [[likely]]
-        return true;
-    report({.defect = aligned ? Defect::MemoryInUse : Defect::MisalignedSlabInfo,
-            .pointer = place,
-            .cache = cache,
-            .slab = slab});
-    return false;
-}
 
 }  // namespace slab_allocator

@@ -213,7 +213,7 @@ private:
 
     /// Nothing has been written yet, and nothing is [H1]. nullptr is no defect.
     [[gnu::noinline, gnu::cold]] void refuse(void* block) noexcept {
-        if (block != nullptr) report(blocks_.what_is_wrong(block, look_up(block), this));
+        if (block != nullptr) report(blocks_.diagnose(block, look_up(block), this));
     }
 
     Backend backend_{};

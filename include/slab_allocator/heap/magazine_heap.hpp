@@ -452,7 +452,7 @@ private:
             if (!slabs.free(block, slab_info)) [[unlikely]]
                 drop(block);
         }
-        slabs.empty_hand();  // [M2]
+        slabs.flush_current();  // [M2]
         return others;
     }
 
@@ -594,7 +594,7 @@ private:
         Slabs* const slabs = blocks_.slabs_of(slab_info);
         if (!guarded && slabs != nullptr && slabs->is_out(block, *slab_info)) return drop(block);
         const LockGuard<Lock> guard(blocks_.runs.backend().lock());
-        report(blocks_.what_is_wrong(block, slab_info, this));
+        report(blocks_.diagnose(block, slab_info, this));
     }
     /// The block is in a front already, or was.
     [[gnu::noinline, gnu::cold]] void drop(void* block) noexcept {
