@@ -42,7 +42,6 @@
 #include <slab_allocator/core/slab_info.hpp>
 #include <slab_allocator/core/slab_lists.hpp>
 #include <slab_allocator/core/slab_locator.hpp>
-#include <slab_allocator/core/slab_map.hpp>
 #include <slab_allocator/core/slab_set.hpp>
 #include <slab_allocator/core/slab_store.hpp>
 #include <slab_allocator/core/slab_view.hpp>

@@ -165,7 +165,7 @@ class Program(unittest.TestCase):
         self.assertEqual(self.alive["slab-map app::large"], "##3")
 
     def test_values_are_printed_in_words(self):
-        self.says("print app::small", "cache of app::Object, 64 bytes, 63 to a Small slab of 4096: 101 live and 0 at")
+        self.says("print app::small", "cache of app::Object, 64 bytes, 63 to a Small slab of 4096: 101 live and 0 cached")
         self.says("print app::large.front_.slabs_.lists_.lists_[0]", "list of 2 = ")
         self.says(LOOK[-1], r"SlabInfo of slab 0x[0-9a-f]+: 0 slots free, 128 ever taken, on list 0")
 

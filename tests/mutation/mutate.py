@@ -48,7 +48,7 @@ MEMORY = 8 << 30  # for a mutant that takes without end
 FILES = ("align", "bulk_marks", "cache", "diagnosis", "free_map", "geometry", "guarded_front",
          "guards", "handle", "instruments", "intrusive_list", "layout", "object_calls",
          "object_stack", "plain_front", "quarantine", "retention", "secret", "slab_info",
-         "slab_locator", "slab_lists", "slab_map", "slab_set", "slab_store", "slot_exchange",
+         "slab_locator", "slab_lists", "slab_set", "slab_store", "slot_exchange",
          "slot_group")
 
 
@@ -67,9 +67,10 @@ def core_tests(*names):
 
 PROGRAMS = {
     "quick": Program(("mutation/quick.cpp",)),
-    "units": Program(core_tests("align", "at_run_time", "quarantine", "free_map", "guards",
-                                "handle", "intrusive_list", "layout", "object_stack", "secret",
-                                "slab_info", "slab_lists", "slab_map", "slab_store", "slot_group"),
+    "units": Program(core_tests("align", "at_run_time", "free_map", "geometry", "guards", "handle",
+                                "intrusive_list", "layout", "object_stack", "quarantine",
+                                "retention", "secret", "slab_info", "slab_lists",
+                                "slab_locator", "slab_store", "slot_group"),
                      catch=True),
     "address": Program(("sanitizers/misuse.cpp",),
                        ("-g1", "-fno-omit-frame-pointer", "-fsanitize=address",

@@ -13,9 +13,8 @@
 #include <cstddef>
 #include <span>
 
+#include <slab_allocator/core/align.hpp>
 #include <slab_allocator/core/defect.hpp>
-#include <slab_allocator/core/layout.hpp>
-#include <slab_allocator/core/slab_info.hpp>
 #include <slab_allocator/core/slot_group.hpp>
 
 namespace slab_allocator {
@@ -35,7 +34,7 @@ public:
                 ++done;
                 continue;
             }
-            std::byte* const object = memory_of(objects[done]);
+            std::byte* const object = bytes_of(objects[done]);
             SlabRecord* const slab_info = front_.find(object);
             if (!front_.is_sound(slab_info, object)) [[unlikely]] {
                 const DefectReport wrong = front_.diagnose(object);
@@ -50,10 +49,6 @@ public:
     }
 
 private:
-    [[nodiscard]] static std::byte* memory_of(void* object) noexcept {
-        return static_cast<std::byte*>(object);
-    }
-
     /// The first objects, of which the first is right, as far as all are. Returns: how many.
     template <typename Object>
     [[nodiscard]] std::size_t mark_group(SlabRecord& slab_info,
@@ -62,7 +57,7 @@ private:
         bool all_right = group.all_taken_in(slab_info.map);
         if (front_.has_cached()) {
             for (Object* const object : objects.first(group.number))
-                all_right = all_right && !front_.is_cached(memory_of(object));
+                all_right = all_right && !front_.is_cached(bytes_of(object));
         }
         if (!all_right) group = group_of<layout, true>(slab_info, objects.first(1));
         group.mark_in(slab_info.map);
@@ -73,7 +68,7 @@ private:
     void unmark(std::span<Object* const> objects) noexcept {
         for (Object* const object : objects) {
             if (object == nullptr) continue;
-            SlabRecord& slab_info = *front_.find(memory_of(object));
+            SlabRecord& slab_info = *front_.find(bytes_of(object));
             group_of<layout, true>(slab_info, std::span(&object, 1)).unmark_in(slab_info.map);
         }
     }

@@ -16,24 +16,17 @@
 
 #include <concepts>
 #include <cstddef>
-#include <cstdint>
 #include <span>
 #include <type_traits>
 #include <utility>
 
 #include <slab_allocator/core/align.hpp>
 #include <slab_allocator/core/cache_statistics.hpp>
-#include <slab_allocator/core/config.hpp>
 #include <slab_allocator/core/config_check.hpp>
-#include <slab_allocator/core/defect.hpp>
-#include <slab_allocator/core/free_map.hpp>
 #include <slab_allocator/core/guarded_front.hpp>
-#include <slab_allocator/core/guards.hpp>
-#include <slab_allocator/core/layout.hpp>
 #include <slab_allocator/core/memory_backend.hpp>
 #include <slab_allocator/core/object_calls.hpp>
 #include <slab_allocator/core/plain_front.hpp>
-#include <slab_allocator/core/slab_info.hpp>
 #include <slab_allocator/core/slab_view.hpp>
 
 namespace slab_allocator {
@@ -78,11 +71,11 @@ public:
 
     /// Returns: uninitialised memory for one T, or nullptr where the backend refuses; everything is
     /// then as before. Costs: O(1); a new slab is not written through.
-    [[nodiscard]] T* alloc() noexcept { return object_at(front_.alloc()); }
+    [[nodiscard]] T* alloc() noexcept { return object_in<T>(front_.alloc()); }
 
     /// Takes back what alloc gave; nullptr does nothing. Costs: O(1), and at level misuse one
     /// question to the map, where there is one.
-    void free(T* object) noexcept { front_.free(memory_of(object)); }
+    void free(T* object) noexcept { front_.free(bytes_of(object)); }
 
     // ---- Many at once ---------------------------------------------------------------------------
 
@@ -117,7 +110,7 @@ public:
     template <typename F>
         requires std::invocable<F&, T*>
     void for_each(F&& f) {
-        front_.for_each([&](std::byte* object) { f(object_at(object)); });
+        front_.for_each([&](std::byte* object) { f(object_in<T>(object)); });
     }
 
     /// Calls f(const SlabView&) for every slab, the full ones first. `f` must not call the cache.
@@ -131,7 +124,7 @@ public:
     /// Is `pointer` the start of a live object of this cache? Costs: O(1). Faults only where the
     /// row is found by masking, and `pointer` leads to memory that is not mapped.
     [[nodiscard]] bool owns(const T* pointer) noexcept {
-        std::byte* const memory = memory_of(const_cast<T*>(pointer));
+        std::byte* const memory = bytes_of(const_cast<T*>(pointer));
         return memory != nullptr && front_.is_live(front_.find(memory), memory);
     }
 
@@ -141,7 +134,7 @@ public:
     /// asked without the lock that the cache is under, where the backend's look-up may be.
     /// Costs: O(1).
     [[nodiscard]] bool is_out(const T* pointer) noexcept {
-        const std::byte* const memory = memory_of(const_cast<T*>(pointer));
+        const std::byte* const memory = bytes_of(const_cast<T*>(pointer));
         return front_.template is_taken<&FreeMap::is_free_unlocked>(front_.find(memory), memory);
     }
 
@@ -150,7 +143,7 @@ public:
     [[nodiscard]] std::size_t out_number(std::span<T* const> objects) noexcept {
         std::size_t number = 0;
         while (number < objects.size() && objects[number] != nullptr && is_out(objects[number])) {
-            const SlabRecord& slab_info = *front_.find(memory_of(objects[number]));
+            const SlabRecord& slab_info = *front_.find(bytes_of(objects[number]));
             const std::uintptr_t start = address_of(slab_info.slab) + layout.front;
             for (++number; number < objects.size(); ++number) {
                 const std::size_t slot = layout.slot_at(address_of(objects[number]) - start);
@@ -190,13 +183,6 @@ public:
     [[nodiscard]] DefectReport validate() noexcept { return front_.validate(); }
 
 private:
-    [[nodiscard]] static T* object_at(std::byte* memory) noexcept {
-        return static_cast<T*>(static_cast<void*>(memory));
-    }
-    [[nodiscard]] static std::byte* memory_of(T* object) noexcept {
-        return static_cast<std::byte*>(static_cast<void*>(object));
-    }
-
     Front front_;  // first: its address is what slabs and reports know of the cache
 };
 

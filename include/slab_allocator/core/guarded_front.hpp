@@ -11,16 +11,9 @@
 
 #include <cstddef>
 #include <span>
-#include <type_traits>
-#include <utility>
 
 #include <slab_allocator/core/bulk_marks.hpp>
-#include <slab_allocator/core/config.hpp>
-#include <slab_allocator/core/defect.hpp>
-#include <slab_allocator/core/guards.hpp>
-#include <slab_allocator/core/layout.hpp>
 #include <slab_allocator/core/quarantine.hpp>
-#include <slab_allocator/core/slab_info.hpp>
 #include <slab_allocator/core/slot_exchange.hpp>
 
 namespace slab_allocator {
@@ -67,10 +60,10 @@ public:
         if (!Exchange::take_slabs_for(objects.size())) return false;
         for (std::size_t done = 0; done < objects.size(); ++done) {
             std::byte* const object = alloc();
-            objects[done] = static_cast<Object*>(static_cast<void*>(object));
+            objects[done] = object_in<Object>(object);
             if (object != nullptr) continue;
             while (done-- > 0) {
-                free(Exchange::memory_of(objects[done]));
+                free(bytes_of(objects[done]));
                 objects[done] = nullptr;
             }
             return false;
@@ -84,12 +77,11 @@ public:
         if (!BulkMarks<layout, true, GuardedFront>(*this).mark(objects)) return;
         const void* const by = tag_.or_else(__builtin_return_address(0));
         for (Object* const object : objects) {
-            if (object != nullptr) slabs_.guards().make_free(Exchange::memory_of(object), by);
+            if (object != nullptr) slabs_.guards().make_free(bytes_of(object), by);
         }
         slabs_.instruments().annotate_free(objects, layout.object_size);
-        Exchange::free_groups(objects, [&](std::size_t index) {
-            return slabs_.find(Exchange::memory_of(objects[index]));
-        });
+        Exchange::free_groups(
+            objects, [&](std::size_t index) { return slabs_.find(bytes_of(objects[index])); });
         Exchange::trim();
     }
 

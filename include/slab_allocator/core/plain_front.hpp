@@ -15,19 +15,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <type_traits>
-#include <utility>
 
 #include <slab_allocator/core/bulk_marks.hpp>
-#include <slab_allocator/core/config.hpp>
-#include <slab_allocator/core/defect.hpp>
-#include <slab_allocator/core/free_map.hpp>
-#include <slab_allocator/core/layout.hpp>
 #include <slab_allocator/core/object_stack.hpp>
-#include <slab_allocator/core/slab_info.hpp>
-#include <slab_allocator/core/slab_set.hpp>
 #include <slab_allocator/core/slot_exchange.hpp>
-#include <slab_allocator/core/slot_group.hpp>
 
 namespace slab_allocator {
 
@@ -75,7 +66,7 @@ public:
         while (done < objects.size() && !cached_.empty()) {
             std::byte* const object = cached_.pop();
             annotate_alloc(object);
-            objects[done++] = as<Object>(object);
+            objects[done++] = object_in<Object>(object);
         }
         while (done < objects.size())
             done += take_from(*slabs_.lists().any_with_room(), objects.subspan(done));
@@ -92,9 +83,8 @@ public:
         }
         slabs_.instruments().annotate_free(objects, layout.object_size);
         cached_.forget_popped();
-        Exchange::free_groups(objects, [&](std::size_t index) {
-            return slabs_.find(Exchange::memory_of(objects[index]));
-        });
+        Exchange::free_groups(
+            objects, [&](std::size_t index) { return slabs_.find(bytes_of(objects[index])); });
         Exchange::trim();
     }
 
@@ -109,10 +99,6 @@ public:
     [[nodiscard]] DefectReport validate() noexcept { return Exchange::validate_cached(); }
 
 private:
-    template <typename Object>
-    [[nodiscard]] static Object* as(std::byte* object) noexcept {
-        return static_cast<Object*>(static_cast<void*>(object));
-    }
     void annotate_alloc(std::byte* object) const noexcept {
         slabs_.instruments().annotate_alloc(object, layout.object_size);
     }
@@ -179,14 +165,15 @@ private:
             const std::span<Object*> rest = objects.subspan(done);
             if (word.bits == ~std::uint64_t{0} && rest.size() >= FreeMap::bits_per_word) {
                 for_all_of_word([&](std::size_t slot) {
-                    rest[slot] = as<Object>(word.start + layout.offset_of(slot));
+                    rest[slot] = object_in<Object>(word.start + layout.offset_of(slot));
                     return true;
                 });
                 left = 0;
                 done += FreeMap::bits_per_word;
             } else {
                 for (; left != 0 && done < objects.size(); left &= left - 1)
-                    objects[done++] = as<Object>(word.start + layout.offset_of(lowest_bit(left)));
+                    objects[done++] =
+                        object_in<Object>(word.start + layout.offset_of(lowest_bit(left)));
             }
             slabs_.take(slab_info, word, word.bits & ~left);
         }

@@ -15,21 +15,12 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <type_traits>
 #include <utility>
 
-#include <slab_allocator/core/align.hpp>
 #include <slab_allocator/core/cache_statistics.hpp>
-#include <slab_allocator/core/config.hpp>
-#include <slab_allocator/core/defect.hpp>
 #include <slab_allocator/core/diagnosis.hpp>
-#include <slab_allocator/core/free_map.hpp>
 #include <slab_allocator/core/geometry.hpp>
-#include <slab_allocator/core/guards.hpp>
 #include <slab_allocator/core/instruments.hpp>
-#include <slab_allocator/core/intrusive_list.hpp>
-#include <slab_allocator/core/layout.hpp>
-#include <slab_allocator/core/slab_info.hpp>
 #include <slab_allocator/core/slab_lists.hpp>
 #include <slab_allocator/core/slab_locator.hpp>
 #include <slab_allocator/core/slab_store.hpp>

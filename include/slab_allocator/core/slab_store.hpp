@@ -28,7 +28,6 @@
 #include <slab_allocator/core/poison.hpp>
 #include <slab_allocator/core/slab_info.hpp>
 #include <slab_allocator/core/slab_locator.hpp>
-#include <slab_allocator/core/slab_map.hpp>
 
 namespace slab_allocator {
 
@@ -59,7 +58,6 @@ struct SlabRequest {
 template <Layout layout, typename Backend, bool checked>
 class SlabStore {
     using Locator = SlabLocator<layout, Backend>;
-    using Map = SlabMap<Backend, layout.page_size>;
 
 public:
     using Made = std::conditional_t<layout.small(), SlabRecord, SlabInfo>;
@@ -92,7 +90,7 @@ public:
     static void destroy(Backend& backend, Made& slab_info, const SlabRequest& request) noexcept {
         std::byte* const slab = slab_info.slab;
         slab_info.owner = nullptr;
-        if constexpr (layout.uses_map()) Map::forget(backend, slab, request.known_pages);
+        if constexpr (layout.uses_map()) Locator::forget(backend, slab, request.known_pages);
         free_record(backend, &slab_info);
         backend.free_slab(slab, request.bytes, request.alignment);
     }
@@ -111,7 +109,7 @@ private:
         Made* const slab_info = ::new (static_cast<void*>(place)) Made;
         slab_info->slab = slab;
         if constexpr (layout.uses_map()) {
-            if (!Map::template save<checked>(backend, *slab_info, request.known_pages, cache)) {
+            if (!Locator::template save<checked>(backend, *slab_info, request.known_pages, cache)) {
                 free_record(backend, slab_info);
                 return nullptr;
             }
@@ -134,7 +132,8 @@ private:
         if constexpr (layout.row == Row::LargeByMap) backend.free_slab_info(slab_info);
     }
 
-    static void raise(Defect defect, const std::byte* slab, const void* cache) noexcept {
+    [[gnu::noinline, gnu::cold]] static void raise(Defect defect, const std::byte* slab,
+                                                   const void* cache) noexcept {
         report({.defect = defect, .pointer = slab, .cache = cache, .slab = slab});
     }
 };

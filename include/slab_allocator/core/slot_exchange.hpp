@@ -18,18 +18,8 @@
 #include <span>
 #include <utility>
 
-#include <slab_allocator/core/align.hpp>
-#include <slab_allocator/core/cache_statistics.hpp>
 #include <slab_allocator/core/config.hpp>
-#include <slab_allocator/core/defect.hpp>
-#include <slab_allocator/core/diagnosis.hpp>
-#include <slab_allocator/core/free_map.hpp>
-#include <slab_allocator/core/geometry.hpp>
-#include <slab_allocator/core/guards.hpp>
-#include <slab_allocator/core/instruments.hpp>
-#include <slab_allocator/core/layout.hpp>
 #include <slab_allocator/core/retention.hpp>
-#include <slab_allocator/core/slab_info.hpp>
 #include <slab_allocator/core/slab_set.hpp>
 #include <slab_allocator/core/slot_group.hpp>
 
@@ -175,7 +165,7 @@ protected:
         return true;
     }
 
-    [[nodiscard]] bool add_slab() noexcept {
+    [[nodiscard, gnu::noinline]] bool add_slab() noexcept {
         if (!slabs_.add(owner())) return false;
         if (slabs_.lists().slabs_number() > peak_slabs_number_)
             peak_slabs_number_ = slabs_.lists().slabs_number();
@@ -346,12 +336,8 @@ protected:
         trim();
     }
 
-    [[nodiscard]] static std::byte* memory_of(void* object) noexcept {
-        return static_cast<std::byte*>(object);
-    }
-
     Cached cached_;
-    Slabs slabs_;
+    [[no_unique_address]] Slabs slabs_;  // what follows lies in its padding
     Retention<Lists, capacity, Config.retained_free_slabs> retention_;
     std::size_t peak_slabs_number_ = 0;
     std::size_t peak_taken_objects_number_ = 0;

@@ -31,17 +31,8 @@
 #include <type_traits>
 #include <utility>
 
-#include <slab_allocator/core/align.hpp>
-#include <slab_allocator/core/cache_statistics.hpp>
-#include <slab_allocator/core/config.hpp>
-#include <slab_allocator/core/defect.hpp>
-#include <slab_allocator/core/free_map.hpp>
-#include <slab_allocator/core/geometry.hpp>
-#include <slab_allocator/core/guards.hpp>
-#include <slab_allocator/core/layout.hpp>
 #include <slab_allocator/core/object_stack.hpp>
 #include <slab_allocator/core/quarantine.hpp>
-#include <slab_allocator/core/slab_info.hpp>
 #include <slab_allocator/core/slab_set.hpp>
 #include <slab_allocator/heap/size_classes.hpp>
 
@@ -89,11 +80,24 @@ public:
     /// is no live object [P3]. Costs: O(1).
     [[nodiscard]] bool free(void* object, SlabRecord& slab_info) noexcept {
         if constexpr (guarded) {
-            quarantine(static_cast<std::byte*>(object));
+            quarantine(bytes_of(object));
             return true;
         } else {
             return free_slot(object, slab_info);
         }
+    }
+
+    /// Takes back what make_free made free.
+    void quarantine(std::byte* object) noexcept
+        requires guarded
+    {
+        const std::size_t capacity =
+            cached_capacity(slabs_.geometry.layout.stride, slabs_.geometry.layout.objects_per_slab);
+        const std::size_t most = capacity < Waiting::capacity ? capacity : Waiting::capacity;
+        while (waiting_.size() >= most)
+            release_one();  // which may call the heap [I1]
+        waiting_.make_room(1);
+        waiting_.push(object, nullptr);
     }
 
     // ---- Its guards, without a lock -------------------------------------------------------------
@@ -416,17 +420,6 @@ private:
 
     // ---- Objects with guards --------------------------------------------------------------------
 
-    void quarantine(std::byte* object) noexcept
-        requires guarded
-    {
-        const std::size_t capacity =
-            cached_capacity(slabs_.geometry.layout.stride, slabs_.geometry.layout.objects_per_slab);
-        const std::size_t most = capacity < Waiting::capacity ? capacity : Waiting::capacity;
-        while (waiting_.size() >= most)
-            release_one();  // which may call the heap [I1]
-        waiting_.make_room(1);
-        waiting_.push(object, nullptr);
-    }
     /// Any of those that have been in quarantine for long.
     void release_one() noexcept
         requires guarded

@@ -1,4 +1,4 @@
-#include <slab_allocator/core/slab_map.hpp>
+#include <slab_allocator/core/slab_locator.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -10,8 +10,10 @@
 
 using namespace support;
 using slab_allocator::Defect;
+using slab_allocator::Layout;
+using slab_allocator::Row;
 using slab_allocator::SlabInfo;
-using slab_allocator::SlabMap;
+using slab_allocator::SlabLocator;
 
 namespace {
 
@@ -34,13 +36,15 @@ struct MapBackend {
 };
 
 constexpr std::size_t page_size = 4096;
+constexpr Layout by_map{.row = Row::LargeByMap, .page_size = page_size};
 alignas(page_size) std::byte memory[6 * page_size];
 std::byte* const slab = memory + page_size;
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("all pages of a slab lead to its SlabInfo, or none", "[slab_map]", void, bool) {
-    using Map = SlabMap<MapBackend<TestType>, page_size>;
+TEMPLATE_TEST_CASE("all pages of a slab lead to its SlabInfo, or none", "[slab_locator]", void,
+                   bool) {
+    using Map = SlabLocator<by_map, MapBackend<TestType>>;
     MapBackend<TestType> backend;
     SlabInfo info;
     info.slab = slab;
@@ -65,8 +69,8 @@ TEMPLATE_TEST_CASE("all pages of a slab lead to its SlabInfo, or none", "[slab_m
     REQUIRE(backend.pages.empty());
 }
 
-TEST_CASE("what a map refuses leaves no page of the slab behind", "[slab_map]") {
-    using Map = SlabMap<MapBackend<bool>, page_size>;
+TEST_CASE("what a map refuses leaves no page of the slab behind", "[slab_locator]") {
+    using Map = SlabLocator<by_map, MapBackend<bool>>;
     MapBackend<bool> backend;
     SlabInfo info;
     info.slab = slab;
