@@ -186,7 +186,7 @@ public:
         Objects::add_free(slab_info.free_number);
         link(slab_info, list_for(slab_info.free_number));
     }
-    void remove(SlabRecord& slab_info) noexcept {
+    [[gnu::noinline]] void remove(SlabRecord& slab_info) noexcept {
         unlink(slab_info);
         Objects::remove_free(slab_info.free_number);
         --slabs_number_;

@@ -108,10 +108,9 @@ public:
                 .bits = slab_info.map.word_at(number) & ~reserved};
     }
 
-    /// Takes `bits` of a word out of its map; the caller tells the lists. Slots that are taken for
+    /// Takes `bits` of a word, some, out of its map; the caller tells the lists. Slots that are taken for
     /// the first time get the guards of free ones [G1].
     void take(SlabRecord& slab_info, const FreeWord& word, std::uint64_t bits) noexcept {
-        if (bits == 0) return;
         slab_info.map.take(word.number, bits, word.reserved);
         const std::size_t end = word.number * FreeMap::bits_per_word + highest_bit(bits) + 1;
         if (end > slab_info.untouched) {

@@ -241,7 +241,7 @@ protected:
             const std::uint64_t taken =
                 all_fit ? word.bits : cached_.indexable(word.start, word.bits, room);
             cached_.push_slots(word.start, taken, &slab_info);
-            slabs_.take(slab_info, word, taken);
+            if (taken != 0) slabs_.take(slab_info, word, taken);
             if (taken != word.bits || cached_.size() >= enough_filled) return false;
         }
         return true;
