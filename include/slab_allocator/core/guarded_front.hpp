@@ -77,9 +77,8 @@ public:
         if (!BulkMarks<layout, true, GuardedFront>(*this).mark(objects)) return;
         const void* const by = tag_.or_else(__builtin_return_address(0));
         for (Object* const object : objects) {
-            if (object != nullptr) slabs_.guards().make_free(bytes_of(object), by);
+            if (object != nullptr) slabs_.make_free(bytes_of(object), by);
         }
-        slabs_.instruments().annotate_free(objects, layout.object_size);
         Exchange::free_groups(
             objects, [&](std::size_t index) { return slabs_.find(bytes_of(objects[index])); });
         Exchange::trim();
@@ -110,30 +109,20 @@ public:
     }
 
 private:
-    /// `object`: null, or one that is not as a free one must be. That goes on as a free one, and
-    /// another is tried.
+    /// `object`: null, or one that is perhaps not as a free one must be. That goes on as a free
+    /// one, and another is tried.
     [[nodiscard, gnu::noinline]] std::byte* alloc_slowly(std::byte* object,
                                                          const void* by) noexcept {
-        for (;;) {
-            if (object != nullptr) {
-                const Violation violation = slabs_.guards().violation_of_free(object);
-                if (violation.defect == Defect::None) break;
-                SlabRecord* const slab_info = slabs_.find(object);
-                report(slabs_.diagnosis(this).report_on(violation, *slab_info, object));
-                slabs_.guards().make_free(object, by);
-                Exchange::free_or_cache(object, slab_info);
-            }
+        while (object == nullptr || !slabs_.make_live(object, by, this)) {
+            if (object != nullptr) Exchange::free_or_cache(object, slabs_.find(object));
             if (!make_some_ready()) {
                 ++Exchange::failures_number_;
                 return nullptr;
             }
             object = cached_.pop();
         }
-        slabs_.guards().make_live(object, by);
-        if (Exchange::every_call_is_seen()) [[unlikely]] {
-            slabs_.instruments().make_undefined(object, layout.object_size);
+        if (Exchange::every_call_is_seen()) [[unlikely]]
             cached_.wipe_popped();
-        }
         return object;
     }
 
@@ -156,6 +145,8 @@ private:
             Exchange::update_thresholds();  // [X4]
             if (!cached_.full()) return cached_.push(object, slab_info);
         }
+        if (Exchange::every_call_is_seen()) [[unlikely]]
+            slabs_.instruments().freed(object);
         Exchange::free_or_cache(object, slab_info);
     }
 

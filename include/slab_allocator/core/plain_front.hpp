@@ -150,6 +150,8 @@ private:
             if (cached_.contains(object)) return Exchange::refuse(object);
             annotate_free(object);
         }
+        if (Exchange::every_call_is_seen()) [[unlikely]]
+            slabs_.instruments().freed(object);
         Exchange::free_or_cache(object, slab_info);
     }
 

@@ -108,8 +108,8 @@ public:
                 .bits = slab_info.map.word_at(number) & ~reserved};
     }
 
-    /// Takes `bits` of a word, some, out of its map; the caller tells the lists. Slots that are taken for
-    /// the first time get the guards of free ones [G1].
+    /// Takes `bits` of a word out of its map; the caller tells the lists. Slots that are taken for
+    /// the first time get the guards of free ones [G1]. Requires: bits != 0, not checked.
     void take(SlabRecord& slab_info, const FreeWord& word, std::uint64_t bits) noexcept {
         slab_info.map.take(word.number, bits, word.reserved);
         const std::size_t end = word.number * FreeMap::bits_per_word + highest_bit(bits) + 1;
@@ -118,6 +118,35 @@ public:
             slab_info.untouched = static_cast<std::uint16_t>(end);
         }
     }
+
+    // ---- Objects with guards: no lock is needed -------------------------------------------------
+
+    /// Makes a free object, out of its slab, a live one. Returns: false where it was not as a free
+    /// one must be; that is reported, and it is a free one again.
+    [[nodiscard]] bool make_live(std::byte* object, const void* by, const void* reporter) noexcept
+        requires(Guard::active)
+    {
+        const bool seen = instruments_.watches();
+        if (seen) [[unlikely]]
+            instruments_.make_defined(object, geometry.layout.object_size);
+        if (!guards_.is_free(object)) [[unlikely]]
+            return free_again(object, by, reporter);
+        guards_.make_live(object, by);
+        if (seen) [[unlikely]]
+            instruments_.allocated(object, geometry.layout.object_size, false);
+        return true;
+    }
+
+    /// Makes a live object, whose guards are sound, a free one.
+    void make_free(std::byte* object, const void* by) const noexcept
+        requires(Guard::active)
+    {
+        guards_.make_free(object, by);
+        if (instruments_.watches()) [[unlikely]]
+            instruments_.freed(object);
+    }
+
+    // ---- All objects ----------------------------------------------------------------------------
 
     /// Calls f(object) for every slot that is out of the slab. `f` may free the visited one.
     template <typename F>
@@ -275,6 +304,15 @@ private:
         return {.bytes = geometry.layout.slab_size,
                 .alignment = geometry.layout.slab_alignment,
                 .known_pages = geometry.layout.pages_per_slab()};
+    }
+
+    [[gnu::noinline, gnu::cold]] bool free_again(std::byte* object, const void* by,
+                                                 const void* reporter) noexcept {
+        const Violation violation = guards_.violation_of_free(object);
+        report(diagnosis(reporter).report_on(violation, *find(object), object));
+        guards_.make_free(object, by);
+        instruments_.make_nobodys(object, geometry.layout.object_size);
+        return false;
     }
 
     void make_fresh(const SlabRecord& slab_info, std::size_t first, std::size_t end) noexcept {

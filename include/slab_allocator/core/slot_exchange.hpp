@@ -253,8 +253,10 @@ protected:
         const std::size_t slot = lowest_bit(word.bits);
         cached_.push_slots(word.start, std::uint64_t{1} << slot, &slab_info);
         slabs_.take(slab_info, word, std::uint64_t{1} << slot);
-        slabs_.instruments().allocated(word.start + layout.offset_of(slot), layout.object_size,
-                                       Guard::active);
+        if constexpr (!Guard::active) {
+            std::byte* const object = word.start + layout.offset_of(slot);
+            slabs_.instruments().allocated(object, layout.object_size, false);
+        }
         return false;
     }
 
@@ -318,8 +320,6 @@ protected:
 
     /// free of an object that is checked, where the cached ones are full, or it collides.
     void free_or_cache(std::byte* object, SlabRecord* slab_info) noexcept {
-        if (every_call_is_seen()) [[unlikely]]
-            slabs_.instruments().freed(object);
         if (cached_.size() == capacity) {
             if (flush(capacity / 2)) flush(0);  // [C5]
             if (!cached_.collides(object)) {

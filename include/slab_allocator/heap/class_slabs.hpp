@@ -107,22 +107,7 @@ public:
     [[nodiscard]] bool make_live(void* memory, const void* by) noexcept
         requires guarded
     {
-        auto* const object = static_cast<std::byte*>(memory);
-        const Guard& guards = slabs_.guards();
-        const auto& tools = slabs_.instruments();
-        if (tools.watches()) tools.make_defined(object, object_size());
-        const bool sound = guards.is_free(object);
-        if (sound) [[likely]] {
-            guards.make_live(object, by);
-            if (tools.watches()) tools.allocated(object, object_size(), false);
-        } else {
-            const SlabRecord& slab_info = *slabs_.find(object);
-            report(slabs_.diagnosis(heap_).report_on(guards.violation_of_free(object), slab_info,
-                                                     object));
-            guards.make_free(object, by);
-            tools.make_nobodys(object, object_size());
-        }
-        return sound;
+        return slabs_.make_live(bytes_of(memory), by, heap_);
     }
     /// Makes a live object what free takes. Returns: false where it is none, or its guards are not
     /// sound [P3].
@@ -131,8 +116,7 @@ public:
     {
         if (!is_sound(object, slab_info)) [[unlikely]]
             return false;
-        slabs_.guards().make_free(static_cast<std::byte*>(object), by);
-        if (slabs_.instruments().watches()) slabs_.instruments().freed(object);
+        slabs_.make_free(bytes_of(object), by);
         return true;
     }
     /// Is it a live object with sound guards?
