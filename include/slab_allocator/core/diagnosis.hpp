@@ -111,9 +111,9 @@ private:
 /// one of each. for_each(f) calls f(object, guards) for all of them.
 template <Checks checks, typename ForEach>
 void report_leaks(std::size_t live, const void* cache, ForEach for_each) noexcept {
-    if (live == 0 || checks == Checks::none) return;
-    DefectReport leak{.defect = Defect::Leak, .cache = cache, .objects_number = live};
+    if (live == 0) return;
     if constexpr (checks == Checks::debug) {
+        DefectReport leak{.defect = Defect::Leak, .cache = cache, .objects_number = live};
         for_each([&](const void* object, const auto&... guards) {
             leak.pointer = object;
             leak.allocated_by = leak.freed_by = nullptr;
@@ -121,8 +121,8 @@ void report_leaks(std::size_t live, const void* cache, ForEach for_each) noexcep
             report(leak);
             --leak.objects_number;
         });
-    } else {
-        report(leak);
+    } else if constexpr (checks != Checks::none) {
+        report({.defect = Defect::Leak, .cache = cache, .objects_number = live});
     }
 }
 

@@ -28,15 +28,12 @@ public:
     void slab_created(const Geometry& geometry, const SlabRecord& slab_info) noexcept {
         const std::byte* const slab = slab_info.slab;
         const std::byte* const end = slab + geometry.layout.slab_size;
+        constexpr std::size_t links = Geometry::small ? sizeof(ListNode) : 0;
         const std::byte* record = end;
-        std::size_t links = 0;
-        std::size_t record_size = 0;
-        if constexpr (Geometry::small) {
+        if constexpr (Geometry::small)
             record = static_cast<const std::byte*>(static_cast<const void*>(&slab_info));
-            links = sizeof(ListNode);
-            record_size = small_slab_info_size(geometry.layout.slots_per_slab);
-        }
-        const std::byte* const behind = record + record_size;
+        const std::byte* const behind =
+            Geometry::small ? record + small_slab_info_size(geometry.layout.slots_per_slab) : end;
         detail::hide(slab, static_cast<std::size_t>(record - slab) + links);
         detail::hide(behind, static_cast<std::size_t>(end - behind));
         if (hide(slab, guarded ? slab : record) && !guarded && Geometry::small) hide(behind, end);

@@ -186,11 +186,9 @@ public:
     /// the owner's address lies there often: what no program has is asked for then. [I2]
     [[nodiscard]] const void* identity(const void* owner,
                                        const SlabRecord* slab_info) const noexcept {
-        if constexpr (!Geometry::disguises_owner) {
-            return owner;
-        } else if constexpr (Guard::active) {
+        if constexpr (Geometry::disguises_owner && Guard::active) {
             return guards_.identity(owner, slab_info);
-        } else if constexpr (located.row == Row::SmallByMask) {
+        } else if constexpr (Geometry::disguises_owner && located.row == Row::SmallByMask) {
             return disguised(owner, address_of(slab_info));
         } else {
             return owner;
