@@ -3,7 +3,7 @@
 
     python3 tests/mutation/mutate.py                             all, minutes
     python3 tests/mutation/mutate.py --sample 60 --seed 1        some
-    python3 tests/mutation/mutate.py --only cache.hpp:free       those of a file, or of a function
+    python3 tests/mutation/mutate.py --only plain_front.hpp:free  those of a file, or of a function
     python3 tests/mutation/mutate.py --list                      what would be tried
 
 A mutant is include/slab_allocator/core with one operator, number, condition or statement changed.
