@@ -128,6 +128,15 @@ template <typename T>
     return (address_of(pointer) & (alignment - 1)) == 0;
 }
 
+/// An object as memory, and back.
+[[nodiscard]] inline std::byte* bytes_of(void* object) noexcept {
+    return static_cast<std::byte*>(object);
+}
+template <typename T>
+[[nodiscard]] T* object_in(std::byte* memory) noexcept {
+    return static_cast<T*>(static_cast<void*>(memory));
+}
+
 /// The start of the aligned block that `pointer` lies in. Pointer arithmetic, so that compilers
 /// and sanitizers still know where the result came from.
 [[nodiscard]] inline std::byte* block_of(const std::byte* pointer, std::size_t alignment) noexcept {
@@ -159,7 +168,7 @@ struct CacheStatistics {
 
     std::size_t peak_slabs_number = 0;
     /// At least the largest number of objects that were allocated at one time, and above it by less
-    /// than what the cache keeps at its hand (64 objects, 64 KiB): it is taken where slabs are
+    /// than what the cache keeps cached (64 objects, 64 KiB): it is taken where slabs are
     /// turned to, not in each alloc.
     std::size_t peak_allocated_objects_number = 0;
     std::size_t failures_number = 0;  ///< calls that gave nothing because the backend refused
@@ -257,13 +266,13 @@ struct CacheConfig {
 // after free cannot reach the allocator, a cold object stays cold, and exact double free detection
 // is one bit test. (hardened_malloc and XNU's zalloc keep their slots so, too.)
 //
-// Slots that no object can have (those under the SlabInfo) are covered: their bits are set, so that
-// a free of one is refused as that of a free slot is, but they do not count in the summary. Who
-// takes and counts says which they are.
+// Slots that no object can have (those under the SlabInfo) are reserved: their bits are set, so
+// that a free of one is refused as that of a free slot is, but they do not count in the summary.
+// The caller that takes and counts says which they are.
 //
 // Invariants
-//   [F1] nonempty has bit w  <=>  words[w] has a set bit that is not covered
-//   [F2] covered bits are always set, bits beyond the last slot never
+//   [F1] nonempty has bit w  <=>  words[w] has a set bit that is not reserved
+//   [F2] reserved bits are always set, bits beyond the last slot never
 
 // Every map has a first word. The others go on behind it, as many as the slots need: a FreeMap is
 // the last member of a record, which its owner placed where there is room for them (slab_info.hpp).
@@ -325,12 +334,12 @@ public:
         return below(first + number, start) & ~below(first, start);
     }
 
-    /// Makes all of `slots` slots free but the covered ones. Costs: one store a word.
-    void fill(std::size_t slots, std::size_t covered, std::size_t covered_number) noexcept {
+    /// Makes all of `slots` slots free but the reserved ones. Costs: one store a word.
+    void fill(std::size_t slots, std::size_t reserved, std::size_t reserved_number) noexcept {
         nonempty_ = 0;
         for (std::size_t word = 0; word < words_for(slots); ++word) {
             words()[word] = bits_of(0, slots, word);  // [F2]
-            const std::uint64_t usable = words()[word] & ~bits_of(covered, covered_number, word);
+            const std::uint64_t usable = words()[word] & ~bits_of(reserved, reserved_number, word);
             if (usable != 0) nonempty_ |= std::uint64_t{1} << word;  // [F1]
         }
     }
@@ -354,10 +363,10 @@ public:
     /// The first word with a free slot. Requires: !empty(), not checked.
     [[nodiscard]] std::size_t first_word() const noexcept { return lowest_bit(nonempty_); }
 
-    /// Takes `bits`, which are all free, out of `word`, of which `covered` are covered.
-    void take(std::size_t word, std::uint64_t bits, std::uint64_t covered) noexcept {
+    /// Takes `bits`, which are all free, out of `word`, of which `reserved` are reserved.
+    void take(std::size_t word, std::uint64_t bits, std::uint64_t reserved) noexcept {
         words()[word] &= ~bits;
-        if (words()[word] == covered) nonempty_ &= ~(std::uint64_t{1} << word);  // [F1]
+        if (words()[word] == reserved) nonempty_ &= ~(std::uint64_t{1} << word);  // [F1]
     }
 
     /// Makes `bits` of `word`, none of which is free, free.
@@ -384,17 +393,17 @@ public:
     }
 
     /// Do summary, words and `free_number` agree, for these slots?
-    [[nodiscard]] bool consistent(std::size_t slots, std::size_t covered,
-                                  std::size_t covered_number,
+    [[nodiscard]] bool consistent(std::size_t slots, std::size_t reserved,
+                                  std::size_t reserved_number,
                                   std::size_t free_number) const noexcept {
         std::uint64_t nonempty = 0;
         std::size_t sum = 0;
         for (std::size_t word = 0; word < words_for(slots); ++word) {
-            const std::uint64_t covered_bits = bits_of(covered, covered_number, word);
+            const std::uint64_t reserved_bits = bits_of(reserved, reserved_number, word);
             const std::uint64_t allowed = bits_of(0, slots, word);
-            if ((word_at(word) & ~allowed) != 0 || (covered_bits & ~word_at(word)) != 0)
+            if ((word_at(word) & ~allowed) != 0 || (reserved_bits & ~word_at(word)) != 0)
                 return false;
-            const std::uint64_t usable = word_at(word) & ~covered_bits;
+            const std::uint64_t usable = word_at(word) & ~reserved_bits;
             if (usable != 0) nonempty |= std::uint64_t{1} << word;
             sum += bits_number(usable);
         }
@@ -746,7 +755,7 @@ class IntrusiveList;
 
 /// Base class of everything that can stand on an IntrusiveList.
 ///
-/// In a Small slab AddressSanitizer takes a node for memory that nobody has (placement.hpp): what
+/// In a Small slab AddressSanitizer takes a node for memory that nobody has (instruments.hpp): what
 /// reaches into one is not looked at.
 class ListNode {
 public:
@@ -837,8 +846,8 @@ private:
 
 // slab_info.hpp -- the record that manages one slab.
 //
-//      byte 0      16      24     32            34          36          38     40         48
-//      | list node | owner | slab | free_number | list_most | untouched | list | nonempty | words
+//      byte 0      16      24     32            34              36          38     40         48
+//      | list node | owner | slab | free_number | list_max_free | untouched | list | nonempty | ...
 //
 // 48 bytes and the words of the free map: 56 for up to 64 slots. In a Small slab it lies in the
 // slab and has as many words as its slots need; outside of it (Large) it is sizeof(SlabInfo) = 128
@@ -850,8 +859,8 @@ private:
 //        death.
 //   [S2] free_number == |free slots in the map|
 //   [S3] the slots from `untouched` on were never taken out of the slab.
-//   [S4] list is the list that the node stands on, and list_most the most free slots that slabs on
-//        it have, so that giving a slot back costs one comparison.
+//   [S4] list is the list that the node stands on, and list_max_free the most free slots that slabs
+//        on it have, so that giving a slot back costs one comparison.
 
 namespace slab_allocator {
 
@@ -863,10 +872,10 @@ public:
 
     const void* owner = nullptr;  // [S1]
     std::byte* slab = nullptr;
-    std::uint16_t free_number = 0;  // [S2]
-    std::uint16_t list_most = 0;    // [S4]
-    std::uint16_t untouched = 0;    // [S3]
-    std::uint8_t list = 0;          // [S4]
+    std::uint16_t free_number = 0;    // [S2]
+    std::uint16_t list_max_free = 0;  // [S4]
+    std::uint16_t untouched = 0;      // [S3]
+    std::uint8_t list = 0;            // [S4]
     FreeMap map;
 };
 
@@ -950,12 +959,12 @@ struct Layout {
 
     ConfigError error = ConfigError::None;
     Row row = Row::SmallByMask;
+    int rotation = 0;  ///< log2 of the even part of stride
     std::size_t object_size = 0;
     std::size_t front = 0;    ///< bytes of a slot before its object: a multiple of the alignment
     std::size_t behind = 0;   ///< at least as many bytes behind it
     std::size_t stride = 0;   ///< from slot to slot: all three, rounded up to the alignment
     std::size_t inverse = 0;  ///< of the odd part of stride, modulo 2^64: see slot_at
-    int rotation = 0;         ///< log2 of the even part
     std::size_t page_size = 0;
     std::size_t slab_size = 0;
     std::size_t slab_alignment = 0;
@@ -1349,8 +1358,290 @@ consteval bool check_config() {
 
 }  // namespace slab_allocator
 
-// recent_objects.hpp -- a short stack of free objects at the cache's hand: the hot path's whole
-// world.
+// geometry.hpp -- where the slots of a slab are.
+//
+//      slab    | front | object 0 | behind | front | object 1 | behind | ... | SlabInfo | ...
+//              '-------- slot 0 ---------' '-------- slot 1 ---------'       '- reserved
+//
+// A cache knows the numbers when it is compiled (StaticGeometry): the compiler folds them into the
+// instructions. A size class of a heap has them as a member (RuntimeGeometry): one piece of code
+// serves all classes. Everything that is computed from them is written once, here.
+//
+// Invariants
+//   [E1] slot_of(slab, object) < slots_per_slab  <=>  object_at(slab, that slot) == object
+
+namespace slab_allocator {
+
+/// A layout that the compiler knows.
+template <Layout known>
+class StaticLayout {
+public:
+    static constexpr Layout located = known;
+    static constexpr std::size_t known_objects_per_slab = known.objects_per_slab;
+    static constexpr bool disguises_owner = true;
+    static constexpr bool small = known.small();
+    static constexpr bool naturally_aligned = known.slab_alignment >= known.slab_size;
+    static constexpr bool reserves_slots = known.info_slots != 0;
+
+    static constexpr Layout layout = known;
+
+    [[nodiscard]] static constexpr std::size_t front() noexcept { return known.front; }
+};
+
+/// A layout that is a member. Row and page size are those of `like`, which is Large, so that the
+/// SlabInfo reserves no slot; a front is there where `like` has one.
+template <Layout like>
+class LayoutMember {
+public:
+    static constexpr Layout located = like;
+    static constexpr std::size_t known_objects_per_slab = 0;
+    static constexpr bool disguises_owner = false;  // the owner is looked up by its address
+    static constexpr bool small = false;
+    static constexpr bool naturally_aligned = false;
+    static constexpr bool reserves_slots = false;
+
+    constexpr explicit LayoutMember(const Layout& given) noexcept : layout(given) {}
+
+    [[nodiscard]] constexpr std::size_t front() const noexcept {
+        return like.front != 0 ? layout.front : 0;
+    }
+
+    Layout layout;
+};
+
+template <typename Numbers>
+class GeometryOf : public Numbers {
+public:
+    using Numbers::front;
+    using Numbers::layout;
+    using Numbers::Numbers;
+
+    /// The slab that `object` lies in, given its SlabInfo.
+    [[nodiscard]] std::byte* slab_of(const SlabRecord& slab_info,
+                                     const std::byte* object) const noexcept {
+        if constexpr (Numbers::naturally_aligned) {
+            return block_of(object, layout.slab_size);
+        } else {
+            return slab_info.slab;
+        }
+    }
+
+    /// The number of the slot whose object starts at `object`; no number below slots_per_slab where
+    /// none does, whatever the address [E1].
+    [[nodiscard]] std::size_t slot_of(const SlabRecord& slab_info,
+                                      const std::byte* object) const noexcept {
+        const std::byte* const slab = slab_of(slab_info, object);
+        return layout.slot_at(address_of(object) - address_of(slab) - front());
+    }
+
+    [[nodiscard]] std::byte* object_at(const SlabRecord& slab_info,
+                                       std::size_t slot) const noexcept {
+        return slab_info.slab + layout.offset_of(slot) + front();
+    }
+
+    /// The first of the info_slots slots that the SlabInfo itself reserves.
+    [[nodiscard]] std::size_t first_reserved(const SlabRecord& slab_info) const noexcept {
+        if constexpr (!Numbers::reserves_slots) return 0;
+        return layout.info_slot_of(address_of(slab_info.slab));
+    }
+
+    /// Does the SlabInfo itself lie in that slot?
+    [[nodiscard]] bool is_reserved(const SlabRecord& slab_info, std::size_t slot) const noexcept {
+        if constexpr (!Numbers::reserves_slots) return false;
+        return slot - first_reserved(slab_info) < layout.info_slots;  // wraps for slots before it
+    }
+
+    /// The bits of word `word` that the SlabInfo itself reserves.
+    [[nodiscard]] std::uint64_t reserved_in(const SlabRecord& slab_info,
+                                            std::size_t word) const noexcept {
+        if constexpr (!Numbers::reserves_slots) return 0;
+        return FreeMap::bits_of(first_reserved(slab_info), layout.info_slots, word);
+    }
+
+    /// Does the record of a slab agree with itself and with the layout?
+    [[nodiscard]] bool is_sound(const SlabRecord& slab_info) const noexcept {
+        return layout.is_sound(slab_info, first_reserved(slab_info));
+    }
+};
+
+template <Layout known>
+using StaticGeometry = GeometryOf<StaticLayout<known>>;
+
+template <Layout like>
+using RuntimeGeometry = GeometryOf<LayoutMember<like>>;
+
+}  // namespace slab_allocator
+
+// slot_group.hpp -- which objects go back to their slab together.
+//
+//      objects   | a | a+1 | a+2 | c | d | ...
+//                '---- a group ----'   one word of a map, or 64 neighbours that stand in two
+//
+// Many objects that are freed at once, or are given back from the cache's hand, come in the order
+// in which they were freed: often side by side, up or down. What the SlabInfo of a group costs, it
+// costs once for all of it.
+//
+// Invariants
+//   [E2] a group is the first `number` of the objects, all of one slab, all different.
+
+namespace slab_allocator {
+
+struct SlotGroup {
+    std::size_t number;
+    std::size_t word;
+    std::uint64_t bits;        // of that word
+    std::uint64_t bits_after;  // of the next one
+
+    [[nodiscard]] bool all_taken_in(const FreeMap& map) const noexcept {
+        return map.all_taken(word, bits) &&
+               (bits_after == 0 || map.all_taken(word + 1, bits_after));
+    }
+    void mark_in(FreeMap& map) const noexcept {
+        map.mark(word, bits);
+        if (bits_after != 0) map.mark(word + 1, bits_after);
+    }
+    void unmark_in(FreeMap& map) const noexcept {
+        map.unmark(word, bits);
+        if (bits_after != 0) map.unmark(word + 1, bits_after);
+    }
+    [[gnu::always_inline]] void free_in(FreeMap& map) const noexcept {
+        map.give_back(word, bits);
+        if (bits_after != 0) map.give_back(word + 1, bits_after);
+    }
+};
+
+namespace detail {
+
+/// Do the first 64 objects stand `step` bytes from one another?
+template <std::uintptr_t step, typename Object>
+[[nodiscard]] bool are_neighbours(std::span<Object* const> objects) noexcept {
+    const std::uintptr_t first = address_of(objects[0]);
+    return for_all_of_word(
+        [&](std::size_t index) { return address_of(objects[index]) == first + index * step; });
+}
+
+}  // namespace detail
+
+/// The group of the first objects. The first one is the start of a slot of a slab whose first
+/// object is at `start`. Those after it are `suspect` where nobody checked them: they belong to the
+/// group only if they are starts of slots of that slab, and no two are the same [E2].
+/// Costs: O(number).
+template <Layout layout, bool suspect, typename Object>
+[[nodiscard, gnu::always_inline]] inline SlotGroup first_group(
+    std::uintptr_t start, std::span<Object* const> objects) noexcept {
+    constexpr std::size_t length = FreeMap::bits_per_word;
+    const std::size_t slot = layout.slot_at(address_of(objects[0]) - start);
+    if (objects.size() >= length) {
+        const bool up = detail::are_neighbours<layout.stride>(objects);
+        const std::size_t low = up ? slot : slot - (length - 1);  // wraps where there are none
+        if (low < layout.slots_per_slab && low + length <= layout.slots_per_slab &&
+            (up || detail::are_neighbours<std::uintptr_t{0} - layout.stride>(objects))) {
+            const std::size_t shift = low % length;
+            return {.number = length,
+                    .word = low / length,
+                    .bits = ~std::uint64_t{0} << shift,
+                    .bits_after = ~(~std::uint64_t{0} << shift)};
+        }
+    }
+    const std::size_t word = slot / length;
+    const std::uintptr_t word_start = start + word * length * layout.stride;
+    const std::size_t left = layout.slots_per_slab - word * length;
+    const std::size_t slots = left < length ? left : length;
+    std::uint64_t bits = std::uint64_t{1} << (slot % length);
+    std::size_t number = 1;
+    for (; number < objects.size(); ++number) {
+        const std::size_t offset = address_of(objects[number]) - word_start;
+        if (offset >= slots * layout.stride) break;
+        const std::size_t next = layout.slot_at(offset);
+        if (suspect && (next >= slots || ((bits >> next) & 1U) != 0)) break;
+        bits |= std::uint64_t{1} << next;
+    }
+    return {.number = number, .word = word, .bits = bits, .bits_after = 0};
+}
+
+/// The same, of objects of a slab whose SlabInfo is `slab_info`.
+template <Layout layout, bool suspect, typename Object>
+[[nodiscard]] inline SlotGroup group_of(const SlabRecord& slab_info,
+                                        std::span<Object* const> objects) noexcept {
+    const auto* const first = static_cast<const std::byte*>(static_cast<const void*>(objects[0]));
+    const std::byte* const slab = StaticGeometry<layout>().slab_of(slab_info, first);
+    return first_group<layout, suspect>(address_of(slab) + layout.front, objects);
+}
+
+}  // namespace slab_allocator
+
+// bulk_marks.hpp -- the check of many objects before the first of them is freed.
+//
+//      object --sound?--> its bit is marked free --> ... --> all are: the caller frees them
+//                    '--no--> all marks are undone, and it is reported
+//
+// A mark makes the second of the same object in a bulk a double free, found as any other.
+//
+// Invariants
+//   [I3] where mark() returns false, every map is as it was.
+
+namespace slab_allocator {
+
+/// `Front` says what is sound and what is cached. Neighbours are checked together where objects
+/// have no guards to look at.
+template <Layout layout, bool one_by_one, typename Front>
+class BulkMarks {
+public:
+    explicit BulkMarks(Front& front) noexcept : front_(front) {}
+
+    /// Returns: whether all are sound, and are marked; null is passed over.
+    template <typename Object>
+    [[nodiscard]] bool mark(std::span<Object* const> objects) noexcept {
+        for (std::size_t done = 0; done < objects.size();) {
+            if (objects[done] == nullptr) {
+                ++done;
+                continue;
+            }
+            std::byte* const object = bytes_of(objects[done]);
+            SlabRecord* const slab_info = front_.find(object);
+            if (!front_.is_sound(slab_info, object)) [[unlikely]] {
+                const DefectReport wrong = front_.diagnose(object);
+                unmark(objects.first(done));
+                report(wrong);
+                return false;
+            }
+            const std::size_t at_once = one_by_one ? 1 : objects.size() - done;
+            done += mark_group(*slab_info, objects.subspan(done, at_once));
+        }
+        return true;
+    }
+
+private:
+    /// The first objects, of which the first is right, as far as all are. Returns: how many.
+    template <typename Object>
+    [[nodiscard]] std::size_t mark_group(SlabRecord& slab_info,
+                                         std::span<Object* const> objects) noexcept {
+        SlotGroup group = group_of<layout, true>(slab_info, objects);
+        bool all_right = group.all_taken_in(slab_info.map);
+        if (front_.has_cached()) {
+            for (Object* const object : objects.first(group.number))
+                all_right = all_right && !front_.is_cached(bytes_of(object));
+        }
+        if (!all_right) group = group_of<layout, true>(slab_info, objects.first(1));
+        group.mark_in(slab_info.map);
+        return group.number;
+    }
+
+    template <typename Object>
+    void unmark(std::span<Object* const> objects) noexcept {
+        for (Object* const object : objects) {
+            if (object == nullptr) continue;
+            SlabRecord& slab_info = *front_.find(bytes_of(object));
+            group_of<layout, true>(slab_info, std::span(&object, 1)).unmark_in(slab_info.map);
+        }
+    }
+
+    Front& front_;
+};
+
+}  // namespace slab_allocator
+
+// object_stack.hpp -- a short stack of free objects, which alloc pops and free pushes.
 //
 //      objects   | null | . | . | . |       |      what stands above the null is taken out of its
 //                                   ^top           slab, but nobody's; alloc pops, free pushes
@@ -1380,7 +1671,7 @@ namespace slab_allocator {
 class SlabRecord;
 
 /// As many objects as 128 KiB and four slabs hold, but a power of two from 1 to 128.
-[[nodiscard]] constexpr std::size_t recent_capacity(std::size_t stride,
+[[nodiscard]] constexpr std::size_t cached_capacity(std::size_t stride,
                                                     std::size_t objects_per_slab) noexcept {
     std::size_t capacity = 128;
     while (capacity > 1 &&
@@ -1392,20 +1683,20 @@ class SlabRecord;
 
 /// What free needs to know of objects in the stack; nothing, where misuse is not looked for.
 template <std::size_t stride, std::size_t capacity, bool checked>
-class RecentRanks {
+class MembershipIndex {
 public:
-    [[nodiscard]] static constexpr bool has_places_for(std::size_t) noexcept { return true; }
+    [[nodiscard]] static constexpr bool can_index(std::size_t) noexcept { return true; }
     static constexpr void put(const std::byte*, std::size_t) noexcept {}
     static constexpr void put_word(const std::byte*, std::size_t) noexcept {}
 };
 
 template <std::size_t stride, std::size_t capacity>
-class RecentRanks<stride, capacity, true> {
+class MembershipIndex<stride, capacity, true> {
 public:
     static constexpr std::size_t classes = 8 * capacity;
 
     /// 2^shift <= stride, so only slots that are (classes - 1) * 2^shift apart can share a class.
-    [[nodiscard]] static constexpr bool has_places_for(std::size_t slots) noexcept {
+    [[nodiscard]] static constexpr bool can_index(std::size_t slots) noexcept {
         return slots * stride <= classes << shift;
     }
 
@@ -1450,14 +1741,14 @@ private:
 /// `with_infos`: the stack remembers each object's SlabInfo, so that a row with a map is asked once
 /// in a free, not again when the object goes back to its slab.
 template <std::size_t stride, std::size_t objects_per_slab, bool checked, bool with_infos>
-class RecentObjects {
+class ObjectStack {
 public:
-    static constexpr std::size_t capacity = recent_capacity(stride, objects_per_slab);
+    static constexpr std::size_t capacity = cached_capacity(stride, objects_per_slab);
     static constexpr bool has_infos = with_infos;
 
     /// Do as many neighbouring slots all have places of their own?
-    [[nodiscard]] static constexpr bool has_places_for(std::size_t slots) noexcept {
-        return Ranks::has_places_for(slots);
+    [[nodiscard]] static constexpr bool can_index(std::size_t slots) noexcept {
+        return Ranks::can_index(slots);
     }
 
     [[nodiscard]] constexpr std::size_t size() const noexcept {
@@ -1485,7 +1776,7 @@ public:
     /// Of the object that pop() gave, no address stays: who looks for leaks would find it.
     void wipe_popped() noexcept { *top_ = nullptr; }
 
-    /// Requires: !full(), and checked: !occupied(object). Not checked.
+    /// Requires: !full(), and checked: !collides(object). Not checked.
     void push(std::byte* object, SlabRecord* slab_info) noexcept {
         std::byte** const place = top_;  // what is stored there does not move it
         put(object, place, slab_info);
@@ -1504,13 +1795,15 @@ public:
     }
 
     /// Is the place of the object's class taken, by itself or by another?
-    [[nodiscard]] bool occupied(const std::byte* object) const noexcept
-        requires checked
-    {
-        const std::byte* const* const place = bottom() + ranks_.rank_of(object);
-        if (!ranks_.same_class(*place, object)) [[likely]]
+    [[nodiscard]] bool collides([[maybe_unused]] const std::byte* object) const noexcept {
+        if constexpr (checked) {
+            const std::byte* const* const place = bottom() + ranks_.rank_of(object);
+            if (!ranks_.same_class(*place, object)) [[likely]]
+                return false;
+            return place < top_;  // hard to foresee: the last thing to ask
+        } else {
             return false;
-        return place < top_;  // hard to foresee: the last thing to ask
+        }
     }
 
     /// Costs: one comparison where checked, one an object else.
@@ -1533,12 +1826,12 @@ public:
 
     /// The lowest `most` of the slots `bits` of a word, whose places are not taken. Slots of one
     /// word have places of their own.
-    [[nodiscard]] std::uint64_t with_place([[maybe_unused]] std::byte* start, std::uint64_t bits,
-                                           std::size_t most) const noexcept {
+    [[nodiscard]] std::uint64_t indexable([[maybe_unused]] std::byte* start, std::uint64_t bits,
+                                          std::size_t most) const noexcept {
         std::uint64_t result = 0;
         for (; bits != 0 && most > 0; bits &= bits - 1) {
             if constexpr (checked) {
-                if (occupied(start + lowest_bit(bits) * stride)) continue;
+                if (collides(start + lowest_bit(bits) * stride)) continue;
             }
             result |= bits & (~bits + 1);
             --most;
@@ -1576,7 +1869,7 @@ public:
     }
 
 private:
-    using Ranks = RecentRanks<stride, capacity, checked>;
+    using Ranks = MembershipIndex<stride, capacity, checked>;
 
     [[nodiscard]] constexpr std::byte** bottom() noexcept { return objects_ + 1; }
     [[nodiscard]] constexpr std::byte* const* bottom() const noexcept { return objects_ + 1; }
@@ -1628,7 +1921,7 @@ private:
 
 }  // namespace slab_allocator
 
-// delayed_objects.hpp -- what guarded levels have at hand in place of recent objects: free objects
+// quarantine.hpp -- what guarded levels have in place of the object stack: free objects
 // come back late, and in an order that nobody knows.
 //
 //      objects   |  gone  | ready: in random order | returned: as they came |          |
@@ -1643,28 +1936,28 @@ private:
 // Is an object in here? Its guards say so (guards.hpp): nothing is kept for that.
 //
 // Invariants
-//   [Q1] objects <= next <= ready_end <= end <= objects + 2 * capacity; size() <= capacity
-//   [Q2] full() may say so too early: alloc makes room that only set_limit() sees. A caller that
+//   [X3] objects <= next <= ready_end <= end <= objects + 2 * capacity; size() <= capacity
+//   [X4] full() may say so too early: alloc makes room that only set_limit() sees. A caller that
 //        finds it full asks set_limit(), and full() again.
 
 namespace slab_allocator {
 
 class SlabRecord;
 
-/// `with_infos`: it remembers each object's SlabInfo, as RecentObjects does.
+/// `with_infos`: it remembers each object's SlabInfo, as ObjectStack does.
 template <std::size_t stride, std::size_t objects_per_slab, bool with_infos>
-class DelayedObjects {
+class Quarantine {
 public:
-    static constexpr std::size_t capacity = recent_capacity(stride, objects_per_slab);
+    static constexpr std::size_t capacity = cached_capacity(stride, objects_per_slab);
     static constexpr bool has_infos = with_infos;
 
-    [[nodiscard]] static constexpr bool has_places_for(std::size_t) noexcept { return true; }
+    [[nodiscard]] static constexpr bool can_index(std::size_t) noexcept { return true; }
 
     [[nodiscard]] constexpr std::size_t size() const noexcept {
         return static_cast<std::size_t>(end_ - next_);
     }
     [[nodiscard]] constexpr bool empty() const noexcept { return end_ == next_; }
-    [[nodiscard]] constexpr bool full() const noexcept { return end_ >= limit_; }  // [Q2]
+    [[nodiscard]] constexpr bool full() const noexcept { return end_ >= limit_; }  // [X4]
     [[nodiscard]] constexpr bool none_ready() const noexcept { return next_ == ready_end_; }
 
     /// From now on, full() at `limit` objects. Requires: limit <= capacity, not checked.
@@ -1730,10 +2023,11 @@ public:
     }
 
     static constexpr void forget_popped() noexcept {}
+    [[nodiscard]] static constexpr bool collides(const std::byte*) noexcept { return false; }
 
     /// The lowest `most` of `bits`.
-    [[nodiscard]] static std::uint64_t with_place(const std::byte*, std::uint64_t bits,
-                                                  std::size_t most) noexcept {
+    [[nodiscard]] static std::uint64_t indexable(const std::byte*, std::uint64_t bits,
+                                                 std::size_t most) noexcept {
         std::uint64_t result = 0;
         for (; bits != 0 && most > 0; bits &= bits - 1, --most)
             result |= bits & (~bits + 1);
@@ -1782,6 +2076,332 @@ private:
     std::byte** limit_ = objects_ + capacity;
     std::byte* objects_[places] = {};
     [[no_unique_address]] std::conditional_t<with_infos, SlabRecord* [places], NoInfos> infos_ = {};
+};
+
+}  // namespace slab_allocator
+
+// slab_lists.hpp -- on which list a slab stands: the only place that moves one.
+//
+//      full        no free slot
+//      partial 0   some, few free: taken from first, so that these become full ...
+//      ...
+//      partial 7   some, most free: ... and these drain, and go back to the backend
+//      free        all free
+//
+// Partial slabs stand in eight classes by their share of free slots; within a class, the slab that
+// came last is taken first. Finding the fullest slab with room is one bit scan.
+//
+// Invariants
+//   [B1] a slab stands on the list of its free_number, and slab_info.list says which;
+//        list_max_free is the most free slots that a slab on that list has.
+//   [B2] bit i of nonempty  <=>  list i is not empty
+//   [B3] a cache's: free_objects_number == sum of free_number over all slabs
+//   [B4] slabs_number == |slabs on all lists|; the counts of full and free ones likewise
+//
+// A cache knows at compile time how many objects a slab has; a heap's size class has a member for
+// that, SlabLists<0>, and does not count the free ones of all its slabs.
+
+namespace slab_allocator {
+
+namespace detail {
+
+template <std::size_t number>
+class ObjectsOfSlabs {
+public:
+    constexpr ObjectsOfSlabs() noexcept = default;
+    constexpr explicit ObjectsOfSlabs(std::size_t) noexcept {}
+    [[nodiscard]] static constexpr std::size_t objects_per_slab() noexcept { return number; }
+
+protected:
+    [[nodiscard]] constexpr bool are_free(std::size_t objects) const noexcept {  // [B3]
+        return objects == free_objects_number_;
+    }
+    constexpr void add_free(std::size_t objects) noexcept { free_objects_number_ += objects; }
+    constexpr void remove_free(std::size_t objects) noexcept { free_objects_number_ -= objects; }
+
+    std::size_t free_objects_number_ = 0;
+};
+
+template <>
+class ObjectsOfSlabs<0> {
+public:
+    constexpr explicit ObjectsOfSlabs(std::size_t number) noexcept
+        : number_(static_cast<std::uint32_t>(number)) {}
+    [[nodiscard]] constexpr std::size_t objects_per_slab() const noexcept { return number_; }
+
+protected:
+    [[nodiscard]] static constexpr bool are_free(std::size_t) noexcept { return true; }
+    static constexpr void add_free(std::size_t) noexcept {}
+    static constexpr void remove_free(std::size_t) noexcept {}
+
+private:
+    std::uint32_t number_;
+};
+
+}  // namespace detail
+
+template <std::size_t known_objects_per_slab>
+class SlabLists : public detail::ObjectsOfSlabs<known_objects_per_slab> {
+    using Objects = detail::ObjectsOfSlabs<known_objects_per_slab>;
+
+public:
+    using Objects::Objects;
+    using Objects::objects_per_slab;
+
+    static constexpr std::size_t full = 0;
+    static constexpr std::size_t partial_classes = 8;
+    static constexpr std::size_t free = 1 + partial_classes;
+    static constexpr std::size_t half_free = 1 + partial_classes / 2;  // and the lists after it
+    static constexpr std::size_t nearly_free = partial_classes;
+    static constexpr std::size_t lists_number = 2 + partial_classes;
+
+    /// The list of a slab with `free_number` free slots [B1].
+    [[nodiscard]] constexpr std::size_t list_for(std::size_t free_number) const noexcept {
+        if (free_number == 0) return full;
+        if (free_number == objects_per_slab()) return free;
+        if constexpr (known_objects_per_slab != 0)
+            return 1 + free_number * partial_classes / objects_per_slab();
+        std::size_t number = 1;  // no division, where the compiler does not know by what
+        while (free_number > max_free_on(number))
+            ++number;
+        return number;
+    }
+
+    /// The most free slots of a slab on list `number`.
+    [[nodiscard]] constexpr std::size_t max_free_on(std::size_t number) const noexcept {
+        if (number == full) return 0;
+        if (number == free) return objects_per_slab();
+        const std::size_t next = divide_up(number * objects_per_slab(), partial_classes);
+        return next - 1;
+    }
+
+    [[nodiscard]] constexpr std::size_t slabs_number() const noexcept { return slabs_number_; }
+    [[nodiscard]] constexpr std::size_t free_slabs_number() const noexcept {
+        return free_slabs_number_;
+    }
+    [[nodiscard]] constexpr std::size_t full_slabs_number() const noexcept {
+        return full_slabs_number_;
+    }
+    [[nodiscard]] constexpr std::size_t free_objects_number() const noexcept {
+        return Objects::free_objects_number_;
+    }
+    /// Slots that are not in the hands of their slabs.
+    [[nodiscard]] constexpr std::size_t taken_objects_number() const noexcept {
+        return slabs_number_ * objects_per_slab() - free_objects_number();
+    }
+
+    [[nodiscard]] IntrusiveList<SlabRecord>& list(std::size_t number) noexcept {
+        return lists_[number];
+    }
+
+    /// Calls f(slab_info) for every slab, the full ones first. It may move none.
+    template <typename F>
+    void for_each(F f) {
+        for (IntrusiveList<SlabRecord>& of : lists_) {
+            for (const SlabRecord& slab_info : of)
+                f(slab_info);
+        }
+    }
+
+    /// The fullest one, so that the emptier ones drain; nullptr where none has room.
+    [[nodiscard]] SlabRecord* any_with_room() noexcept {
+        SlabRecord* const partial = fullest_partial();
+        return partial != nullptr ? partial : any_free();
+    }
+    /// The fullest partial slab; nullptr where there is none.
+    [[nodiscard]] SlabRecord* fullest_partial() noexcept {
+        return nonempty_partial() == 0 ? nullptr : &lists_[lowest_bit(nonempty_partial())].front();
+    }
+    [[nodiscard]] SlabRecord* any_free() noexcept {
+        return free_slabs_number_ == 0 ? nullptr : &lists_[free].front();
+    }
+    [[nodiscard]] SlabRecord* any() noexcept {
+        return nonempty_ == 0 ? nullptr : &lists_[lowest_bit(nonempty_)].front();
+    }
+
+    /// The first slab that does not stand as it must, or of which `defect_of` says that it has a
+    /// defect; a null one where slabs are missing or counted wrongly.
+    struct Wrong {
+        Defect defect = Defect::None;
+        const SlabRecord* slab_info = nullptr;
+
+        /// For a report: the slab, or whose lists these are.
+        [[nodiscard]] const void* where(const void* owner) const noexcept {
+            return slab_info != nullptr ? static_cast<const void*>(slab_info) : owner;
+        }
+    };
+    template <typename F>
+    [[nodiscard]] Wrong validate(F defect_of) noexcept {
+        std::size_t slabs = 0;
+        std::size_t free_objects = 0;
+        for (std::size_t number = 0; number < lists_number; ++number) {
+            const std::size_t before = slabs;
+            for (const SlabRecord& slab_info : lists_[number]) {
+                Defect defect = Defect::CorruptedSlabInfo;
+                if (++slabs <= slabs_number_ && slab_info.consistent() &&
+                    stands_right(slab_info, number)) {
+                    defect = defect_of(slab_info);
+                }
+                if (defect != Defect::None) return {defect, &slab_info};
+                free_objects += slab_info.free_number;
+            }
+            if (!agree(number, slabs - before)) return {Defect::CorruptedSlabInfo};
+        }
+        if (slabs == slabs_number_ && Objects::are_free(free_objects)) return {};
+        return {Defect::CorruptedSlabInfo};
+    }
+
+    /// Requires: slab_info is at rest.
+    void add(SlabRecord& slab_info) noexcept {
+        ++slabs_number_;
+        Objects::add_free(slab_info.free_number);
+        link(slab_info, list_for(slab_info.free_number));
+    }
+    [[gnu::noinline]] void remove(SlabRecord& slab_info) noexcept {
+        unlink(slab_info);
+        Objects::remove_free(slab_info.free_number);
+        --slabs_number_;
+    }
+
+    /// `number` slots of a slab became free: moves it where it now belongs. Returns: was that
+    /// elsewhere? The caller counts them for all slabs together, by add_free_count() [B3].
+    [[nodiscard]] bool slots_freed(SlabRecord& slab_info, std::size_t number) noexcept {
+        const std::size_t free_number = slab_info.free_number + number;
+        slab_info.free_number = static_cast<std::uint16_t>(free_number);
+        if (free_number <= slab_info.list_max_free) [[likely]]
+            return false;
+        move(slab_info);
+        return true;
+    }
+    /// One more slot of a slab became free. Returns: does it belong elsewhere now? Then the caller
+    /// calls move().
+    [[nodiscard]] static bool slot_freed(SlabRecord& slab_info) noexcept {
+        return ++slab_info.free_number > slab_info.list_max_free;
+    }
+    [[gnu::noinline]] void move(SlabRecord& slab_info) noexcept {
+        unlink(slab_info);
+        link(slab_info, list_for(slab_info.free_number));
+    }
+    /// Would one more free slot move it?
+    [[nodiscard]] static bool would_move(const SlabRecord& slab_info) noexcept {
+        return slab_info.free_number >= slab_info.list_max_free;
+    }
+    void add_free_count(std::size_t number) noexcept { Objects::add_free(number); }
+
+    /// `number` slots of a slab were taken: moves it where it now belongs.
+    void slots_taken(SlabRecord& slab_info, std::size_t number) noexcept {
+        Objects::remove_free(number);
+        slab_info.free_number = static_cast<std::uint16_t>(slab_info.free_number - number);
+        if (list_for(slab_info.free_number) != slab_info.list) move(slab_info);
+    }
+
+private:
+    [[nodiscard]] bool stands_right(const SlabRecord& slab_info,
+                                    std::size_t number) const noexcept {  // [B1]
+        return slab_info.list == number && slab_info.list_max_free == max_free_on(number) &&
+               number == list_for(slab_info.free_number);
+    }
+    /// Do the counts and bits agree with `slabs` slabs standing on list `number`? [B2] [B4]
+    [[nodiscard]] bool agree(std::size_t number, std::size_t slabs) const noexcept {
+        if (number == free && slabs != free_slabs_number_) return false;
+        if (number == full && slabs != full_slabs_number_) return false;
+        return ((nonempty_ >> number) & 1U) == (slabs == 0 ? 0U : 1U);
+    }
+
+    [[nodiscard]] std::uint32_t nonempty_partial() const noexcept {
+        constexpr std::uint32_t partial = ((std::uint32_t{1} << partial_classes) - 1) << 1;
+        return nonempty_ & partial;
+    }
+
+    void link(SlabRecord& slab_info, std::size_t number) noexcept {
+        lists_[number].push_front(slab_info);
+        nonempty_ |= std::uint32_t{1} << number;  // [B2]
+        slab_info.list = static_cast<std::uint8_t>(number);
+        slab_info.list_max_free = static_cast<std::uint16_t>(max_free_on(number));
+        if (number == free) ++free_slabs_number_;  // [B4]
+        if (number == full) ++full_slabs_number_;
+    }
+    void unlink(SlabRecord& slab_info) noexcept {
+        const std::size_t number = slab_info.list;
+        slab_info.unlink();
+        if (lists_[number].empty()) nonempty_ &= ~(std::uint32_t{1} << number);  // [B2]
+        if (number == free) --free_slabs_number_;                                // [B4]
+        if (number == full) --full_slabs_number_;
+    }
+
+    std::uint32_t nonempty_ = 0;
+    std::size_t slabs_number_ = 0;
+    std::size_t free_slabs_number_ = 0;
+    std::size_t full_slabs_number_ = 0;
+    IntrusiveList<SlabRecord> lists_[lists_number];
+};
+
+}  // namespace slab_allocator
+
+// retention.hpp -- what a cache keeps: how many objects it may cache, which slabs are to drain, how
+// many free slabs stay.
+//
+//      few live objects           cached objects are limited, so that the last free empties all
+//      four slabs have room       objects of nearly free slabs go to their slabs, not to the cached
+//      and half of all is free    ... those of half free slabs, too
+//
+// Computed from the counts of the lists by update(), which is called wherever these change. Nothing
+// else decides about it.
+//
+// Invariants
+//   [C2] more slabs than kept free ones => the cache is full() before the last object of all comes
+//        back, so a cache without live objects keeps no more slabs than those.
+//   [C5] where four slabs have room, and free looks at the SlabInfo (it checks), objects of slabs
+//        that are nearly free go to their slabs, and the cached objects are flushed when a slab
+//        comes to that; where half of all slots are free, those of half free slabs do, too.
+//        Allocation takes from the fuller ones: the emptier drain, and the cache becomes dense
+//        again.
+
+namespace slab_allocator {
+
+/// Of a cache that caches up to `capacity` objects and keeps `configured` free slabs.
+template <typename Lists, std::size_t capacity, std::size_t configured>
+class Retention {
+public:
+    /// Returns: how many objects may be cached from now on [C2]; none where a tool is to see every
+    /// call. Requires: a call after each change of the counts.
+    [[nodiscard]] std::size_t update(const Lists& lists, bool every_call_is_seen) noexcept {
+        draining_from_ = static_cast<std::uint8_t>(every_call_is_seen ? Lists::lists_number
+                                                                      : first_draining(lists));
+        if (every_call_is_seen) return 0;
+        const std::size_t taken = lists.taken_objects_number();
+        const bool last_may_come = taken != 0 && taken <= capacity;
+        return last_may_come && has_surplus(lists.slabs_number()) ? taken - 1 : capacity;
+    }
+
+    /// Shall the objects of the slab go there at once [C5]?
+    [[nodiscard]] bool must_drain(const SlabRecord& slab_info) const noexcept {
+        return slab_info.list >= draining_from_;
+    }
+
+    /// Would so many slabs, if they were free, be more than are kept?
+    [[nodiscard]] bool has_surplus(std::size_t slabs) const noexcept {
+        return slabs > kept_free_slabs_;
+    }
+
+    /// As many free slabs as there are now are kept, until reset().
+    void keep_all(const Lists& lists) noexcept {
+        if (has_surplus(lists.free_slabs_number())) kept_free_slabs_ = lists.free_slabs_number();
+    }
+    void reset() noexcept { kept_free_slabs_ = configured; }
+
+private:
+    static constexpr std::size_t enough_slabs = 4;  // with room, for one of them to drain [C5]
+
+    [[nodiscard]] static std::size_t first_draining(const Lists& lists) noexcept {
+        const std::size_t slabs = lists.slabs_number();
+        if (slabs - lists.full_slabs_number() < enough_slabs) return Lists::lists_number;
+        const bool half_free = 2 * lists.taken_objects_number() < slabs * lists.objects_per_slab();
+        return half_free ? Lists::half_free : Lists::nearly_free;
+    }
+
+    std::uint8_t draining_from_ = Lists::lists_number;  // the first list whose slabs do
+    std::size_t kept_free_slabs_ = configured;
 };
 
 }  // namespace slab_allocator
@@ -1908,147 +2528,6 @@ struct NothingRevealed {
 
 using Revealed = std::conditional_t<hides, RevealedSlot, NothingRevealed>;
 using RevealedAround = std::conditional_t<hides, RevealedGuards, NothingRevealed>;
-
-}  // namespace slab_allocator::detail
-
-// memcheck.hpp -- Valgrind's memcheck is told which bytes of a slab are somebody's, and of leaks.
-//
-//      slab is born       asked: is memcheck here?  no: never again      its slots: nobody's
-//      alloc              a block, with the stack of who called
-//      free               no block any more, with the stack of who called
-//      slab goes back     its live objects are no blocks any more; all of it may be used
-//
-// It is on without anybody asking for it, where a hosted program runs under memcheck, and costs the
-// hot path no instruction: with memcheck there a cache or a class of a heap keeps nothing at hand
-// and a CPU has no magazines and no front, so that every call takes the slow path, which tells.
-// Without it a slow path looks at one byte, and a slab's birth asks.
-//
-// What stands around objects at levels hardened and debug is not hidden: their guards find who
-// writes there.
-//
-// A request is what Valgrind knows when it sees it: rotations that together do nothing, and an
-// instruction that does nothing, with the address of six words in a register. It needs no header
-// of Valgrind's, and on a machine it costs as many instructions as it has. (The Valgrind manual,
-// "The Client Request mechanism".)
-
-namespace slab_allocator::detail {
-
-/// The words of a request: which one, and up to five arguments.
-struct ValgrindRequest {
-    static constexpr std::uintptr_t block_allocated = 0x1301;  // start, size, guards, zeroed?
-    static constexpr std::uintptr_t block_freed = 0x1302;      // start, guards
-    static constexpr std::uintptr_t block_resized = 0x130b;    // start, before, after, guards
-    static constexpr std::uintptr_t of_memcheck = std::uintptr_t{'M'} << 24 | std::uintptr_t{'C'}
-                                                                                  << 16;
-    static constexpr std::uintptr_t nobodys = of_memcheck;  // start, size
-    static constexpr std::uintptr_t undefined = of_memcheck + 1;
-    static constexpr std::uintptr_t defined = of_memcheck + 2;
-
-    std::uintptr_t words[6];
-};
-
-#if __STDC_HOSTED__ && defined(__x86_64__) && !defined(__ILP32__)
-inline constexpr bool valgrind_runs_here = !hides;
-inline std::uintptr_t ask_valgrind(const ValgrindRequest& request) noexcept {
-    std::uintptr_t answer = 0;  // NOLINT: Valgrind writes it
-    __asm__ volatile(
-        "rolq $3, %%rdi\n\trolq $13, %%rdi\n\trolq $61, %%rdi\n\trolq $51, %%rdi\n\t"
-        "xchgq %%rbx, %%rbx"
-        : "+d"(answer)
-        : "a"(&request)
-        : "cc", "memory");
-    return answer;
-}
-#elif __STDC_HOSTED__ && defined(__i386__)
-inline constexpr bool valgrind_runs_here = !hides;
-inline std::uintptr_t ask_valgrind(const ValgrindRequest& request) noexcept {
-    std::uintptr_t answer = 0;
-    __asm__ volatile(
-        "roll $3, %%edi\n\troll $13, %%edi\n\troll $29, %%edi\n\troll $19, %%edi\n\t"
-        "xchgl %%ebx, %%ebx"
-        : "+d"(answer)
-        : "a"(&request)
-        : "cc", "memory");
-    return answer;
-}
-#elif __STDC_HOSTED__ && defined(__aarch64__) && !defined(__ILP32__)
-inline constexpr bool valgrind_runs_here = !hides;
-inline std::uintptr_t ask_valgrind(const ValgrindRequest& request) noexcept {
-    register std::uintptr_t answer __asm__("x3") = 0;
-    register const ValgrindRequest* words __asm__("x4") = &request;
-    __asm__ volatile(
-        "ror x12, x12, #3\n\tror x12, x12, #13\n\tror x12, x12, #51\n\tror x12, x12, #61\n\t"
-        "orr x10, x10, x10"
-        : "+r"(answer)
-        : "r"(words)
-        : "cc", "memory");
-    return answer;
-}
-#else
-inline constexpr bool valgrind_runs_here = false;
-inline std::uintptr_t ask_valgrind(const ValgrindRequest&) noexcept { return 0; }
-#endif
-
-/// Where Valgrind cannot run it is empty, and watches() is false when it is compiled.
-class Memcheck {
-    using Request = ValgrindRequest;
-
-public:
-    /// Is memcheck there? Known after the first slab's birth.
-    [[nodiscard]] constexpr bool watches() const noexcept { return state_.watches; }
-
-    /// [start, end) is nobody's. Returns: whether memcheck said that it took note.
-    bool hide(const void* start, const void* end) noexcept {
-        const bool noted = ask(Request::nobodys, start, address_of(end) - address_of(start)) != 0;
-        state_.note(noted);
-        return noted;
-    }
-
-    // ---- Where nobody watches, these do nothing, and cost a few instructions --------------------
-
-    /// `defined`: what is in it was written.
-    static void allocated(const void* start, std::size_t size, bool defined) noexcept {
-        ask(Request::block_allocated, start, size, 0, defined ? 1 : 0);
-    }
-    static void freed(const void* start) noexcept { ask(Request::block_freed, start, 0); }
-    /// What a smaller one does not have any more, anybody may use.
-    static void resized(const std::byte* start, std::size_t before, std::size_t after) noexcept {
-        ask(Request::block_resized, start, before, after);
-        if (after < before) make_defined(start + after, before - after);
-    }
-    static void make_undefined(const void* start, std::size_t size) noexcept {
-        ask(Request::undefined, start, size);
-    }
-    static void make_defined(const void* start, std::size_t size) noexcept {
-        ask(Request::defined, start, size);
-    }
-    static void make_nobodys(const void* start, std::size_t size) noexcept {
-        ask(Request::nobodys, start, size);
-    }
-
-private:
-    struct Asked {
-        bool watches = false;
-        constexpr void note(bool answer) noexcept {
-            if (watches != answer) watches = answer;  // who reads it has no lock
-        }
-    };
-    struct NeverThere {
-        static constexpr bool watches = false;
-        static constexpr void note(bool) noexcept {}
-    };
-
-    static std::uintptr_t ask(std::uintptr_t request, const void* start, std::uintptr_t second,
-                              std::uintptr_t third = 0, std::uintptr_t fourth = 0) noexcept {
-        if constexpr (!valgrind_runs_here) return 0;
-        return ask_valgrind({{request, address_of(start), second, third, fourth, 0}});
-    }
-
-    [[no_unique_address]] std::conditional_t<valgrind_runs_here, Asked, NeverThere> state_;
-};
-
-/// For who keeps nothing: asks each time.
-[[nodiscard]] inline bool memcheck_watches() noexcept { return Memcheck().hide(nullptr, nullptr); }
 
 }  // namespace slab_allocator::detail
 
@@ -2329,7 +2808,7 @@ namespace slab_allocator {
 
 /// The first wrong byte of an object and its guards, counted from the object's first; and what that
 /// means. Defect::None: there is none.
-struct Wrong {
+struct Violation {
     Defect defect = Defect::None;
     std::ptrdiff_t offset = 0;
 };
@@ -2440,7 +2919,7 @@ public:
     constexpr Guards() noexcept = default;
     constexpr explicit Guards(const Shape&) noexcept {}
 
-    static constexpr void say_who(DefectReport&, const std::byte*) noexcept {}
+    static constexpr void add_provenance(DefectReport&, const std::byte*) noexcept {}
 };
 
 /// What the levels with guards share: the secret, the shape, and what is revealed to look at it.
@@ -2509,21 +2988,21 @@ public:
         return canary_at(object) == free_canary(object);
     }
 
-    [[nodiscard]] Wrong wrong_of_free(const std::byte* object) const noexcept {
+    [[nodiscard]] Violation violation_of_free(const std::byte* object) const noexcept {
         if (is_free(object)) return {};
         const Slot slot(object, around(), true);
         const std::size_t other = detail::first_other_byte(object, object_size(), 0);
         if (other != object_size())
             return {.defect = Defect::WriteAfterFree, .offset = static_cast<std::ptrdiff_t>(other)};
-        return wrong_canary(object, free_canary(object));
+        return violation_of_canary(object, free_canary(object));
     }
-    [[nodiscard]] Wrong wrong_of_live(const std::byte* object) const noexcept {
+    [[nodiscard]] Violation violation_of_live(const std::byte* object) const noexcept {
         if (is_live(object)) return {};
         const Guarded revealed(object, around());
-        return wrong_canary(object, live_canary(object));
+        return violation_of_canary(object, live_canary(object));
     }
 
-    static constexpr void say_who(DefectReport&, const std::byte*) noexcept {}
+    static constexpr void add_provenance(DefectReport&, const std::byte*) noexcept {}
 
 private:
     [[nodiscard]] std::uint64_t live_canary(const std::byte* object) const noexcept {
@@ -2543,7 +3022,8 @@ private:
         __builtin_memcpy(object + object_size(), &canary, sizeof canary);
     }
     /// Requires: another one stands there.
-    [[nodiscard]] Wrong wrong_canary(const std::byte* object, std::uint64_t canary) const noexcept {
+    [[nodiscard]] Violation violation_of_canary(const std::byte* object,
+                                                std::uint64_t canary) const noexcept {
         std::size_t offset = object_size();
         std::byte expected[sizeof canary];
         __builtin_memcpy(expected, &canary, sizeof canary);
@@ -2604,21 +3084,22 @@ public:
         return zones_are<zone_of_free>(object);
     }
 
-    [[nodiscard]] Wrong wrong_of_free(const std::byte* object) const noexcept {
+    [[nodiscard]] Violation violation_of_free(const std::byte* object) const noexcept {
         const Slot slot(object, around(), true);
         const std::size_t other = detail::first_other_byte(object, object_size(), poison);
         if (other != object_size())
             return {.defect = Defect::WriteAfterFree, .offset = static_cast<std::ptrdiff_t>(other)};
-        return wrong_zone(object, zone_of_free);
+        return violation_of_zone(object, zone_of_free);
     }
-    [[nodiscard]] Wrong wrong_of_live(const std::byte* object) const noexcept {
+    [[nodiscard]] Violation violation_of_live(const std::byte* object) const noexcept {
         const Guarded revealed(object, around());
-        return wrong_zone(object, zone_of_live);
+        return violation_of_zone(object, zone_of_live);
     }
 
     /// Of an object of the cache, whatever became of it.
-    void say_who(DefectReport& report, const std::byte* object) const noexcept {
+    void add_provenance(DefectReport& report, const std::byte* object) const noexcept {
         const Guarded revealed(object, around());
+        if (!marks_are_sound(object)) return;
         report.allocated_by = who(object, allocated);
         report.freed_by = who(object, freed);
     }
@@ -2640,7 +3121,8 @@ private:
                detail::all_bytes_are<zone>(object + object_size(), back_zone);
     }
     /// The one behind first: that is where more go wrong.
-    [[nodiscard]] Wrong wrong_zone(const std::byte* object, std::uint8_t zone) const noexcept {
+    [[nodiscard]] Violation violation_of_zone(const std::byte* object,
+                                              std::uint8_t zone) const noexcept {
         const std::size_t back = detail::first_other_byte(object + object_size(), back_zone, zone);
         if (back != back_zone)
             return {.defect = Defect::Overflow,
@@ -2653,6 +3135,12 @@ private:
                           static_cast<std::ptrdiff_t>(Shape::front)};
     }
 
+    /// Not where an overrun went through the zone before them.
+    [[nodiscard]] bool marks_are_sound(const std::byte* object) const noexcept {
+        const std::byte last = object[object_size() + back_zone - 1];
+        return last == std::byte{zone_of_live} || last == std::byte{zone_of_free};
+    }
+
     void put(std::byte* object, std::size_t mark, const void* by) const noexcept {
         __builtin_memcpy(object + object_size() + mark, static_cast<const void*>(&by), sizeof by);
     }
@@ -2663,31 +3151,1432 @@ private:
     }
 };
 
-/// wrong_of_free, of an object that memcheck was told is nobody's.
-template <typename Guard>
-[[nodiscard]] Wrong wrong_of_nobodys(const Guard& guards, const std::byte* object,
-                                     std::size_t object_size,
-                                     const detail::Memcheck& memcheck) noexcept {
-    if (memcheck.watches()) detail::Memcheck::make_defined(object, object_size);
-    const Wrong wrong = guards.wrong_of_free(object);
-    if (memcheck.watches()) detail::Memcheck::make_nobodys(object, object_size);
-    return wrong;
+}  // namespace slab_allocator
+
+// memcheck.hpp -- Valgrind's memcheck is told which bytes of a slab are somebody's, and of leaks.
+//
+//      slab is born       asked: is memcheck here?  no: never again      its slots: nobody's
+//      alloc              a block, with the stack of who called
+//      free               no block any more, with the stack of who called
+//      slab goes back     its live objects are no blocks any more; all of it may be used
+//
+// It is on without anybody asking for it, where a hosted program runs under memcheck, and costs the
+// hot path no instruction: with memcheck there a cache or a class of a heap keeps nothing cached
+// and a CPU has no magazines and no front, so that every call takes the slow path, which tells.
+// Without it a slow path looks at one byte, and a slab's birth asks.
+//
+// What stands around objects at levels hardened and debug is not hidden: their guards find who
+// writes there.
+//
+// A request is what Valgrind knows when it sees it: rotations that together do nothing, and an
+// instruction that does nothing, with the address of six words in a register. It needs no header
+// of Valgrind's, and on a machine it costs as many instructions as it has. (The Valgrind manual,
+// "The Client Request mechanism".)
+
+namespace slab_allocator::detail {
+
+/// The words of a request: which one, and up to five arguments.
+struct ValgrindRequest {
+    static constexpr std::uintptr_t block_allocated = 0x1301;  // start, size, guards, zeroed?
+    static constexpr std::uintptr_t block_freed = 0x1302;      // start, guards
+    static constexpr std::uintptr_t block_resized = 0x130b;    // start, before, after, guards
+    static constexpr std::uintptr_t of_memcheck = std::uintptr_t{'M'} << 24 | std::uintptr_t{'C'}
+                                                                                  << 16;
+    static constexpr std::uintptr_t nobodys = of_memcheck;  // start, size
+    static constexpr std::uintptr_t undefined = of_memcheck + 1;
+    static constexpr std::uintptr_t defined = of_memcheck + 2;
+
+    std::uintptr_t words[6];
+};
+
+#if __STDC_HOSTED__ && defined(__x86_64__) && !defined(__ILP32__)
+inline constexpr bool valgrind_runs_here = !hides;
+inline std::uintptr_t ask_valgrind(const ValgrindRequest& request) noexcept {
+    std::uintptr_t answer = 0;  // NOLINT: Valgrind writes it
+    __asm__ volatile(
+        "rolq $3, %%rdi\n\trolq $13, %%rdi\n\trolq $61, %%rdi\n\trolq $51, %%rdi\n\t"
+        "xchgq %%rbx, %%rbx"
+        : "+d"(answer)
+        : "a"(&request)
+        : "cc", "memory");
+    return answer;
+}
+#elif __STDC_HOSTED__ && defined(__i386__)
+inline constexpr bool valgrind_runs_here = !hides;
+inline std::uintptr_t ask_valgrind(const ValgrindRequest& request) noexcept {
+    std::uintptr_t answer = 0;
+    __asm__ volatile(
+        "roll $3, %%edi\n\troll $13, %%edi\n\troll $29, %%edi\n\troll $19, %%edi\n\t"
+        "xchgl %%ebx, %%ebx"
+        : "+d"(answer)
+        : "a"(&request)
+        : "cc", "memory");
+    return answer;
+}
+#elif __STDC_HOSTED__ && defined(__aarch64__) && !defined(__ILP32__)
+inline constexpr bool valgrind_runs_here = !hides;
+inline std::uintptr_t ask_valgrind(const ValgrindRequest& request) noexcept {
+    register std::uintptr_t answer __asm__("x3") = 0;
+    register const ValgrindRequest* words __asm__("x4") = &request;
+    __asm__ volatile(
+        "ror x12, x12, #3\n\tror x12, x12, #13\n\tror x12, x12, #51\n\tror x12, x12, #61\n\t"
+        "orr x10, x10, x10"
+        : "+r"(answer)
+        : "r"(words)
+        : "cc", "memory");
+    return answer;
+}
+#else
+inline constexpr bool valgrind_runs_here = false;
+inline std::uintptr_t ask_valgrind(const ValgrindRequest&) noexcept { return 0; }
+#endif
+
+/// Where Valgrind cannot run it is empty, and watches() is false when it is compiled.
+class Memcheck {
+    using Request = ValgrindRequest;
+
+public:
+    /// Is memcheck there? Known after the first slab's birth.
+    [[nodiscard]] constexpr bool watches() const noexcept { return state_.watches; }
+
+    /// [start, end) is nobody's. Returns: whether memcheck said that it took note.
+    bool hide(const void* start, const void* end) noexcept {
+        const bool noted = ask(Request::nobodys, start, address_of(end) - address_of(start)) != 0;
+        state_.note(noted);
+        return noted;
+    }
+
+    // ---- Where nobody watches, these do nothing, and cost a few instructions --------------------
+
+    /// `defined`: what is in it was written.
+    static void allocated(const void* start, std::size_t size, bool defined) noexcept {
+        ask(Request::block_allocated, start, size, 0, defined ? 1 : 0);
+    }
+    static void freed(const void* start) noexcept { ask(Request::block_freed, start, 0); }
+    /// What a smaller one does not have any more, anybody may use.
+    static void resized(const std::byte* start, std::size_t before, std::size_t after) noexcept {
+        ask(Request::block_resized, start, before, after);
+        if (after < before) make_defined(start + after, before - after);
+    }
+    static void make_undefined(const void* start, std::size_t size) noexcept {
+        ask(Request::undefined, start, size);
+    }
+    static void make_defined(const void* start, std::size_t size) noexcept {
+        ask(Request::defined, start, size);
+    }
+    static void make_nobodys(const void* start, std::size_t size) noexcept {
+        ask(Request::nobodys, start, size);
+    }
+
+private:
+    struct Asked {
+        bool watches = false;
+        constexpr void note(bool answer) noexcept {
+            if (watches != answer) watches = answer;  // who reads it has no lock
+        }
+    };
+    struct NeverThere {
+        static constexpr bool watches = false;
+        static constexpr void note(bool) noexcept {}
+    };
+
+    static std::uintptr_t ask(std::uintptr_t request, const void* start, std::uintptr_t second,
+                              std::uintptr_t third = 0, std::uintptr_t fourth = 0) noexcept {
+        if constexpr (!valgrind_runs_here) return 0;
+        return ask_valgrind({{request, address_of(start), second, third, fourth, 0}});
+    }
+
+    [[no_unique_address]] std::conditional_t<valgrind_runs_here, Asked, NeverThere> state_;
+};
+
+/// For who keeps nothing: asks each time.
+[[nodiscard]] inline bool memcheck_watches() noexcept { return Memcheck().hide(nullptr, nullptr); }
+
+}  // namespace slab_allocator::detail
+
+// diagnosis.hpp -- what is wrong: with a pointer that was freed, with the objects of a slab, at the
+// end of a cache. For every cache and heap; nothing here is called while all is well.
+//
+//      pointer --> in no slab of ours ................... ForeignPointer, OtherCache
+//              --> in a slab --> no start of a slot ..... InteriorPointer
+//                            --> slot never taken ....... NeverAllocated
+//                            --> slot free, or cached ... DoubleFree
+//                            --> slot live, its guards overwritten: what they say
+//
+// A slot that is out of its slab is live, or cached: in the object stack, the current word or the
+// quarantine, as the front end says, or in a layer in front of it, as the guards say.
+//
+// Invariants
+//   [J1] nothing is stored: a call that is refused has changed nothing.
+
+namespace slab_allocator {
+
+/// Of the slabs with this geometry, whose objects have these guards. `cache`: who reports.
+template <typename Geometry, typename Guard>
+class Diagnosis {
+public:
+    Diagnosis(const Geometry& geometry, const Guard& guards, const detail::Memcheck& memcheck,
+              const void* cache) noexcept
+        : geometry_(geometry), guards_(guards), memcheck_(memcheck), cache_(cache) {}
+
+    /// Completes the report on a free of report.pointer, which is no live object with sound guards.
+    /// `slab_info`: of the slab of the caller's that the pointer leads to.
+    void of_free(DefectReport& report, const SlabRecord& slab_info, bool is_cached) const noexcept {
+        const auto* const object = static_cast<const std::byte*>(report.pointer);
+        report.slab = slab_info.slab;
+        const std::size_t slot = geometry_.slot_of(slab_info, object);
+        if (slot >= geometry_.layout.slots_per_slab || geometry_.is_reserved(slab_info, slot)) {
+            report.defect = Defect::InteriorPointer;
+            return;
+        }
+        report.slot = slot;
+        const bool was_taken = slot < slab_info.untouched;
+        report.defect = was_taken ? Defect::DoubleFree : Defect::NeverAllocated;
+        if constexpr (Guard::active) {
+            if (was_taken) guards_.add_provenance(report, object);
+            if (slab_info.map.is_free(slot) || is_cached || guards_.looks_free(object)) return;
+            const Violation violation = guards_.violation_of_live(object);
+            report.defect = violation.defect;
+            report.offset = violation.offset;
+        }
+    }
+
+    /// The report on an object of a slab that is not as it must be.
+    [[nodiscard]] DefectReport report_on(const Violation& violation, const SlabRecord& slab_info,
+                                         const std::byte* object) const noexcept {
+        DefectReport result{.defect = violation.defect,
+                            .pointer = object,
+                            .cache = cache_,
+                            .slab = slab_info.slab,
+                            .slot = geometry_.slot_of(slab_info, object),
+                            .offset = violation.offset};
+        guards_.add_provenance(result, object);
+        return result;
+    }
+
+    /// The first object of a slab that is not as it must be [G1] [G2]; Defect::None: all are.
+    /// is_cached(object) answers for slots that are out of the slab; of what is neither free nor
+    /// cached only `with_live`: a layer in front may hold it.
+    template <typename IsCached>
+    [[nodiscard]] DefectReport of_slab(const SlabRecord& slab_info, IsCached is_cached,
+                                       bool with_live) const noexcept
+        requires(Guard::active)
+    {
+        for (std::size_t slot = 0; slot < slab_info.untouched; ++slot) {
+            if (geometry_.is_reserved(slab_info, slot)) continue;
+            const std::byte* const object = geometry_.object_at(slab_info, slot);
+            const bool is_free = slab_info.map.is_free(slot);
+            if (!is_free && with_live && guards_.is_live(object)) continue;
+            const bool is_here = is_free || is_cached(object);
+            if (!is_here && !with_live) continue;
+            const Violation violation = is_here || guards_.looks_free(object)
+                                            ? violation_of_free(object)
+                                            : guards_.violation_of_live(object);
+            if (violation.defect != Defect::None) return report_on(violation, slab_info, object);
+        }
+        return {};
+    }
+
+private:
+    /// memcheck was told that the object is nobody's.
+    [[nodiscard]] Violation violation_of_free(const std::byte* object) const noexcept {
+        const std::size_t size = geometry_.layout.object_size;
+        if (memcheck_.watches()) detail::Memcheck::make_defined(object, size);
+        const Violation violation = guards_.violation_of_free(object);
+        if (memcheck_.watches()) detail::Memcheck::make_nobodys(object, size);
+        return violation;
+    }
+
+    const Geometry& geometry_;
+    const Guard& guards_;
+    const detail::Memcheck& memcheck_;
+    const void* cache_;
+};
+
+/// Objects that are live at the end of their cache: one report with their number; at level debug
+/// one of each. for_each(f) calls f(object, guards) for all of them.
+template <Checks checks, typename ForEach>
+void report_leaks(std::size_t live, const void* cache, ForEach for_each) noexcept {
+    if (live == 0) return;
+    if constexpr (checks == Checks::debug) {
+        DefectReport leak{.defect = Defect::Leak, .cache = cache, .objects_number = live};
+        for_each([&](const void* object, const auto&... guards) {
+            leak.pointer = object;
+            leak.allocated_by = leak.freed_by = nullptr;
+            (guards.add_provenance(leak, static_cast<const std::byte*>(object)), ...);
+            report(leak);
+            --leak.objects_number;
+        });
+    } else if constexpr (checks != Checks::none) {
+        report({.defect = Defect::Leak, .cache = cache, .objects_number = live});
+    }
 }
 
-/// What is wrong with an object of a slab, and whose it was.
-template <typename Guard>
-[[nodiscard]] DefectReport report_of(const Wrong& wrong, const Guard& guards,
-                                     const std::byte* object, const SlabRecord& slab_info,
-                                     std::size_t slot, const void* cache) noexcept {
-    DefectReport result{.defect = wrong.defect,
-                        .pointer = object,
-                        .cache = cache,
-                        .slab = slab_info.slab,
-                        .slot = slot,
-                        .offset = wrong.offset};
-    guards.say_who(result, object);
-    return result;
+}  // namespace slab_allocator
+
+// instruments.hpp -- the tools that watch memory are told whose it is: AddressSanitizer
+// (poison.hpp) and memcheck (memcheck.hpp). Without them, none of this is an instruction of a hot
+// path.
+//
+//      slab_created       all but a SlabInfo in the slab: nobody's
+//      annotate_alloc     an object is the caller's ...       annotate_free     ... and nobody's
+//      slab_destroyed     all of it is the backend's; what is live in it is no block any more
+//
+// Where objects have guards, these annotate each object themselves for AddressSanitizer.
+
+namespace slab_allocator {
+
+template <bool guarded>
+class Instruments : public detail::Memcheck {
+public:
+    /// AddressSanitizer sees the links of a SlabInfo in the slab as nobody's, too: a write beyond
+    /// the slot before it is reported there. What guards are made of, memcheck is not told.
+    template <typename Geometry>
+    void slab_created(const Geometry& geometry, const SlabRecord& slab_info) noexcept {
+        const std::byte* const slab = slab_info.slab;
+        const std::byte* const end = slab + geometry.layout.slab_size;
+        constexpr std::size_t links = Geometry::small ? sizeof(ListNode) : 0;
+        const std::byte* record = end;
+        if constexpr (Geometry::small)
+            record = static_cast<const std::byte*>(static_cast<const void*>(&slab_info));
+        const std::byte* const behind =
+            Geometry::small ? record + small_slab_info_size(geometry.layout.slots_per_slab) : end;
+        detail::hide(slab, static_cast<std::size_t>(record - slab) + links);
+        detail::hide(behind, static_cast<std::size_t>(end - behind));
+        if (hide(slab, guarded ? slab : record) && !guarded && Geometry::small) hide(behind, end);
+    }
+
+    template <typename Geometry>
+    void slab_destroyed(const Geometry& geometry, const SlabRecord& slab_info) const noexcept {
+        if (watches()) [[unlikely]]
+            free_blocks(geometry, slab_info);
+        detail::reveal(slab_info.slab, geometry.layout.slab_size);
+    }
+
+    /// memcheck is told by the slow paths, which every call takes where it is there.
+    static void annotate_alloc(const void* object, std::size_t size) noexcept {
+        if constexpr (!guarded) detail::reveal(object, size);
+    }
+    static void annotate_free(const void* object, std::size_t size) noexcept {
+        if constexpr (!guarded) detail::hide(object, size);
+    }
+
+    /// Both tools; nullptr is passed over.
+    template <typename Object>
+    void annotate_alloc(std::span<Object* const> objects, std::size_t size) const noexcept {
+        if (!detail::hides && !watches()) [[likely]]
+            return;
+        for (Object* const object : objects) {
+            annotate_alloc(object, size);
+            allocated(object, size, false);
+        }
+    }
+    template <typename Object>
+    void annotate_free(std::span<Object* const> objects, std::size_t size) const noexcept {
+        if (!detail::hides && !watches()) [[likely]]
+            return;
+        for (Object* const object : objects) {
+            if (object == nullptr) continue;
+            annotate_free(object, size);
+            freed(object);
+        }
+    }
+
+private:
+    template <typename Geometry>
+    [[gnu::noinline, gnu::cold]] static void free_blocks(const Geometry& geometry,
+                                                         const SlabRecord& slab_info) noexcept {
+        for (std::size_t slot = 0; slot < slab_info.untouched; ++slot) {
+            if (!slab_info.map.is_free(slot)) freed(geometry.object_at(slab_info, slot));
+        }
+        make_defined(slab_info.slab, geometry.layout.slab_size);
+    }
+};
+
+}  // namespace slab_allocator
+
+// slab_locator.hpp -- from an address to the SlabInfo of its slab: the only place that branches on
+// the backend's row.
+//
+//      SmallByMask         object --mask--> slab --colour--> SlabInfo
+//      SmallByMap          object --mask--> page --map--> SlabInfo
+//      LargeByMap          object --mask--> page --map--> SlabInfo
+//      LargeByPageFrames   object --mask--> slab --backend's array--> SlabInfo
+//
+// The map has one entry a page, made when the slab is born. The map and array rows answer for any
+// address. The mask row reads the would-be SlabInfo of the address it is given: a wild pointer into
+// memory that is not mapped faults there.
+//
+// Invariants
+//   [W1] save() makes all pages of a slab known or none.
+
+namespace slab_allocator {
+
+/// Of `layout` LargeByMap needs the page size alone: slabs of all sizes are found alike.
+template <Layout layout, typename Backend>
+class SlabLocator {
+public:
+    /// The SlabInfo of the slab that `object` lies in, or would lie in. Rows with a map or an
+    /// array: nullptr where there is none.
+    [[nodiscard]] static SlabRecord* find(Backend& backend, const std::byte* object) noexcept {
+        if constexpr (layout.row == Row::SmallByMask) {
+            return record_in(block_of(object, layout.slab_size));
+        } else if constexpr (layout.row == Row::LargeByPageFrames) {
+            return from_backend(
+                backend.slab_info_at(align_down(address_of(object), layout.slab_size)));
+        } else {
+            return from_backend(
+                backend.get_slab_info_ptr(align_down(address_of(object), layout.page_size)));
+        }
+    }
+
+    /// Does each of the slab's first `pages` pages lead to its SlabInfo?
+    [[nodiscard]] static bool knows(Backend& backend, const SlabRecord& slab_info,
+                                    [[maybe_unused]] std::size_t pages) noexcept {
+        if constexpr (layout.uses_map()) {
+            for (std::size_t page = 0; page < pages; ++page) {
+                if (find(backend, slab_info.slab + page * layout.page_size) != &slab_info)
+                    return false;
+            }
+            return true;
+        } else {
+            return find(backend, slab_info.slab) == &slab_info;
+        }
+    }
+
+    /// Does the map or the array know a page of what is to be a new slab?
+    [[nodiscard]] static bool in_use([[maybe_unused]] Backend& backend,
+                                     [[maybe_unused]] const std::byte* slab,
+                                     [[maybe_unused]] std::size_t pages) noexcept {
+        if constexpr (layout.uses_map()) {
+            for (std::size_t page = 0; page < pages; ++page) {
+                if (find(backend, slab + page * layout.page_size) != nullptr) return true;
+            }
+        } else if constexpr (layout.row == Row::LargeByPageFrames) {
+            const SlabRecord* const frame = find(backend, slab);
+            return frame != nullptr && is_aligned(frame, alignof(SlabInfo)) &&
+                   frame->owner != nullptr;
+        }
+        return false;  // by masking nobody knows: a new slab is not read
+    }
+
+    /// Returns: false where the backend refuses, or, `checked`, forgets at once: a defect that
+    /// `cache` reports [W1].
+    template <bool checked>
+    [[nodiscard]] static bool save(Backend& backend, SlabRecord& slab_info, std::size_t pages,
+                                   [[maybe_unused]] const void* cache) noexcept
+        requires(layout.uses_map())
+    {
+        for (std::size_t page = 0; page < pages; ++page) {
+            std::byte* const start = slab_info.slab + page * layout.page_size;
+            if (!save_page(backend, address_of(start), slab_info)) {
+                forget(backend, slab_info.slab, page);
+                return false;
+            }
+            if constexpr (checked) {
+                if (find(backend, start) != &slab_info) [[unlikely]] {
+                    report({.defect = Defect::BackendLostSlab,
+                            .pointer = start,
+                            .cache = cache,
+                            .slab = slab_info.slab});
+                    forget(backend, slab_info.slab, page + 1);
+                    return false;
+                }
+            }
+        }
+        return true;
+    }
+
+    static void forget(Backend& backend, const std::byte* slab, std::size_t pages) noexcept
+        requires(layout.uses_map())
+    {
+        for (std::size_t page = pages; page-- > 0;)
+            backend.delete_slab_info_ptr(address_of(slab) + page * layout.page_size);
+    }
+
+    /// Where the SlabInfo of a Small slab lies in it.
+    [[nodiscard]] static SlabRecord* record_in(std::byte* slab) noexcept
+        requires(layout.small())
+    {
+        return object_in<SlabRecord>(slab + layout.info_offset_of(address_of(slab)));
+    }
+
+    /// What lies in memory that AddressSanitizer knows for nobody's is no SlabInfo: by masking,
+    /// anything is found.
+    [[nodiscard]] static bool is_poisoned(const SlabRecord* slab_info) noexcept {
+        if constexpr (layout.row != Row::SmallByMask) return false;
+        return detail::is_hidden(static_cast<const void*>(&slab_info->owner)) ||
+               detail::is_hidden(static_cast<const void*>(&slab_info->slab));
+    }
+
+private:
+    [[nodiscard]] static bool save_page(Backend& backend, std::uintptr_t page,
+                                        SlabRecord& slab_info) noexcept {
+        SlabInfo* const saved = for_backend(&slab_info);
+        if constexpr (std::is_void_v<decltype(backend.save_slab_info_ptr(page, saved))>) {
+            backend.save_slab_info_ptr(page, saved);
+            return true;
+        } else {
+            return backend.save_slab_info_ptr(page, saved);
+        }
+    }
+};
+
+}  // namespace slab_allocator
+
+// slab_store.hpp -- the birth and the death of a slab: its memory, its SlabInfo, its map entries.
+//
+//      create     alloc_slab --> alloc_slab_info --> save_slab_info_ptr for each page
+//      destroy    identity --> delete_slab_info_ptr for each page --> free_slab_info --> free_slab
+//
+// For the slabs of a cache, of a size class, and for a heap's runs of pages. Where the SlabInfo
+// lies in the slab, or in the backend's array of page frames, nobody is asked for it.
+//
+// What a backend can get wrong is found here, before anything of it is used: a misaligned slab, a
+// slab or a SlabInfo where another lies, a misaligned SlabInfo, a map that forgets at once.
+//
+// Invariants
+//   [X1] create() makes a slab known whole or not at all: what the backend refuses, or gets wrong,
+//        undoes the rest in reverse order.
+//   [X2] destroy() makes it unknown before it can be anybody else's: identity, map, SlabInfo,
+//        memory.
+
+namespace slab_allocator {
+
+/// How much memory, where it may start, and how many of its pages the map shall know.
+struct SlabRequest {
+    std::size_t bytes;
+    std::size_t alignment;
+    std::size_t known_pages;
+};
+
+/// May a SlabInfo lie where the backend says, beside a slab of `size` bytes? Else reports why not.
+[[nodiscard]] inline bool is_place_for_slab_info(const void* place, const std::byte* slab,
+                                                 std::size_t size, const void* cache) noexcept {
+    const std::uintptr_t start = address_of(slab);
+    const bool aligned = is_aligned(place, alignof(SlabInfo));
+    const bool overlaps =
+        address_of(place) < start + size && address_of(place) + sizeof(SlabInfo) > start;
+    if (aligned && !overlaps) [[likely]]
+        return true;
+    report({.defect = aligned ? Defect::MemoryInUse : Defect::MisalignedSlabInfo,
+            .pointer = place,
+            .cache = cache,
+            .slab = slab});
+    return false;
 }
+
+/// `layout`: as SlabLocator's. `cache`, in all members: who reports.
+template <Layout layout, typename Backend, bool checked>
+class SlabStore {
+    using Locator = SlabLocator<layout, Backend>;
+
+public:
+    using Made = std::conditional_t<layout.small(), SlabRecord, SlabInfo>;
+
+    /// A slab with a SlabInfo that knows its address and no more. nullptr: the backend refused, or
+    /// its answer was, and everything is as before [X1].
+    [[nodiscard]] static Made* create(Backend& backend, const SlabRequest& request,
+                                      const void* cache) noexcept {
+        auto* const slab =
+            static_cast<std::byte*>(backend.alloc_slab(request.bytes, request.alignment));
+        if (slab == nullptr) return nullptr;
+        if constexpr (checked) {
+            if (!is_aligned(slab, request.alignment)) [[unlikely]] {
+                raise(Defect::MisalignedSlab, slab, cache);
+                backend.free_slab(slab, request.bytes, request.alignment);
+                return nullptr;
+            }
+            if (Locator::in_use(backend, slab, request.known_pages)) [[unlikely]] {
+                raise(Defect::MemoryInUse, slab, cache);
+                return nullptr;  // not given back: another slab lies there
+            }
+        }
+        detail::reveal(slab, request.bytes);  // a backend may have hidden it
+        Made* const slab_info = add_record(backend, slab, request, cache);
+        if (slab_info == nullptr) backend.free_slab(slab, request.bytes, request.alignment);
+        return slab_info;
+    }
+
+    /// Requires: what create() gave for the same request, on no list [X2].
+    static void destroy(Backend& backend, Made& slab_info, const SlabRequest& request) noexcept {
+        std::byte* const slab = slab_info.slab;
+        slab_info.owner = nullptr;
+        if constexpr (layout.uses_map()) Locator::forget(backend, slab, request.known_pages);
+        free_record(backend, &slab_info);
+        backend.free_slab(slab, request.bytes, request.alignment);
+    }
+
+private:
+    [[nodiscard]] static Made* add_record(Backend& backend, std::byte* slab,
+                                          const SlabRequest& request, const void* cache) noexcept {
+        Made* const place = place_for_record(backend, slab);
+        if (place == nullptr) return nullptr;
+        if constexpr (checked && !layout.small()) {
+            if (!is_place_for_slab_info(place, slab, request.bytes, cache)) [[unlikely]] {
+                free_record(backend, place);
+                return nullptr;
+            }
+        }
+        Made* const slab_info = ::new (static_cast<void*>(place)) Made;
+        slab_info->slab = slab;
+        if constexpr (layout.uses_map()) {
+            if (!Locator::template save<checked>(backend, *slab_info, request.known_pages, cache)) {
+                free_record(backend, slab_info);
+                return nullptr;
+            }
+        }
+        return slab_info;
+    }
+
+    [[nodiscard]] static Made* place_for_record(Backend& backend, std::byte* slab) noexcept {
+        if constexpr (layout.small()) {
+            return Locator::record_in(slab);
+        } else if constexpr (layout.row == Row::LargeByPageFrames) {
+            return backend.slab_info_at(address_of(slab));
+        } else {
+            return backend.alloc_slab_info();
+        }
+    }
+
+    static void free_record([[maybe_unused]] Backend& backend,
+                            [[maybe_unused]] Made* slab_info) noexcept {
+        if constexpr (layout.row == Row::LargeByMap) backend.free_slab_info(slab_info);
+    }
+
+    [[gnu::noinline, gnu::cold]] static void raise(Defect defect, const std::byte* slab,
+                                                   const void* cache) noexcept {
+        report({.defect = defect, .pointer = slab, .cache = cache, .slab = slab});
+    }
+};
+
+}  // namespace slab_allocator
+
+// slab_set.hpp -- the slabs of a cache or of a size class: added, listed, checked, removed.
+//
+//      alloc  <--- words of free slots <-- a slab with room <-- lists <--add---- backend
+//      free   ---> slots ----------------> their slab ---> lists --remove--> backend
+//
+// A front end stands above: it takes words out of slabs, keeps what is in them ready for alloc, and
+// decides when a slab is added and how many free ones are kept.
+//
+// Invariants
+//   [I1] before each call of the backend every list, map and counter is in order, and after it they
+//        are looked at again: the backend may call the cache.
+//   [I2] the owner in a SlabInfo is what identity() says while the slab lives.
+
+namespace slab_allocator {
+
+/// Whose slabs they are, and whom reports name: a cache both times, or a size class and its heap.
+struct SlabOwner {
+    const void* owner;
+    const void* reporter;
+};
+
+/// What a slab has free in one word of its map.
+struct FreeWord {
+    std::size_t number;
+    std::byte* start;        // of its first slot's object
+    std::uint64_t reserved;  // by the SlabInfo itself
+    std::uint64_t bits;
+};
+
+template <typename Geometry, typename Backend, typename Guard, Checks checks>
+class SlabSet {
+    static constexpr bool checked = checks != Checks::none;
+    static constexpr Layout located = Geometry::located;
+    using Locator = SlabLocator<located, Backend>;
+    using Store = SlabStore<located, Backend, checked>;
+
+public:
+    using Lists = SlabLists<Geometry::known_objects_per_slab>;
+
+    constexpr SlabSet() noexcept = default;
+    constexpr explicit SlabSet(Backend backend) noexcept : backend_(std::move(backend)) {}
+    constexpr SlabSet(const Geometry& slots, const Guard& guards, Backend backend) noexcept
+        : geometry(slots), backend_(std::move(backend)), guards_(guards) {}
+
+    [[nodiscard]] constexpr Backend& backend() noexcept { return backend_; }
+    [[nodiscard]] constexpr const Backend& backend() const noexcept { return backend_; }
+    [[nodiscard]] constexpr Guard& guards() noexcept { return guards_; }
+    [[nodiscard]] constexpr const Guard& guards() const noexcept { return guards_; }
+    [[nodiscard]] constexpr const Instruments<Guard::active>& instruments() const noexcept {
+        return instruments_;
+    }
+    [[nodiscard]] constexpr Lists& lists() noexcept { return lists_; }
+    [[nodiscard]] constexpr const Lists& lists() const noexcept { return lists_; }
+
+    [[no_unique_address]] Geometry geometry{};
+
+    // ---- Birth and death ------------------------------------------------------------------------
+
+    /// A slab from the backend, on its list. Returns: whether.
+    [[nodiscard]] bool add(const SlabOwner& by) noexcept {
+        auto* const slab_info = Store::create(backend_, request(), by.reporter);
+        if (slab_info == nullptr) return false;
+        const Layout& layout = geometry.layout;
+        slab_info->free_number = static_cast<std::uint16_t>(layout.objects_per_slab);
+        slab_info->map.fill(layout.slots_per_slab, geometry.first_reserved(*slab_info),
+                            layout.info_slots);
+        if constexpr (Guard::active) guards_.secret().seed(backend_, slab_info->slab, by.owner);
+        slab_info->owner = identity(by.owner, slab_info);  // [I2]
+        instruments_.slab_created(geometry, *slab_info);
+        lists_.add(*slab_info);
+        return true;
+    }
+
+    /// Back to the backend. `unlisted`, called before the backend is [I1].
+    template <typename F>
+    [[gnu::noinline]] void remove(SlabRecord& slab_info, const SlabOwner& by, F unlisted) noexcept {
+        if constexpr (checks == Checks::debug) {
+            const DefectReport last = last_look(slab_info, by);
+            if (last.defect != Defect::None) report(last);  // never looked at again
+        }
+        lists_.remove(slab_info);
+        unlisted();
+        instruments_.slab_destroyed(geometry, slab_info);
+        Store::destroy(backend_, static_cast<typename Store::Made&>(slab_info), request());
+    }
+
+    // ---- Slots ----------------------------------------------------------------------------------
+
+    [[nodiscard]] FreeWord word_of(SlabRecord& slab_info, std::size_t number) const noexcept {
+        const std::uint64_t reserved = geometry.reserved_in(slab_info, number);
+        return {.number = number,
+                .start = geometry.object_at(slab_info, number * FreeMap::bits_per_word),
+                .reserved = reserved,
+                .bits = slab_info.map.word_at(number) & ~reserved};
+    }
+
+    /// Takes `bits` of a word out of its map; the caller tells the lists. Slots that are taken for
+    /// the first time get the guards of free ones [G1]. Requires: bits != 0, not checked.
+    void take(SlabRecord& slab_info, const FreeWord& word, std::uint64_t bits) noexcept {
+        slab_info.map.take(word.number, bits, word.reserved);
+        const std::size_t end = word.number * FreeMap::bits_per_word + highest_bit(bits) + 1;
+        if (end > slab_info.untouched) {
+            if constexpr (Guard::active) make_fresh(slab_info, slab_info.untouched, end);
+            slab_info.untouched = static_cast<std::uint16_t>(end);
+        }
+    }
+
+    // ---- Objects with guards: no lock is needed -------------------------------------------------
+
+    /// Makes a free object, out of its slab, a live one. Returns: false where it was not as a free
+    /// one must be; that is reported, and it is a free one again.
+    [[nodiscard]] bool make_live(std::byte* object, const void* by, const void* reporter) noexcept
+        requires(Guard::active)
+    {
+        const bool seen = instruments_.watches();
+        if (seen) [[unlikely]]
+            instruments_.make_defined(object, geometry.layout.object_size);
+        if (!guards_.is_free(object)) [[unlikely]]
+            return free_again(object, by, reporter);
+        guards_.make_live(object, by);
+        if (seen) [[unlikely]]
+            instruments_.allocated(object, geometry.layout.object_size, false);
+        return true;
+    }
+
+    /// Makes a live object, whose guards are sound, a free one.
+    void make_free(std::byte* object, const void* by) const noexcept
+        requires(Guard::active)
+    {
+        guards_.make_free(object, by);
+        if (instruments_.watches()) [[unlikely]]
+            instruments_.freed(object);
+    }
+
+    // ---- All objects ----------------------------------------------------------------------------
+
+    /// Calls f(object) for every slot that is out of the slab. `f` may free the visited one.
+    template <typename F>
+    void visit(const SlabRecord& slab_info, F& f) const {
+        const std::size_t slots = geometry.layout.slots_per_slab;
+        std::size_t taken = geometry.layout.objects_per_slab - slab_info.free_number;
+        // The slab may be gone after its last one.
+        for (std::size_t word = 0; taken > 0 && word < FreeMap::words_for(slots); ++word) {
+            std::byte* const start = geometry.object_at(slab_info, word * FreeMap::bits_per_word);
+            std::uint64_t left = FreeMap::bits_of(0, slots, word) & ~slab_info.map.word_at(word);
+            for (; left != 0; left &= left - 1, --taken)
+                f(start + geometry.layout.offset_of(lowest_bit(left)));
+        }
+    }
+
+    /// The same for all slabs, from the emptiest to the full ones: what `f` frees moves a slab to
+    /// where the walk has been.
+    template <typename F>
+    void for_each(F f) {
+        for (std::size_t number = Lists::lists_number; number-- > 0;) {
+            auto& list = lists_.list(number);
+            for (auto slab = list.begin(); slab != list.end();) {
+                const SlabRecord& slab_info = *slab;
+                ++slab;
+                visit(slab_info, f);
+            }
+        }
+    }
+
+    // ---- Whose is a pointer? --------------------------------------------------------------------
+
+    [[nodiscard]] SlabRecord* find(const std::byte* object) noexcept {
+        return Locator::find(backend_, object);
+    }
+
+    /// What the SlabInfo of a slab says of its owner. Masking leads anywhere, to a stack, too, and
+    /// the owner's address lies there often: what no program has is asked for then. [I2]
+    [[nodiscard]] const void* identity(const void* owner,
+                                       const SlabRecord* slab_info) const noexcept {
+        if constexpr (Geometry::disguises_owner && Guard::active) {
+            return guards_.identity(owner, slab_info);
+        } else if constexpr (Geometry::disguises_owner && located.row == Row::SmallByMask) {
+            return disguised(owner, address_of(slab_info));
+        } else {
+            return owner;
+        }
+    }
+
+    /// Is `object` a slot of `owner` that is not free in its slab?
+    template <auto is_free = &FreeMap::is_free>
+    [[nodiscard]] bool is_taken(const void* owner, const SlabRecord* slab_info,
+                                const std::byte* object) const noexcept {
+        if (!may_be_record(slab_info)) return false;
+        if (slab_info->owner != identity(owner, slab_info)) return false;
+        const std::size_t slot = geometry.slot_of(*slab_info, object);
+        return slot < geometry.layout.slots_per_slab && !(slab_info->map.*is_free)(slot);
+    }
+
+    /// Of what find() answers.
+    [[nodiscard]] static bool may_be_record(const SlabRecord* slab_info) noexcept {
+        if constexpr (located.row != Row::SmallByMask) {
+            if (slab_info == nullptr) return false;
+        }
+        return !Locator::is_poisoned(slab_info);
+    }
+
+    /// What is wrong with the free of `object`, which is known to be wrong.
+    [[nodiscard]] DefectReport diagnose(const std::byte* object, const SlabOwner& by,
+                                        bool is_cached) noexcept {
+        DefectReport result{
+            .defect = Defect::ForeignPointer, .pointer = object, .cache = by.reporter};
+        const SlabRecord* const slab_info = find(object);
+        if (!may_be_record(slab_info)) return result;
+        if (slab_info->owner == identity(by.owner, slab_info)) {
+            diagnosis(by.reporter).of_free(result, *slab_info, is_cached);
+        } else if (slab_info->owner != nullptr) {
+            // The mask row may be looking at anything: a SlabInfo at least knows its own slab.
+            const bool is_slab_info = located.row != Row::SmallByMask ||
+                                      slab_info->slab == block_of(object, located.slab_size);
+            if (is_slab_info) result.defect = Defect::OtherCache;
+        }
+        return result;
+    }
+
+    [[nodiscard]] auto diagnosis(const void* reporter) const noexcept {
+        return Diagnosis(geometry, guards_, instruments_, reporter);
+    }
+
+    // ---- To look at -----------------------------------------------------------------------------
+
+    /// Of a slab: does it agree with itself, with the layout, with the map?
+    [[nodiscard]] Defect defect_of(const SlabRecord& slab_info, const void* owner) noexcept {
+        const bool sound =
+            slab_info.owner == identity(owner, &slab_info) && geometry.is_sound(slab_info);
+        if (!sound) return Defect::CorruptedSlabInfo;
+        return Locator::knows(backend_, slab_info, geometry.layout.pages_per_slab())
+                   ? Defect::None
+                   : Defect::BackendLostSlab;
+    }
+
+    /// The first inconsistency of the lists and their slabs, or Defect::None.
+    [[nodiscard]] DefectReport validate(const SlabOwner& by) noexcept {
+        const auto found = lists_.validate(
+            [&](const SlabRecord& slab_info) { return defect_of(slab_info, by.owner); });
+        if (found.defect == Defect::None) return {};
+        return {.defect = found.defect, .pointer = found.where(by.owner), .cache = by.reporter};
+    }
+
+    /// The first object of all slabs that is not as it must be: as Diagnosis::of_slab.
+    template <typename IsCached>
+    [[nodiscard]] DefectReport first_violation(const void* reporter, IsCached is_cached,
+                                               bool with_live) noexcept
+        requires(Guard::active)
+    {
+        DefectReport first;
+        lists_.for_each([&](const SlabRecord& slab_info) {
+            if (first.defect == Defect::None)
+                first = diagnosis(reporter).of_slab(slab_info, is_cached, with_live);
+        });
+        return first;
+    }
+
+    /// Of what the lists know; peaks and failures are the front end's. Costs: O(1), or O(slabs)
+    /// where the layout is a member.
+    [[nodiscard]] CacheStatistics statistics() noexcept {
+        CacheStatistics result{.free_slabs_number = lists_.free_slabs_number(),
+                               .full_slabs_number = lists_.full_slabs_number()};
+        result.partial_slabs_number =
+            lists_.slabs_number() - result.free_slabs_number - result.full_slabs_number;
+        if constexpr (Geometry::known_objects_per_slab != 0) {
+            result.free_objects_number = lists_.free_objects_number();
+        } else {
+            lists_.for_each([&](const SlabRecord& slab_info) {
+                result.free_objects_number += slab_info.free_number;
+            });
+        }
+        return result;
+    }
+
+    /// Completes statistics of which slabs and free objects are known.
+    void complete(CacheStatistics& statistics) const noexcept {
+        const Layout& layout = geometry.layout;
+        const std::size_t slabs = statistics.slabs_number();
+        const std::size_t objects = slabs * layout.objects_per_slab;
+        const std::size_t outside = layout.row == Row::LargeByMap ? sizeof(SlabInfo) : 0;
+        statistics.allocated_objects_number = objects - statistics.free_objects_number;
+        statistics.bytes_held = slabs * (layout.slab_size + outside);
+        statistics.bytes_lost = statistics.bytes_held - objects * layout.object_size;
+    }
+
+private:
+    [[nodiscard]] constexpr SlabRequest request() const noexcept {
+        return {.bytes = geometry.layout.slab_size,
+                .alignment = geometry.layout.slab_alignment,
+                .known_pages = geometry.layout.pages_per_slab()};
+    }
+
+    [[gnu::noinline, gnu::cold]] bool free_again(std::byte* object, const void* by,
+                                                 const void* reporter) noexcept {
+        const Violation violation = guards_.violation_of_free(object);
+        report(diagnosis(reporter).report_on(violation, *find(object), object));
+        guards_.make_free(object, by);
+        instruments_.make_nobodys(object, geometry.layout.object_size);
+        return false;
+    }
+
+    void make_fresh(const SlabRecord& slab_info, std::size_t first, std::size_t end) noexcept {
+        for (std::size_t slot = first; slot < end; ++slot) {
+            if (!geometry.is_reserved(slab_info, slot))
+                guards_.make_fresh(geometry.object_at(slab_info, slot));
+        }
+    }
+
+    /// Level debug: at a slab that goes back.
+    [[nodiscard]] DefectReport last_look(const SlabRecord& slab_info,
+                                         const SlabOwner& by) noexcept {
+        const Defect defect = defect_of(slab_info, by.owner);
+        if (defect != Defect::None) {
+            return {.defect = defect,
+                    .pointer = slab_info.slab,
+                    .cache = by.reporter,
+                    .slab = slab_info.slab};
+        }
+        const auto none_cached = [](const std::byte*) { return false; };
+        return diagnosis(by.reporter).of_slab(slab_info, none_cached, false);
+    }
+
+    [[no_unique_address]] Backend backend_{};
+    [[no_unique_address]] Guard guards_{};
+    Lists lists_{geometry.layout.objects_per_slab};
+    [[no_unique_address]] Instruments<Guard::active> instruments_;
+};
+
+}  // namespace slab_allocator
+
+// slot_exchange.hpp -- what goes on between the cached objects of a cache and its slabs.
+//
+//      cached  <--refill: words--  slabs with room, the fullest first  <--add_slab--  backend
+//      cached  ---flush: groups->  their slabs  ---trim: surplus free ones-->         backend
+//
+// A slab's free map gives and takes whole words cheaply and single bits dearly: so the cached
+// objects are filled from words and flushed into words, and neither alloc nor free touches a slab's
+// record more often than it must.
+//
+// Invariants
+//   [C1] a slot is in one of three places: free in its slab's map, cached, or the caller's.
+//        taken_objects_number == |cached| + |the caller's|.
+
+namespace slab_allocator {
+
+/// `Cached`: an ObjectStack, or a Quarantine where objects have guards.
+template <typename Cached, Layout layout, typename Backend, CacheConfig Config>
+class SlotExchange {
+public:
+    constexpr SlotExchange() noexcept = default;
+    constexpr explicit SlotExchange(Backend backend) noexcept : slabs_(std::move(backend)) {}
+    SlotExchange(const SlotExchange&) = delete;  // its slabs know its address
+    SlotExchange& operator=(const SlotExchange&) = delete;
+
+    [[nodiscard]] constexpr Backend& backend() noexcept { return slabs_.backend(); }
+    [[nodiscard]] constexpr const Backend& backend() const noexcept { return slabs_.backend(); }
+
+    /// Adds slabs until `objects_number` objects can be allocated, and keeps as many free ones as
+    /// that took. Returns: how many objects can be.
+    std::size_t reserve(std::size_t objects_number) noexcept {
+        while (ready_number() < objects_number && add_slab()) {
+        }
+        retention_.keep_all(slabs_.lists());
+        return ready_number();
+    }
+
+    /// Gives at most `most` free slabs back. Returns: how many.
+    std::size_t shrink(std::size_t most) noexcept {
+        retention_.reset();
+        flush_all();
+        std::size_t given = 0;
+        while (given < most && release_one())
+            ++given;
+        return given;
+    }
+
+    /// Gives every slab back. Objects that are live are a Defect::Leak.
+    void release_all() noexcept {
+        flush_all();
+        report_leaks<Config.checks>(
+            slabs_.lists().taken_objects_number(), this, [&](auto report_one) {
+                slabs_.for_each([&](std::byte* object) { report_one(object, slabs_.guards()); });
+            });
+        while (SlabRecord* const slab_info = slabs_.lists().any())
+            remove_slab(*slab_info);
+    }
+
+    [[nodiscard]] CacheStatistics statistics() noexcept {
+        flush_all();
+        trim();
+        flush_all();  // the backend may have called the cache [I1]
+        CacheStatistics result = slabs_.statistics();
+        slabs_.complete(result);
+        result.peak_slabs_number = peak_slabs_number_;
+        result.peak_allocated_objects_number = peak_taken_objects_number_;
+        result.failures_number = failures_number_;
+        return result;
+    }
+
+    /// Calls f(object) for every live object; `f` may free it.
+    template <typename F>
+    void for_each(F f) {
+        flush_all();
+        slabs_.for_each(f);
+    }
+
+    /// Calls f(slab_info) for every slab. `f` must not call the cache.
+    template <typename F>
+    void for_each_slab(F f) {
+        flush_all();
+        slabs_.lists().for_each(f);
+    }
+
+    // ---- For the check of a pointer -------------------------------------------------------------
+
+    [[nodiscard]] SlabRecord* find(const std::byte* object) noexcept { return slabs_.find(object); }
+    [[nodiscard]] bool has_cached() const noexcept { return !cached_.empty(); }
+    [[nodiscard]] bool is_cached(const std::byte* object) const noexcept {
+        return cached_.contains(object);
+    }
+    /// Is `object` a slot of this cache that is not free in its slab?
+    template <auto is_free = &FreeMap::is_free>
+    [[nodiscard]] bool is_taken(const SlabRecord* slab_info,
+                                const std::byte* object) const noexcept {
+        return slabs_.template is_taken<is_free>(this, slab_info, object);
+    }
+    /// What is wrong with the free of `object`, which is known to be wrong.
+    [[nodiscard]] DefectReport diagnose(const std::byte* object) noexcept {
+        return slabs_.diagnose(object, owner(), is_cached(object));
+    }
+
+protected:
+    using Geometry = StaticGeometry<layout>;
+    using Guard = Guards<KnownShape<layout>, Config.checks>;
+    using Slabs = SlabSet<Geometry, Backend, Guard, Config.checks>;
+    using Lists = typename Slabs::Lists;
+    static constexpr Geometry geometry{};
+    static constexpr std::size_t capacity = Cached::capacity;
+    static constexpr std::size_t enough_filled = divide_up(capacity, 4);
+    static constexpr std::size_t most_filled = capacity > FreeMap::bits_per_word
+                                                   ? capacity * 3 / 4
+                                                   : divide_up(capacity, 2);
+
+    [[nodiscard]] SlabOwner owner() const noexcept { return {this, this}; }
+    [[nodiscard]] bool every_call_is_seen() const noexcept {
+        return slabs_.instruments().watches();
+    }
+
+    /// Nothing has been written yet, and nothing is [C4].
+    [[gnu::noinline, gnu::cold]] void refuse(const std::byte* object) noexcept {
+        report(diagnose(object));
+    }
+
+    /// The lists, and each cached object.
+    [[nodiscard]] DefectReport validate_cached() noexcept {
+        const DefectReport of_slabs = slabs_.validate(owner());
+        if (of_slabs.defect != Defect::None) return of_slabs;
+        const std::span<std::byte* const> all = cached_.all();
+        for (std::size_t rank = 0; rank < all.size(); ++rank) {
+            bool sound = is_taken(slabs_.find(all[rank]), all[rank]);
+            for (std::byte* const other : all.first(rank))
+                sound = sound && other != all[rank];
+            if (!sound)
+                return {.defect = Defect::CorruptedSlabInfo, .pointer = all[rank], .cache = this};
+        }
+        return {};
+    }
+
+    // ---- Slabs ----------------------------------------------------------------------------------
+
+    [[nodiscard]] std::size_t ready_number() const noexcept {
+        return cached_.size() + slabs_.lists().free_objects_number();
+    }
+
+    [[nodiscard]] bool take_slabs_for(std::size_t objects_number) noexcept {
+        while (ready_number() < objects_number) {
+            if (!add_slab()) {
+                ++failures_number_;
+                trim();
+                return false;
+            }
+        }
+        return true;
+    }
+
+    [[nodiscard, gnu::noinline]] bool add_slab() noexcept {
+        if (!slabs_.add(owner())) return false;
+        if (slabs_.lists().slabs_number() > peak_slabs_number_)
+            peak_slabs_number_ = slabs_.lists().slabs_number();
+        update_thresholds();
+        return true;
+    }
+
+    void remove_slab(SlabRecord& slab_info) noexcept {
+        slabs_.remove(slab_info, owner(), [&] { update_thresholds(); });
+    }
+
+    bool release_one() noexcept {
+        SlabRecord* const slab_info = slabs_.lists().any_free();
+        if (slab_info == nullptr) return false;
+        remove_slab(*slab_info);
+        return true;
+    }
+
+    /// Gives back the free slabs that are more than are kept [C2].
+    void trim() noexcept {
+        const Lists& lists = slabs_.lists();
+        const bool none_live = cached_.size() == lists.taken_objects_number();
+        if (none_live && retention_.has_surplus(lists.slabs_number())) flush(0);
+        while (retention_.has_surplus(lists.free_slabs_number()))
+            release_one();
+        update_thresholds();
+    }
+
+    void update_thresholds() noexcept {
+        cached_.set_limit(retention_.update(slabs_.lists(), every_call_is_seen()));
+    }
+
+    void note_peak() noexcept {
+        if (slabs_.lists().taken_objects_number() > peak_taken_objects_number_)
+            peak_taken_objects_number_ = slabs_.lists().taken_objects_number();
+    }
+
+    // ---- Refill: out of the slabs ---------------------------------------------------------------
+
+    /// Fills the cached objects, which are none, or guarded and few, with whole words, from one
+    /// slab after the other. Returns: whether it could.
+    [[nodiscard]] bool refill() noexcept {
+        Lists& lists = slabs_.lists();
+        SlabRecord* slab_info = lists.any_with_room();
+        if (slab_info == nullptr) return false;
+        if constexpr (Guard::active) cached_.make_room(most_filled);
+        bool more = true;
+        do {
+            const std::size_t before = cached_.size();
+            more = refill_from(*slab_info);
+            lists.slots_taken(*slab_info, cached_.size() - before);
+            slab_info = lists.fullest_partial();  // a free slab is opened where nothing is cached
+        } while (more && slab_info != nullptr);
+        if constexpr (Guard::active) cached_.shuffle(slabs_.guards().secret().next());
+        note_peak();
+        update_thresholds();
+        return true;
+    }
+
+    /// Takes words of one slab. Returns: whether there should be more, from others.
+    [[nodiscard]] bool refill_from(SlabRecord& slab_info) noexcept {
+        if (every_call_is_seen()) [[unlikely]]
+            return refill_one(slab_info);
+        // Slots of one word never collide, nor do those of one slab, if it has few enough.
+        const bool slab_fits =
+            (Guard::active || cached_.empty()) && Cached::can_index(layout.slots_per_slab);
+        for (std::uint64_t words = slab_info.map.nonempty_words(); words != 0; words &= words - 1) {
+            const FreeWord word = slabs_.word_of(slab_info, lowest_bit(words));
+            const std::size_t room = most_filled - cached_.size();
+            // A word fits always or never: above enough_filled nobody fills.
+            const bool all_fit = room >= FreeMap::bits_per_word &&  // not reached: the other way
+                                 (slab_fits || cached_.empty());
+            const std::uint64_t taken =
+                all_fit ? word.bits : cached_.indexable(word.start, word.bits, room);
+            cached_.push_slots(word.start, taken, &slab_info);
+            if (taken != 0) slabs_.take(slab_info, word, taken);
+            if (taken != word.bits || cached_.size() >= enough_filled) return false;
+        }
+        return true;
+    }
+
+    /// One object, which alloc is about to give, and nothing stays cached. Returns: as refill_from.
+    [[nodiscard, gnu::noinline, gnu::cold]] bool refill_one(SlabRecord& slab_info) noexcept {
+        const FreeWord word = slabs_.word_of(slab_info, slab_info.map.first_word());
+        const std::size_t slot = lowest_bit(word.bits);
+        cached_.push_slots(word.start, std::uint64_t{1} << slot, &slab_info);
+        slabs_.take(slab_info, word, std::uint64_t{1} << slot);
+        if constexpr (!Guard::active) {
+            std::byte* const object = word.start + layout.offset_of(slot);
+            slabs_.instruments().allocated(object, layout.object_size, false);
+        }
+        return false;
+    }
+
+    // ---- Flush: back to the slabs ---------------------------------------------------------------
+
+    void flush_all() noexcept {
+        flush(0);
+        update_thresholds();
+    }
+
+    /// Returns cached objects to their slabs until `left` are left. Returns: as free_groups.
+    bool flush(std::size_t left) noexcept {
+        const std::span<std::byte* const> flushed = cached_.all().subspan(left);
+        cached_.drop_to(left);
+        return free_groups(flushed, [&](std::size_t index) {
+            if constexpr (Cached::has_infos) return cached_.info_at(left + index);
+            return slabs_.find(flushed[index]);
+        });
+    }
+
+    /// Returns objects to their slabs, by groups; nulls are passed over. info_at(index) is asked
+    /// for the first object of a group. Returns: shall one of the slabs drain from now on [C5]?
+    template <typename Object, typename InfoAt>
+    bool free_groups(std::span<Object* const> objects, InfoAt info_at) noexcept {
+        bool one_drains = false;
+        std::size_t sum = 0;
+        for (std::size_t index = 0; index < objects.size();) {
+            if (objects[index] == nullptr) {
+                ++index;
+                continue;
+            }
+            SlabRecord& slab_info = *info_at(index);
+            const SlotGroup group = group_of<layout, false>(slab_info, objects.subspan(index));
+            group.free_in(slab_info.map);
+            if (slots_freed(slab_info, group.number)) one_drains = true;
+            sum += group.number;
+            index += group.number;
+        }
+        slabs_.lists().add_free_count(sum);
+        return one_drains;
+    }
+
+    /// Returns: shall the slab drain from now on?
+    [[nodiscard]] bool slots_freed(SlabRecord& slab_info, std::size_t number) noexcept {
+        return slabs_.lists().slots_freed(slab_info, number) && retention_.must_drain(slab_info);
+    }
+
+    /// One object goes to its slab, past the cached ones.
+    void free_slot(std::byte* object, SlabRecord& slab_info) noexcept {
+        const std::size_t slot = geometry.slot_of(slab_info, object);
+        slab_info.map.give_back(slot / FreeMap::bits_per_word,
+                                std::uint64_t{1} << (slot % FreeMap::bits_per_word));
+        Lists& lists = slabs_.lists();
+        lists.add_free_count(1);
+        // Else no slab becomes free, and the limit stays the highest.
+        const bool stays = !lists.would_move(slab_info) && lists.taken_objects_number() > capacity;
+        if (!stays) [[unlikely]]
+            return relist_and_trim(slab_info);
+        ++slab_info.free_number;
+    }
+
+    /// free of an object that is checked, where the cached ones are full, or it collides.
+    void free_or_cache(std::byte* object, SlabRecord* slab_info) noexcept {
+        if (cached_.size() == capacity) {
+            if (flush(capacity / 2)) flush(0);  // [C5]
+            if (!cached_.collides(object)) {
+                cached_.push(object, slab_info);
+                return trim();
+            }
+        }
+        if (slab_info == nullptr) slab_info = slabs_.find(object);
+        free_slot(object, *slab_info);
+    }
+
+    [[gnu::noinline]] void relist_and_trim(SlabRecord& slab_info) noexcept {
+        if (slots_freed(slab_info, 1)) flush(0);  // [C5]
+        trim();
+    }
+
+    Cached cached_;
+    [[no_unique_address]] Slabs slabs_;  // what follows lies in its padding
+    Retention<Lists, capacity, Config.retained_free_slabs> retention_;
+    std::size_t peak_slabs_number_ = 0;
+    std::size_t peak_taken_objects_number_ = 0;
+    std::size_t failures_number_ = 0;
+};
+
+}  // namespace slab_allocator
+
+// guarded_front.hpp -- alloc and free at the levels hardened and debug: free objects wait, and what
+// stands around and in an object is looked at on both ways.
+//
+//      alloc  <-- is it as a free one must be?  <-- quarantine: any of them <--refill-- slabs
+//      free   --> are its guards sound? is freed --> quarantine: the last   --flush---> slabs
+//
+// Invariants
+//   [C6] what is in the quarantine or free in a slab has the guards of a free one [G1].
+
+namespace slab_allocator {
+
+template <Layout layout>
+using QuarantineOf = Quarantine<layout.stride, layout.objects_per_slab, layout.uses_map()>;
+
+template <Layout layout, typename Backend, CacheConfig Config>
+class GuardedFront : public SlotExchange<QuarantineOf<layout>, layout, Backend, Config> {
+    using Exchange = SlotExchange<QuarantineOf<layout>, layout, Backend, Config>;
+    using Exchange::cached_;
+    using Exchange::slabs_;
+    /// So few returned objects become ready together with others, of slabs.
+    static constexpr std::size_t few_returned = Exchange::enough_filled / 2;
+
+public:
+    using Exchange::Exchange;
+
+    [[nodiscard, gnu::noinline]] std::byte* alloc() noexcept {
+        const void* const by = tag_.or_else(__builtin_return_address(0));
+        if (cached_.none_ready()) [[unlikely]]
+            return alloc_slowly(nullptr, by);
+        std::byte* const object = cached_.pop();
+        if (!slabs_.guards().is_free(object)) [[unlikely]]
+            return alloc_slowly(object, by);
+        slabs_.guards().make_live(object, by);
+        return object;
+    }
+
+    [[gnu::noinline]] void free(std::byte* object) noexcept {
+        if (object == nullptr) return;
+        SlabRecord* const slab_info = slabs_.find(object);
+        if (!has_live_canary(slab_info, object)) [[unlikely]]
+            return Exchange::refuse(object);
+        slabs_.guards().make_free(object, tag_.or_else(__builtin_return_address(0)));
+        if (cached_.full() || Exchange::retention_.must_drain(*slab_info)) [[unlikely]]
+            return free_slowly(object, slab_info);
+        cached_.push(object, slab_info);
+    }
+
+    /// Fills `objects`, all or none.
+    template <typename Object>
+    [[nodiscard]] bool alloc_bulk(std::span<Object*> objects) noexcept {
+        if (!Exchange::take_slabs_for(objects.size())) return false;
+        for (std::size_t done = 0; done < objects.size(); ++done) {
+            std::byte* const object = alloc();
+            objects[done] = object_in<Object>(object);
+            if (object != nullptr) continue;
+            while (done-- > 0) {
+                free(bytes_of(objects[done]));
+                objects[done] = nullptr;
+            }
+            return false;
+        }
+        return true;
+    }
+
+    /// Takes back all of `objects` (nullptr does nothing), or, where one is refused, none.
+    template <typename Object>
+    [[gnu::noinline]] void free_bulk(std::span<Object* const> objects) noexcept {
+        if (!BulkMarks<layout, true, GuardedFront>(*this).mark(objects)) return;
+        const void* const by = tag_.or_else(__builtin_return_address(0));
+        for (Object* const object : objects) {
+            if (object != nullptr) slabs_.make_free(bytes_of(object), by);
+        }
+        Exchange::free_groups(
+            objects, [&](std::size_t index) { return slabs_.find(bytes_of(objects[index])); });
+        Exchange::trim();
+    }
+
+    [[nodiscard]] bool is_live(const SlabRecord* slab_info, const std::byte* object) noexcept {
+        if (!Exchange::is_taken(slab_info, object)) return false;
+        return slabs_.guards().is_live(object) || !cached_.contains(object);  // [G2]
+    }
+    /// Has it sound guards, too?
+    [[nodiscard]] bool is_sound(const SlabRecord* slab_info,
+                                const std::byte* object) const noexcept {
+        return Exchange::is_taken(slab_info, object) && slabs_.guards().is_live(object);
+    }
+
+    [[nodiscard]] DefectReport validate() noexcept {
+        const DefectReport of_slabs = Exchange::validate_cached();
+        if (of_slabs.defect != Defect::None) return of_slabs;
+        const auto is_cached = [&](const std::byte* object) { return cached_.contains(object); };
+        return slabs_.first_violation(this, is_cached, true);
+    }
+
+    /// Level debug: who allocates and frees.
+    void set_tag(const void* tag) noexcept
+        requires(Config.checks == Checks::debug)
+    {
+        tag_.set(tag);
+    }
+
+private:
+    /// `object`: null, or one that is perhaps not as a free one must be. That goes on as a free
+    /// one, and another is tried.
+    [[nodiscard, gnu::noinline]] std::byte* alloc_slowly(std::byte* object,
+                                                         const void* by) noexcept {
+        while (object == nullptr || !slabs_.make_live(object, by, this)) {
+            if (object != nullptr) Exchange::free_or_cache(object, slabs_.find(object));
+            if (!make_some_ready()) {
+                ++Exchange::failures_number_;
+                return nullptr;
+            }
+            object = cached_.pop();
+        }
+        if (Exchange::every_call_is_seen()) [[unlikely]]
+            cached_.wipe_popped();
+        return object;
+    }
+
+    /// Returns: whether it could.
+    [[nodiscard]] bool make_some_ready() noexcept {
+        while (cached_.none_ready()) {
+            if (cached_.size() <= few_returned && Exchange::refill()) break;
+            if (cached_.empty()) {
+                if (!Exchange::add_slab()) return false;
+            } else {
+                cached_.shuffle(slabs_.guards().secret().next());
+                Exchange::update_thresholds();
+            }
+        }
+        return true;
+    }
+
+    [[gnu::noinline]] void free_slowly(std::byte* object, SlabRecord* slab_info) noexcept {
+        if (!Exchange::retention_.must_drain(*slab_info)) {
+            Exchange::update_thresholds();  // [X4]
+            if (!cached_.full()) return cached_.push(object, slab_info);
+        }
+        if (Exchange::every_call_is_seen()) [[unlikely]]
+            slabs_.instruments().freed(object);
+        Exchange::free_or_cache(object, slab_info);
+    }
+
+    /// Is `object` live, with sound guards? Level hardened: its canary says so, as nobody else
+    /// knows the secret [G2]; where an object was handed out in this life of its slab.
+    [[nodiscard]] bool has_live_canary(const SlabRecord* slab_info,
+                                       const std::byte* object) const noexcept {
+        if constexpr (Config.checks == Checks::hardened) {
+            if (!slabs_.may_be_record(slab_info)) return false;
+            const std::size_t slot = Exchange::geometry.slot_of(*slab_info, object);
+            return slot < layout.slots_per_slab && slot < slab_info->untouched &&
+                   slabs_.guards().is_live(object);
+        } else {
+            return is_sound(slab_info, object);
+        }
+    }
+
+    [[no_unique_address]] Tag<Config.checks> tag_;
+};
 
 }  // namespace slab_allocator
 
@@ -2853,544 +4742,182 @@ private:
 
 }  // namespace slab_allocator
 
-// slab_map.hpp -- the backend's map: from a page to the SlabInfo of the slab that has it.
+// plain_front.hpp -- alloc and free at the levels none and misuse, where nothing is ever written in
+// a free object.
 //
-//      page 0 of a slab --.
-//      page 1 of a slab --+--> SlabInfo         one entry a page, made when the slab is born
-//      page 2 of a slab --'
+//      alloc  <-- object stack <--refill-- slabs
+//      free   --> object stack --flush---> slabs
 //
-// Caches ask it where masking does not lead to a SlabInfo (placement.hpp), heaps always
-// (heap_pages.hpp). The answer is good for any address.
+// The hot path is the stack (object_stack.hpp): alloc pops, free pushes. At level misuse free looks
+// at the object's slab first, but where it is the object that alloc gave last.
 //
 // Invariants
-//   [M1] save() makes all pages of a slab known or none.
+//   [C4] every check of a call stands before its first store.
 
 namespace slab_allocator {
 
-/// `cache`: whose slab it is, for reports.
-template <typename Backend, std::size_t page_size, bool checked>
-class SlabMap {
+template <Layout layout, CacheConfig Config>
+using StackOf = ObjectStack<layout.stride, layout.objects_per_slab, Config.checks != Checks::none,
+                            Config.checks != Checks::none && layout.uses_map()>;
+
+template <Layout layout, typename Backend, CacheConfig Config>
+class PlainFront : public SlotExchange<StackOf<layout, Config>, layout, Backend, Config> {
+    using Exchange = SlotExchange<StackOf<layout, Config>, layout, Backend, Config>;
+    static constexpr bool checked = Config.checks != Checks::none;
+    using Exchange::cached_;
+    using Exchange::slabs_;
+
 public:
-    /// The SlabInfo of the slab that has this address; nullptr where there is none.
-    [[nodiscard]] static SlabRecord* find(Backend& backend, const void* address) noexcept {
-        return from_backend(backend.get_slab_info_ptr(align_down(address_of(address), page_size)));
+    using Exchange::Exchange;
+
+    [[nodiscard]] std::byte* alloc() noexcept {
+        if (std::byte* const object = cached_.pop(); object != nullptr) [[likely]] {
+            annotate_alloc(object);
+            return object;
+        }
+        return alloc_slowly();
     }
 
-    /// Does it know one of these pages?
-    [[nodiscard]] static bool in_use(Backend& backend, const std::byte* slab,
-                                     std::size_t pages) noexcept {
-        for (std::size_t page = 0; page < pages; ++page) {
-            if (find(backend, slab + page * page_size) != nullptr) return true;
+    void free(std::byte* object) noexcept {
+        if constexpr (checked) {
+            if (cached_.push_again(object)) [[likely]]
+                return annotate_free(object);
+            free_checked(object);
+        } else {
+            if (object == nullptr) return;
+            annotate_free(object);
+            if (cached_.full()) [[unlikely]]
+                return free_to_slab(object, nullptr);
+            cached_.push(object, nullptr);
         }
-        return false;
     }
 
-    /// Does it lead from each of its slab's first pages to the SlabInfo?
-    [[nodiscard]] static bool knows(Backend& backend, const SlabRecord& slab_info,
-                                    std::size_t pages) noexcept {
-        for (std::size_t page = 0; page < pages; ++page) {
-            if (find(backend, slab_info.slab + page * page_size) != &slab_info) return false;
+    /// Fills `objects`, all or none.
+    template <typename Object>
+    [[nodiscard]] bool alloc_bulk(std::span<Object*> objects) noexcept {
+        if (!Exchange::take_slabs_for(objects.size())) return false;
+        std::size_t done = 0;
+        while (done < objects.size() && !cached_.empty()) {
+            std::byte* const object = cached_.pop();
+            annotate_alloc(object);
+            objects[done++] = object_in<Object>(object);
         }
+        while (done < objects.size())
+            done += take_from(*slabs_.lists().any_with_room(), objects.subspan(done));
+        Exchange::note_peak();
+        Exchange::update_thresholds();
         return true;
     }
 
-    /// Returns: false where the backend refuses, or forgets at once [M1].
-    [[nodiscard]] static bool save(Backend& backend, SlabRecord& slab_info, std::size_t pages,
-                                   [[maybe_unused]] const void* cache) noexcept {
-        for (std::size_t page = 0; page < pages; ++page) {
-            std::byte* const start = slab_info.slab + page * page_size;
-            if (!save_page(backend, address_of(start), slab_info)) {
-                forget(backend, slab_info.slab, page);
-                return false;
-            }
-            if constexpr (checked) {
-                if (find(backend, start) != &slab_info) [[unlikely]] {
-                    report({.defect = Defect::BackendLostSlab,
-                            .pointer = start,
-                            .cache = cache,
-                            .slab = slab_info.slab});
-                    forget(backend, slab_info.slab, page + 1);
-                    return false;
-                }
-            }
+    /// Takes back all of `objects` (nullptr does nothing), or, where one is refused, none.
+    template <typename Object>
+    void free_bulk(std::span<Object* const> objects) noexcept {
+        if constexpr (checked) {
+            if (!BulkMarks<layout, false, PlainFront>(*this).mark(objects)) return;
         }
-        return true;
+        slabs_.instruments().annotate_free(objects, layout.object_size);
+        cached_.forget_popped();
+        Exchange::free_groups(
+            objects, [&](std::size_t index) { return slabs_.find(bytes_of(objects[index])); });
+        Exchange::trim();
     }
 
-    static void forget(Backend& backend, const std::byte* slab, std::size_t pages) noexcept {
-        for (std::size_t page = pages; page-- > 0;)
-            backend.delete_slab_info_ptr(address_of(slab) + page * page_size);
+    [[nodiscard]] bool is_live(const SlabRecord* slab_info, const std::byte* object) noexcept {
+        return Exchange::is_taken(slab_info, object) && !cached_.contains(object);
     }
+    /// Has it sound guards, too? It has none.
+    [[nodiscard]] bool is_sound(const SlabRecord* slab_info, const std::byte* object) noexcept {
+        return is_live(slab_info, object);
+    }
+
+    [[nodiscard]] DefectReport validate() noexcept { return Exchange::validate_cached(); }
 
 private:
-    [[nodiscard]] static bool save_page(Backend& backend, std::uintptr_t page,
-                                        SlabRecord& slab_info) noexcept {
-        SlabInfo* const saved = for_backend(&slab_info);
-        if constexpr (std::is_void_v<decltype(backend.save_slab_info_ptr(page, saved))>) {
-            backend.save_slab_info_ptr(page, saved);
-            return true;
-        } else {
-            return backend.save_slab_info_ptr(page, saved);
-        }
+    void annotate_alloc(std::byte* object) const noexcept {
+        slabs_.instruments().annotate_alloc(object, layout.object_size);
     }
-};
-
-/// May a SlabInfo lie where the backend says, beside a slab of `size` bytes? Else reports why not.
-[[nodiscard]] inline bool is_place_for_slab_info(const void* place, const std::byte* slab,
-                                                 std::size_t size, const void* cache) noexcept {
-    const std::uintptr_t start = address_of(slab);
-    const bool aligned = is_aligned(place, alignof(SlabInfo));
-    const bool overlaps =
-        address_of(place) < start + size && address_of(place) + sizeof(SlabInfo) > start;
-    if (aligned && !overlaps) [[likely]]
-        return true;
-    report({.defect = aligned ? Defect::MemoryInUse : Defect::MisalignedSlabInfo,
-            .pointer = place,
-            .cache = cache,
-            .slab = slab});
-    return false;
-}
-
-}  // namespace slab_allocator
-
-// placement.hpp -- where the SlabInfo of a slab is: the only place that branches on the backend's
-// row.
-//
-//      SmallByMask         object --mask--> slab --colour--> SlabInfo
-//      SmallByMap          object --mask--> page --map--> SlabInfo
-//      LargeByMap          object --mask--> page --map--> SlabInfo
-//      LargeByPageFrames   object --mask--> slab --backend's array--> SlabInfo
-//
-// Invariants
-//   [P1] enter() makes a SlabInfo known whole or not at all: what the backend refuses undoes the
-//   rest
-//        in reverse order.
-//   [P2] leave() makes it unknown before its memory can be anybody else's: identity, map, memory.
-//
-// The map and array rows answer for any address. The mask row reads the would-be SlabInfo of the
-// address it is given: a wild pointer into memory that is not mapped faults there.
-
-namespace slab_allocator {
-
-template <Layout layout, typename Backend, bool checked>
-class Placement {
-public:
-    /// The SlabInfo of the slab that `object` lies in, or would lie in. Rows with a map or an
-    /// array: nullptr where there is none.
-    [[nodiscard]] static SlabRecord* find(Backend& backend, const std::byte* object) noexcept {
-        if constexpr (layout.row == Row::SmallByMask) {
-            return in_slab(block_of(object, layout.slab_size));
-        } else if constexpr (layout.row == Row::LargeByPageFrames) {
-            return from_backend(
-                backend.slab_info_at(align_down(address_of(object), layout.slab_size)));
-        } else {
-            return Map::find(backend, object);
-        }
+    void annotate_free(std::byte* object) const noexcept {
+        slabs_.instruments().annotate_free(object, layout.object_size);
     }
 
-    /// The slab that `object` lies in, given its SlabInfo.
-    [[nodiscard]] static std::byte* slab_of(const SlabRecord& slab_info,
-                                            const std::byte* object) noexcept {
-        if constexpr (layout.slab_alignment >= layout.slab_size) {
-            return block_of(object, layout.slab_size);
-        } else {
-            return slab_info.slab;
-        }
-    }
-
-    /// The number of the slot that starts at `object`; no number below slots_per_slab where none
-    /// does, whatever the address.
-    [[nodiscard]] static std::size_t slot_of(const SlabRecord& slab_info,
-                                             const std::byte* object) noexcept {
-        const std::byte* const slab = slab_of(slab_info, object);
-        return layout.slot_at(address_of(object) - address_of(slab) - layout.front);
-    }
-
-    /// The first of the info_slots slots that the SlabInfo itself covers.
-    [[nodiscard]] static std::size_t info_slot(const SlabRecord& slab_info) noexcept {
-        if constexpr (layout.info_slots == 0) return 0;
-        return layout.info_slot_of(address_of(slab_info.slab));
-    }
-
-    /// Does the SlabInfo itself lie in that slot?
-    [[nodiscard]] static bool is_covered(const SlabRecord& slab_info, std::size_t slot) noexcept {
-        return slot - info_slot(slab_info) < layout.info_slots;  // wraps for slots before it
-    }
-
-    /// The bits of word `word` that the SlabInfo itself covers.
-    [[nodiscard]] static std::uint64_t covered(const SlabRecord& slab_info,
-                                               std::size_t word) noexcept {
-        if constexpr (layout.info_slots == 0) return 0;
-        return FreeMap::bits_of(info_slot(slab_info), layout.info_slots, word);
-    }
-
-    /// Does the map or the array know a page of what is to be a new slab?
-    [[nodiscard]] static bool in_use([[maybe_unused]] Backend& backend,
-                                     [[maybe_unused]] const std::byte* slab) noexcept {
-        if constexpr (layout.uses_map()) {
-            return Map::in_use(backend, slab, layout.pages_per_slab());
-        } else if constexpr (layout.row == Row::LargeByPageFrames) {
-            const SlabRecord* const frame = find(backend, slab);
-            return frame != nullptr && is_aligned(frame, alignof(SlabInfo)) &&
-                   frame->owner != nullptr;
-        } else {
-            return false;  // nobody knows: a new slab is not read
-        }
-    }
-
-    /// Does each page of the slab lead to its SlabInfo?
-    [[nodiscard]] static bool knows(Backend& backend, const SlabRecord& slab_info) noexcept {
-        if constexpr (layout.uses_map())
-            return Map::knows(backend, slab_info, layout.pages_per_slab());
-        return find(backend, slab_info.slab) == &slab_info;
-    }
-
-    /// Places the SlabInfo of a new slab, all slots free and nobody's, and tells the map. nullptr:
-    /// the backend refused, or its answer was, and knows nothing of it any more [P1].
-    [[nodiscard]] static SlabRecord* enter(Backend& backend, std::byte* slab,
-                                           const void* cache) noexcept {
-        SlabRecord* const place = take_place(backend, slab);
-        if (place == nullptr) return nullptr;
-        if constexpr (checked && !layout.small()) {
-            if (!is_place_for_slab_info(place, slab, layout.slab_size, cache)) [[unlikely]] {
-                give_place(backend, place);
+    [[nodiscard, gnu::noinline]] std::byte* alloc_slowly() noexcept {
+        while (cached_.empty()) {
+            if (!Exchange::refill() && !Exchange::add_slab()) {
+                ++Exchange::failures_number_;
                 return nullptr;
             }
         }
-        SlabRecord* const slab_info = ::new (static_cast<void*>(place)) Made;
-        slab_info->slab = slab;
-        slab_info->free_number = static_cast<std::uint16_t>(layout.objects_per_slab);
-        slab_info->map.fill(layout.slots_per_slab, info_slot(*slab_info), layout.info_slots);
-        if constexpr (layout.uses_map()) {
-            if (!Map::save(backend, *slab_info, layout.pages_per_slab(), cache)) {
-                give_place(backend, slab_info);
-                return nullptr;
+        std::byte* const object = cached_.pop();
+        if (Exchange::every_call_is_seen()) [[unlikely]]
+            cached_.wipe_popped();
+        annotate_alloc(object);
+        return object;
+    }
+
+    /// free, where it is not the object that alloc gave last.
+    [[gnu::noinline]] void free_checked(std::byte* object) noexcept
+        requires checked
+    {
+        if (object == nullptr) return;
+        SlabRecord* const slab_info = slabs_.find(object);
+        if (!Exchange::is_taken(slab_info, object)) [[unlikely]]
+            return Exchange::refuse(object);
+        if (Exchange::retention_.must_drain(*slab_info))
+            return free_to_draining_slab(object, *slab_info);
+        if (cached_.full() || cached_.collides(object)) return free_to_slab(object, slab_info);
+        annotate_free(object);
+        cached_.push(object, slab_info);
+    }
+
+    [[gnu::noinline]] void free_to_draining_slab(std::byte* object,
+                                                 SlabRecord& slab_info) noexcept {
+        if (cached_.contains(object)) return Exchange::refuse(object);
+        annotate_free(object);
+        cached_.forget_popped();
+        Exchange::free_slot(object, slab_info);
+    }
+
+    /// free, where the stack is full, or another object collides with this one, or the object
+    /// itself is there already, and this is a double free.
+    [[gnu::noinline]] void free_to_slab(std::byte* object, SlabRecord* slab_info) noexcept {
+        if constexpr (checked) {
+            if (cached_.contains(object)) return Exchange::refuse(object);
+            annotate_free(object);
+        }
+        if (Exchange::every_call_is_seen()) [[unlikely]]
+            slabs_.instruments().freed(object);
+        Exchange::free_or_cache(object, slab_info);
+    }
+
+    /// Takes as many objects as a slab has, or as are wanted. Returns: how many.
+    /// Not inlined: g++ would warn of whole words that a small array of the caller's never sees.
+    template <typename Object>
+    [[nodiscard, gnu::noinline]] std::size_t take_from(SlabRecord& slab_info,
+                                                       std::span<Object*> objects) noexcept {
+        std::size_t done = 0;
+        while (done < objects.size() && !slab_info.map.empty()) {
+            const FreeWord word = slabs_.word_of(slab_info, slab_info.map.first_word());
+            std::uint64_t left = word.bits;
+            const std::span<Object*> rest = objects.subspan(done);
+            if (word.bits == ~std::uint64_t{0} && rest.size() >= FreeMap::bits_per_word) {
+                for_all_of_word([&](std::size_t slot) {
+                    rest[slot] = object_in<Object>(word.start + layout.offset_of(slot));
+                    return true;
+                });
+                left = 0;
+                done += FreeMap::bits_per_word;
+            } else {
+                for (; left != 0 && done < objects.size(); left &= left - 1)
+                    objects[done++] =
+                        object_in<Object>(word.start + layout.offset_of(lowest_bit(left)));
             }
+            slabs_.take(slab_info, word, word.bits & ~left);
         }
-        return slab_info;
+        slabs_.lists().slots_taken(slab_info, done);
+        slabs_.instruments().annotate_alloc(std::span<Object* const>(objects.first(done)),
+                                            layout.object_size);
+        return done;
     }
-
-    /// Nobody has an object of the slab yet. AddressSanitizer is told, and sees the links of the
-    /// SlabInfo as one of those: who overruns the slot before it meets them. memcheck is told, too,
-    /// where `all_of_it`, else only asked whether it is there.
-    template <bool all_of_it>
-    static void hide_slots(const SlabRecord& slab_info, detail::Memcheck& memcheck) noexcept {
-        const std::byte* const slab = slab_info.slab;
-        const std::byte* const end = slab + layout.slab_size;
-        if constexpr (layout.small()) {
-            const std::byte* const info = slab + layout.info_offset_of(address_of(slab));
-            const std::byte* const behind = info + info_size;
-            detail::hide(slab, static_cast<std::size_t>(info - slab) + sizeof(ListNode));
-            detail::hide(behind, static_cast<std::size_t>(end - behind));
-            if (memcheck.hide(slab, all_of_it ? info : slab) && all_of_it)
-                memcheck.hide(behind, end);
-        } else {
-            detail::hide(slab, layout.slab_size);
-            memcheck.hide(slab, all_of_it ? end : slab);
-        }
-    }
-    static void reveal_slots(const std::byte* slab) noexcept {
-        detail::reveal(slab, layout.slab_size);
-    }
-
-    /// What lies in hidden memory is no SlabInfo: by masking, anything is found.
-    [[nodiscard]] static bool is_hidden(const SlabRecord* slab_info) noexcept {
-        if constexpr (layout.row != Row::SmallByMask) return false;
-        return detail::is_hidden(static_cast<const void*>(&slab_info->owner)) ||
-               detail::is_hidden(static_cast<const void*>(&slab_info->slab));
-    }
-
-    /// Makes a SlabInfo unknown and gives its memory back, but not the slab [P2].
-    static void leave(Backend& backend, SlabRecord& slab_info) noexcept {
-        slab_info.owner = nullptr;
-        if constexpr (layout.uses_map()) {
-            Map::forget(backend, slab_info.slab, layout.pages_per_slab());
-        }
-        give_place(backend, &slab_info);
-    }
-
-private:
-    using Map = SlabMap<Backend, layout.page_size, checked>;
-    using Made = std::conditional_t<layout.small(), SlabRecord, SlabInfo>;
-    static constexpr std::size_t info_size = small_slab_info_size(layout.slots_per_slab);
-
-    [[nodiscard]] static SlabRecord* in_slab(std::byte* slab) noexcept {
-        return reinterpret_cast<SlabRecord*>(slab + layout.info_offset_of(address_of(slab)));
-    }
-
-    [[nodiscard]] static SlabRecord* take_place(Backend& backend,
-                                                [[maybe_unused]] std::byte* slab) noexcept {
-        if constexpr (layout.small()) {
-            return in_slab(slab);
-        } else if constexpr (layout.row == Row::LargeByPageFrames) {
-            return from_backend(backend.slab_info_at(address_of(slab)));
-        } else {
-            return from_backend(backend.alloc_slab_info());
-        }
-    }
-
-    static void give_place([[maybe_unused]] Backend& backend,
-                           [[maybe_unused]] SlabRecord* slab_info) noexcept {
-        if constexpr (layout.row == Row::LargeByMap) {
-            backend.free_slab_info(for_backend(slab_info));
-        }
-    }
-};
-
-}  // namespace slab_allocator
-
-// slab_lists.hpp -- on which list a slab stands: the only place that moves one.
-//
-//      full        no free slot
-//      partial 0   some, few free: taken from first, so that these become full ...
-//      ...
-//      partial 7   some, most free: ... and these drain, and go back to the backend
-//      free        all free
-//
-// Partial slabs stand in eight classes by their share of free slots; within a class, the slab that
-// came last is taken first. Finding the fullest slab with room is one bit scan.
-//
-// Invariants
-//   [B1] a slab stands on the list of its free_number, and slab_info.list says which; list_most is
-//        the most free slots that a slab on that list has.
-//   [B2] bit i of nonempty  <=>  list i is not empty
-//   [B3] a cache's: free_objects_number == sum of free_number over all slabs
-//   [B4] slabs_number == |slabs on all lists|; the counts of full and free ones likewise
-//
-// A cache knows at compile time how many objects a slab has; a heap's size class has a member for
-// that, SlabLists<0>, and does not count the free ones of all its slabs.
-
-namespace slab_allocator {
-
-namespace detail {
-
-template <std::size_t number>
-class ObjectsOfSlabs {
-public:
-    [[nodiscard]] static constexpr std::size_t objects_per_slab() noexcept { return number; }
-
-protected:
-    [[nodiscard]] constexpr bool are_free(std::size_t objects) const noexcept {  // [B3]
-        return objects == free_objects_number_;
-    }
-    constexpr void add_free(std::size_t objects) noexcept { free_objects_number_ += objects; }
-    constexpr void remove_free(std::size_t objects) noexcept { free_objects_number_ -= objects; }
-
-    std::size_t free_objects_number_ = 0;
-};
-
-template <>
-class ObjectsOfSlabs<0> {
-public:
-    constexpr explicit ObjectsOfSlabs(std::size_t number) noexcept
-        : number_(static_cast<std::uint32_t>(number)) {}
-    [[nodiscard]] constexpr std::size_t objects_per_slab() const noexcept { return number_; }
-
-protected:
-    [[nodiscard]] static constexpr bool are_free(std::size_t) noexcept { return true; }
-    static constexpr void add_free(std::size_t) noexcept {}
-    static constexpr void remove_free(std::size_t) noexcept {}
-
-private:
-    std::uint32_t number_;
-};
-
-}  // namespace detail
-
-template <std::size_t known_objects_per_slab>
-class SlabLists : public detail::ObjectsOfSlabs<known_objects_per_slab> {
-    using Objects = detail::ObjectsOfSlabs<known_objects_per_slab>;
-
-public:
-    using Objects::Objects;
-    using Objects::objects_per_slab;
-
-    static constexpr std::size_t full = 0;
-    static constexpr std::size_t partial_classes = 8;
-    static constexpr std::size_t free = 1 + partial_classes;
-    static constexpr std::size_t half_free = 1 + partial_classes / 2;  // and the lists after it
-    static constexpr std::size_t nearly_free = partial_classes;
-    static constexpr std::size_t lists_number = 2 + partial_classes;
-
-    /// The list of a slab with `free_number` free slots [B1].
-    [[nodiscard]] constexpr std::size_t list_for(std::size_t free_number) const noexcept {
-        if (free_number == 0) return full;
-        if (free_number == objects_per_slab()) return free;
-        if constexpr (known_objects_per_slab != 0)
-            return 1 + free_number * partial_classes / objects_per_slab();
-        std::size_t number = 1;  // no division, where the compiler does not know by what
-        while (free_number > most_on(number))
-            ++number;
-        return number;
-    }
-
-    /// The most free slots of a slab on list `number`.
-    [[nodiscard]] constexpr std::size_t most_on(std::size_t number) const noexcept {
-        if (number == full) return 0;
-        if (number == free) return objects_per_slab();
-        const std::size_t next = divide_up(number * objects_per_slab(), partial_classes);
-        return next - 1;
-    }
-
-    [[nodiscard]] constexpr std::size_t slabs_number() const noexcept { return slabs_number_; }
-    [[nodiscard]] constexpr std::size_t free_slabs_number() const noexcept {
-        return free_slabs_number_;
-    }
-    [[nodiscard]] constexpr std::size_t full_slabs_number() const noexcept {
-        return full_slabs_number_;
-    }
-    [[nodiscard]] constexpr std::size_t free_objects_number() const noexcept {
-        return Objects::free_objects_number_;
-    }
-    /// Slots that are not in the hands of their slabs.
-    [[nodiscard]] constexpr std::size_t taken_objects_number() const noexcept {
-        return slabs_number_ * objects_per_slab() - free_objects_number();
-    }
-
-    [[nodiscard]] IntrusiveList<SlabRecord>& list(std::size_t number) noexcept {
-        return lists_[number];
-    }
-
-    /// Calls f(slab_info) for every slab, the full ones first. It may move none.
-    template <typename F>
-    void for_each(F f) {
-        for (IntrusiveList<SlabRecord>& of : lists_) {
-            for (const SlabRecord& slab_info : of)
-                f(slab_info);
-        }
-    }
-
-    /// The fullest one, so that the emptier ones drain; nullptr where none has room.
-    [[nodiscard]] SlabRecord* any_with_room() noexcept {
-        SlabRecord* const partial = fullest_partial();
-        return partial != nullptr ? partial : any_free();
-    }
-    /// The fullest partial slab; nullptr where there is none.
-    [[nodiscard]] SlabRecord* fullest_partial() noexcept {
-        return nonempty_partial() == 0 ? nullptr : &lists_[lowest_bit(nonempty_partial())].front();
-    }
-    [[nodiscard]] SlabRecord* any_free() noexcept {
-        return free_slabs_number_ == 0 ? nullptr : &lists_[free].front();
-    }
-    [[nodiscard]] SlabRecord* any() noexcept {
-        return nonempty_ == 0 ? nullptr : &lists_[lowest_bit(nonempty_)].front();
-    }
-
-    /// The first slab that does not stand as it must, or of which `defect_of` says that it has a
-    /// defect; a null one where slabs are missing or counted wrongly.
-    struct Wrong {
-        Defect defect = Defect::None;
-        const SlabRecord* slab_info = nullptr;
-
-        /// For a report: the slab, or whose lists these are.
-        [[nodiscard]] const void* where(const void* owner) const noexcept {
-            return slab_info != nullptr ? static_cast<const void*>(slab_info) : owner;
-        }
-    };
-    template <typename F>
-    [[nodiscard]] Wrong validate(F defect_of) noexcept {
-        std::size_t slabs = 0;
-        std::size_t free_objects = 0;
-        for (std::size_t number = 0; number < lists_number; ++number) {
-            const std::size_t before = slabs;
-            for (const SlabRecord& slab_info : lists_[number]) {
-                Defect defect = Defect::CorruptedSlabInfo;
-                if (++slabs <= slabs_number_ && slab_info.consistent() &&
-                    stands_right(slab_info, number)) {
-                    defect = defect_of(slab_info);
-                }
-                if (defect != Defect::None) return {defect, &slab_info};
-                free_objects += slab_info.free_number;
-            }
-            if (!agree(number, slabs - before)) return {Defect::CorruptedSlabInfo};
-        }
-        if (slabs == slabs_number_ && Objects::are_free(free_objects)) return {};
-        return {Defect::CorruptedSlabInfo};
-    }
-
-    /// Requires: slab_info is at rest.
-    void add(SlabRecord& slab_info) noexcept {
-        ++slabs_number_;
-        Objects::add_free(slab_info.free_number);
-        link(slab_info, list_for(slab_info.free_number));
-    }
-    void remove(SlabRecord& slab_info) noexcept {
-        unlink(slab_info);
-        Objects::remove_free(slab_info.free_number);
-        --slabs_number_;
-    }
-
-    /// `number` slots of a slab became free: moves it where it now belongs. Returns: was that
-    /// elsewhere? The caller counts them for all slabs together, by gave_back_in_all() [B3].
-    [[nodiscard]] bool gave_back(SlabRecord& slab_info, std::size_t number) noexcept {
-        const std::size_t free_number = slab_info.free_number + number;
-        slab_info.free_number = static_cast<std::uint16_t>(free_number);
-        if (free_number <= slab_info.list_most) [[likely]]
-            return false;
-        move(slab_info);
-        return true;
-    }
-    /// One more slot of a slab became free. Returns: does it belong elsewhere now? Then the caller
-    /// calls move().
-    [[nodiscard]] static bool gave_back_one(SlabRecord& slab_info) noexcept {
-        return ++slab_info.free_number > slab_info.list_most;
-    }
-    [[gnu::noinline]] void move(SlabRecord& slab_info) noexcept {
-        unlink(slab_info);
-        link(slab_info, list_for(slab_info.free_number));
-    }
-    /// Would one more free slot move it?
-    [[nodiscard]] static bool would_move(const SlabRecord& slab_info) noexcept {
-        return slab_info.free_number >= slab_info.list_most;
-    }
-    void gave_back_in_all(std::size_t number) noexcept { Objects::add_free(number); }
-
-    /// `number` slots of a slab were taken: moves it where it now belongs.
-    void took(SlabRecord& slab_info, std::size_t number) noexcept {
-        Objects::remove_free(number);
-        slab_info.free_number = static_cast<std::uint16_t>(slab_info.free_number - number);
-        if (list_for(slab_info.free_number) != slab_info.list) move(slab_info);
-    }
-
-private:
-    [[nodiscard]] bool stands_right(const SlabRecord& slab_info,
-                                    std::size_t number) const noexcept {  // [B1]
-        return slab_info.list == number && slab_info.list_most == most_on(number) &&
-               number == list_for(slab_info.free_number);
-    }
-    /// Do the counts and bits agree with `slabs` slabs standing on list `number`? [B2] [B4]
-    [[nodiscard]] bool agree(std::size_t number, std::size_t slabs) const noexcept {
-        if (number == free && slabs != free_slabs_number_) return false;
-        if (number == full && slabs != full_slabs_number_) return false;
-        return ((nonempty_ >> number) & 1U) == (slabs == 0 ? 0U : 1U);
-    }
-
-    [[nodiscard]] std::uint32_t nonempty_partial() const noexcept {
-        constexpr std::uint32_t partial = ((std::uint32_t{1} << partial_classes) - 1) << 1;
-        return nonempty_ & partial;
-    }
-
-    void link(SlabRecord& slab_info, std::size_t number) noexcept {
-        lists_[number].push_front(slab_info);
-        nonempty_ |= std::uint32_t{1} << number;  // [B2]
-        slab_info.list = static_cast<std::uint8_t>(number);
-        slab_info.list_most = static_cast<std::uint16_t>(most_on(number));
-        if (number == free) ++free_slabs_number_;  // [B4]
-        if (number == full) ++full_slabs_number_;
-    }
-    void unlink(SlabRecord& slab_info) noexcept {
-        const std::size_t number = slab_info.list;
-        slab_info.unlink();
-        if (lists_[number].empty()) nonempty_ &= ~(std::uint32_t{1} << number);  // [B2]
-        if (number == free) --free_slabs_number_;                                // [B4]
-        if (number == full) --full_slabs_number_;
-    }
-
-    std::uint32_t nonempty_ = 0;
-    std::size_t slabs_number_ = 0;
-    std::size_t free_slabs_number_ = 0;
-    std::size_t full_slabs_number_ = 0;
-    IntrusiveList<SlabRecord> lists_[lists_number];
 };
 
 }  // namespace slab_allocator
@@ -3453,117 +4980,16 @@ private:
 
 }  // namespace slab_allocator
 
-// slot_group.hpp -- which objects go back to their slab together.
+// cache.hpp -- the allocator of objects of one type.
 //
-//      objects   | a | a+1 | a+2 | c | d | ...
-//                '---- a group ----'   one word of a map, or 64 neighbours that stand in two
+//      alloc  <-- cached objects <--words-- slabs with room, the fullest first <-- backend
+//      free   --> cached objects --groups--> their slabs --------free ones------> backend
 //
-// Many objects that are freed at once, or are given back from the cache's hand, come in the order
-// in which they were freed: often side by side, up or down. What the SlabInfo of a group costs, it
-// costs once for all of it.
+// Here are the public calls. What happens per object stands in plain_front.hpp, or, at the levels
+// that guard objects, in guarded_front.hpp; between the cached objects and the slabs, in
+// slot_exchange.hpp; the slabs are in slab_set.hpp; how much is kept, in retention.hpp.
 //
-// Invariants
-//   [S1] a group is the first `number` of the objects, all of one slab, all different.
-
-namespace slab_allocator {
-
-struct SlotGroup {
-    std::size_t number;
-    std::size_t word;
-    std::uint64_t bits;        // of that word
-    std::uint64_t bits_after;  // of the next one
-
-    [[nodiscard]] bool all_taken_in(const FreeMap& map) const noexcept {
-        return map.all_taken(word, bits) &&
-               (bits_after == 0 || map.all_taken(word + 1, bits_after));
-    }
-    void mark_in(FreeMap& map) const noexcept {
-        map.mark(word, bits);
-        if (bits_after != 0) map.mark(word + 1, bits_after);
-    }
-    void unmark_in(FreeMap& map) const noexcept {
-        map.unmark(word, bits);
-        if (bits_after != 0) map.unmark(word + 1, bits_after);
-    }
-    [[gnu::always_inline]] void give_back_to(FreeMap& map) const noexcept {
-        map.give_back(word, bits);
-        if (bits_after != 0) map.give_back(word + 1, bits_after);
-    }
-};
-
-namespace detail {
-
-/// Do the first 64 objects stand `step` bytes from one another?
-template <std::uintptr_t step, typename Object>
-[[nodiscard]] bool are_neighbours(std::span<Object* const> objects) noexcept {
-    const std::uintptr_t first = address_of(objects[0]);
-    return for_all_of_word(
-        [&](std::size_t index) { return address_of(objects[index]) == first + index * step; });
-}
-
-}  // namespace detail
-
-/// The group of the first objects. The first one is the start of a slot of a slab whose first
-/// object is at `start`. Those after it are `suspect` where nobody checked them: they belong to the
-/// group only if they are starts of slots of that slab, and no two are the same [S1].
-/// Costs: O(number).
-template <Layout layout, bool suspect, typename Object>
-[[nodiscard, gnu::always_inline]] inline SlotGroup first_group(
-    std::uintptr_t start, std::span<Object* const> objects) noexcept {
-    constexpr std::size_t length = FreeMap::bits_per_word;
-    const std::size_t slot = layout.slot_at(address_of(objects[0]) - start);
-    if (objects.size() >= length) {
-        const bool up = detail::are_neighbours<layout.stride>(objects);
-        const std::size_t low = up ? slot : slot - (length - 1);  // wraps where there are none
-        if (low < layout.slots_per_slab && low + length <= layout.slots_per_slab &&
-            (up || detail::are_neighbours<std::uintptr_t{0} - layout.stride>(objects))) {
-            const std::size_t shift = low % length;
-            return {.number = length,
-                    .word = low / length,
-                    .bits = ~std::uint64_t{0} << shift,
-                    .bits_after = ~(~std::uint64_t{0} << shift)};
-        }
-    }
-    const std::size_t word = slot / length;
-    const std::uintptr_t word_start = start + word * length * layout.stride;
-    const std::size_t left = layout.slots_per_slab - word * length;
-    const std::size_t slots = left < length ? left : length;
-    std::uint64_t bits = std::uint64_t{1} << (slot % length);
-    std::size_t number = 1;
-    for (; number < objects.size(); ++number) {
-        const std::size_t offset = address_of(objects[number]) - word_start;
-        if (offset >= slots * layout.stride) break;
-        const std::size_t next = layout.slot_at(offset);
-        if (suspect && (next >= slots || ((bits >> next) & 1U) != 0)) break;
-        bits |= std::uint64_t{1} << next;
-    }
-    return {.number = number, .word = word, .bits = bits, .bits_after = 0};
-}
-
-}  // namespace slab_allocator
-
-// cache.hpp -- the allocator: what happens per object, and when a slab is born and dies.
-//
-//      alloc  <-- recent objects <--words-- slabs with room, the fullest first <-- backend
-//      free   --> recent objects --words--> their slabs --------free ones------> backend
-//
-// The hot path is a short stack (recent_objects.hpp). It is filled from the free maps of slabs and
-// emptied into them, so that neither call touches a slab's record more often than it must, and
-// nothing is ever written in a free object, but by the levels that guard objects (guards.hpp).
-//
-// Invariants
-//   [C1] a slot is in one of three hands: free in its slab's map, in the recent objects, or the
-//        caller's. taken_objects_number == |recent objects| + |the caller's|.
-//   [C2] more slabs than kept_free_slabs_ => full() before the last object of all comes back, so a
-//        cache without live objects keeps no more than those.
-//   [C3] before each call of the backend every list, map and counter is in order, and after it they
-//        are looked at again: the backend may call the cache.
-//   [C4] every check of a call stands before its first store.
-//   [C5] where four slabs have room, and free looks at the SlabInfo (it checks), objects of slabs
-//        that are nearly free go to their slabs, not to the recent objects, which are emptied when
-//        a slab comes to that; where half of all slots are free, those of half free slabs do, too.
-//        Allocation takes from the fuller ones: the emptier drain, and the cache becomes dense
-//        again.
+// Nothing is ever written in a free object, but by the levels that guard objects.
 //
 // Not synchronised: one lock, or one thread, for all members. The address of a cache is written in
 // its slabs, so it is neither copied nor moved.
@@ -3574,17 +5000,9 @@ template <typename T, typename Backend, CacheConfig Config = CacheConfig{}>
     requires(check_config<T, Config>() && check_memory_backend<Backend, layout_of<T, Config>.row>())
 class Cache : public ObjectCalls<Cache<T, Backend, Config>, T, Config.checks != Checks::none> {
     static constexpr Layout layout = layout_of<T, Config>;
-    static constexpr bool checked = Config.checks != Checks::none;
-    using Place = Placement<layout, Backend, checked>;
-    using Guard = Guards<KnownShape<layout>, Config.checks>;
-    static constexpr bool guarded = Guard::active;
-    static constexpr bool ranked = checked && !guarded;  // recent objects know what they hold
-    static constexpr bool with_infos = checked && layout.uses_map();
-    using Recent = std::conditional_t<
-        guarded, DelayedObjects<layout.stride, layout.objects_per_slab, with_infos>,
-        RecentObjects<layout.stride, layout.objects_per_slab, checked, with_infos>>;
-    using Lists = SlabLists<layout.objects_per_slab>;
-    using Memcheck = detail::Memcheck;
+    using Front =
+        std::conditional_t<guards_objects(Config.checks), GuardedFront<layout, Backend, Config>,
+                           PlainFront<layout, Backend, Config>>;
 
 public:
     using value_type = T;
@@ -3596,7 +5014,7 @@ public:
     = default;
     constexpr explicit Cache(Backend backend) noexcept
         requires std::move_constructible<Backend>
-        : backend_(std::move(backend)) {}
+        : front_(std::move(backend)) {}
     constexpr explicit Cache(Backend&)  // cannot be moved in: hold it by BackendRef<Backend>
         requires(!std::move_constructible<Backend>)
     = delete;  // (compilers show the first line)
@@ -3608,7 +5026,7 @@ public:
     constexpr ~Cache()
         requires(!Config.never_destroyed)
     {
-        give_back_everything();
+        front_.release_all();
     }
     constexpr ~Cache()
         requires(Config.never_destroyed)
@@ -3618,62 +5036,22 @@ public:
 
     /// Returns: uninitialised memory for one T, or nullptr where the backend refuses; everything is
     /// then as before. Costs: O(1); a new slab is not written through.
-    [[nodiscard]] T* alloc() noexcept {
-        if constexpr (guarded) return alloc_guarded();
-        if (std::byte* const memory = recent_.pop(); memory != nullptr) [[likely]]
-            return handed_out(memory);
-        return alloc_from_slabs();
-    }
+    [[nodiscard]] T* alloc() noexcept { return object_in<T>(front_.alloc()); }
 
     /// Takes back what alloc gave; nullptr does nothing. Costs: O(1), and at level misuse one
     /// question to the map, where there is one.
-    void free(T* object) noexcept {
-        std::byte* const memory = memory_of(object);
-        if constexpr (guarded) {
-            free_guarded(memory);
-        } else if constexpr (checked) {
-            if (recent_.push_again(memory)) [[likely]]
-                return taken_back(memory);
-            free_checked(memory);
-        } else {
-            if (memory == nullptr) return;
-            taken_back(memory);
-            if (recent_.full()) [[unlikely]]
-                return free_to_slab(memory, nullptr);
-            recent_.push(memory, nullptr);
-        }
-    }
+    void free(T* object) noexcept { front_.free(bytes_of(object)); }
 
     // ---- Many at once ---------------------------------------------------------------------------
 
     /// Fills `objects`, all or none. Returns: whether; where the backend refuses, everything is as
     /// before.
     [[nodiscard]] bool alloc_bulk(std::span<T*> objects) noexcept {
-        if (!take_slabs_for(objects.size())) return false;
-        if constexpr (guarded) return alloc_each(objects);
-        std::size_t done = 0;
-        while (done < objects.size() && !recent_.empty())
-            objects[done++] = handed_out(recent_.pop());
-        while (done < objects.size())
-            done += take_from(*lists_.any_with_room(), objects.subspan(done));
-        note_peak();
-        settle_limit();
-        return true;
+        return front_.alloc_bulk(objects);
     }
 
     /// Takes back all of `objects` (nullptr does nothing), or, where one of them is refused, none.
-    void free_bulk(std::span<T* const> objects) noexcept {
-        if constexpr (checked) {
-            if (!mark_all(objects)) return;
-        }
-        if constexpr (guarded) make_all_free(objects);
-        tell_freed(objects);
-        recent_.forget_popped();
-        give_back_all(objects, [&](std::size_t index) {
-            return Place::find(backend_, memory_of(objects[index]));
-        });
-        give_back_surplus();
-    }
+    void free_bulk(std::span<T* const> objects) noexcept { front_.free_bulk(objects); }
 
     // ---- Slabs ----------------------------------------------------------------------------------
 
@@ -3681,26 +5059,14 @@ public:
     /// backend, and keeps as many Free slabs as that took until the next shrink.
     /// Returns: how many objects can be; fewer than asked for only where the backend refused.
     std::size_t reserve(std::size_t objects_number) noexcept {
-        while (objects_at_hand() < objects_number && add_slab()) {
-        }
-        if (lists_.free_slabs_number() > kept_free_slabs_) {
-            kept_free_slabs_ = lists_.free_slabs_number();
-        }
-        return objects_at_hand();
+        return front_.reserve(objects_number);
     }
 
     /// Gives all Free slabs back, retained ones too. Returns: how many. Costs: O(slabs given back).
     std::size_t shrink_to_fit() noexcept { return shrink(~std::size_t{0}); }
 
     /// Gives at most `most` Free slabs back. Returns: how many.
-    std::size_t shrink(std::size_t most) noexcept {
-        kept_free_slabs_ = Config.retained_free_slabs;
-        settle_recent();
-        std::size_t given = 0;
-        while (given < most && give_back_one())
-            ++given;
-        return given;
-    }
+    std::size_t shrink(std::size_t most) noexcept { return front_.shrink(most); }
 
     // ---- To look at -----------------------------------------------------------------------------
 
@@ -3709,43 +5075,32 @@ public:
     template <typename F>
         requires std::invocable<F&, T*>
     void for_each(F&& f) {
-        settle_recent();
-        // From the emptiest slabs to the full ones: what `f` frees moves a slab to where the walk
-        // has been.
-        for (std::size_t number = Lists::free; number-- > Lists::full;) {
-            auto& list = lists_.list(number);
-            for (auto slab = list.begin(); slab != list.end();) {
-                SlabRecord& slab_info = *slab;
-                ++slab;
-                visit(slab_info, f);
-            }
-        }
+        front_.for_each([&](std::byte* object) { f(object_in<T>(object)); });
     }
 
     /// Calls f(const SlabView&) for every slab, the full ones first. `f` must not call the cache.
-    /// What lies at the cache's hand goes back to its slabs before. Costs: O(slabs).
+    /// The cached objects go back to their slabs before. Costs: O(slabs).
     template <typename F>
         requires std::invocable<F&, const SlabView&>
     void for_each_slab(F&& f) {
-        settle_recent();
-        lists_.for_each([&](const SlabRecord& slab_info) { f(SlabView(slab_info, layout)); });
+        front_.for_each_slab([&](const SlabRecord& slab_info) { f(SlabView(slab_info, layout)); });
     }
 
     /// Is `pointer` the start of a live object of this cache? Costs: O(1). Faults only where the
     /// row is found by masking, and `pointer` leads to memory that is not mapped.
     [[nodiscard]] bool owns(const T* pointer) noexcept {
-        std::byte* const memory = memory_of(const_cast<T*>(pointer));
-        return memory != nullptr && is_live(Place::find(backend_, memory), memory);
+        std::byte* const memory = bytes_of(const_cast<T*>(pointer));
+        return memory != nullptr && front_.is_live(front_.find(memory), memory);
     }
 
-    /// Is `pointer` the start of a slot that is out of its slab: a live object, or one at the
-    /// cache's hand? For a layer that keeps freed objects in front of the cache. It reads nothing
+    /// Is `pointer` the start of a slot that is out of its slab: a live object, or a cached one?
+    /// For a layer that keeps freed objects in front of the cache. It reads nothing
     /// of the cache but what stays as it is while a live object lives, so of such a one it may be
     /// asked without the lock that the cache is under, where the backend's look-up may be.
     /// Costs: O(1).
     [[nodiscard]] bool is_out(const T* pointer) noexcept {
-        const std::byte* const memory = memory_of(const_cast<T*>(pointer));
-        return is_taken<&FreeMap::is_free_unlocked>(Place::find(backend_, memory), memory);
+        const std::byte* const memory = bytes_of(const_cast<T*>(pointer));
+        return front_.template is_taken<&FreeMap::is_free_unlocked>(front_.find(memory), memory);
     }
 
     /// The same for many. Returns: how many of the first are out of their slabs; null is not.
@@ -3753,7 +5108,7 @@ public:
     [[nodiscard]] std::size_t out_number(std::span<T* const> objects) noexcept {
         std::size_t number = 0;
         while (number < objects.size() && objects[number] != nullptr && is_out(objects[number])) {
-            const SlabRecord& slab_info = *Place::find(backend_, memory_of(objects[number]));
+            const SlabRecord& slab_info = *front_.find(bytes_of(objects[number]));
             const std::uintptr_t start = address_of(slab_info.slab) + layout.front;
             for (++number; number < objects.size(); ++number) {
                 const std::size_t slot = layout.slot_at(address_of(objects[number]) - start);
@@ -3763,28 +5118,9 @@ public:
         return number;
     }
 
-    /// Costs: O(1): what lies at the cache's hand goes back to its slabs first, so that the numbers
-    /// are exact, and so may Free slabs to the backend.
-    [[nodiscard]] CacheStatistics statistics() noexcept {
-        settle_recent();
-        give_back_surplus();
-        settle_recent();  // the backend may have called the cache [C3]
-        const std::size_t slabs = lists_.slabs_number();
-        const std::size_t infos = layout.row == Row::LargeByMap ? sizeof(SlabInfo) : 0;
-        return {
-            .free_slabs_number = lists_.free_slabs_number(),
-            .partial_slabs_number = slabs - lists_.free_slabs_number() - lists_.full_slabs_number(),
-            .full_slabs_number = lists_.full_slabs_number(),
-            .free_objects_number = lists_.free_objects_number(),
-            .allocated_objects_number = lists_.taken_objects_number(),
-            .peak_slabs_number = peak_slabs_number_,
-            .peak_allocated_objects_number = peak_taken_objects_number_,
-            .failures_number = failures_number_,
-            .bytes_held = slabs * (layout.slab_size + infos),
-            .bytes_lost =
-                slabs * (layout.slab_size + infos - layout.objects_per_slab * layout.object_size),
-        };
-    }
+    /// Costs: O(1): the cached objects go back to their slabs first, so that the numbers are exact,
+    /// and so may Free slabs to the backend.
+    [[nodiscard]] CacheStatistics statistics() noexcept { return front_.statistics(); }
 
     [[nodiscard]] static constexpr std::size_t object_size() noexcept { return layout.object_size; }
     [[nodiscard]] static constexpr std::size_t slab_size() noexcept { return layout.slab_size; }
@@ -3796,811 +5132,23 @@ public:
         return layout.objects_per_slab;
     }
 
-    [[nodiscard]] constexpr Backend& backend() noexcept { return backend_; }
-    [[nodiscard]] constexpr const Backend& backend() const noexcept { return backend_; }
+    [[nodiscard]] constexpr Backend& backend() noexcept { return front_.backend(); }
+    [[nodiscard]] constexpr const Backend& backend() const noexcept { return front_.backend(); }
 
     /// Level debug: who allocates and frees from now on, for its reports; nullptr: the return
     /// address of each call.
     void set_tag(const void* tag) noexcept
         requires(Config.checks == Checks::debug)
     {
-        tag_.set(tag);
+        front_.set_tag(tag);
     }
 
     /// Walks everything. Returns: the first inconsistency, or Defect::None; tells no handler and
     /// changes nothing. Costs: O(slots).
-    [[nodiscard]] DefectReport validate() noexcept {
-        const auto wrong = lists_.validate([&](const SlabRecord& slab) { return defect_of(slab); });
-        if (wrong.defect != Defect::None)
-            return {.defect = wrong.defect, .pointer = wrong.where(this), .cache = this};
-        const std::span<std::byte* const> recent = recent_.all();
-        for (std::size_t rank = 0; rank < recent.size(); ++rank) {
-            std::byte* const memory = recent[rank];
-            if (!is_taken(Place::find(backend_, memory), memory)) return corrupted(memory);
-            for (std::byte* const other : recent.first(rank)) {
-                if (other == memory) return corrupted(memory);
-            }
-        }
-        if constexpr (guarded) return wrong_anywhere();
-        return {};
-    }
+    [[nodiscard]] DefectReport validate() noexcept { return front_.validate(); }
 
 private:
-    static constexpr std::size_t enough_slabs = 4;  // with room, for one of them to drain [C5]
-    static constexpr std::size_t enough_filled = divide_up(Recent::capacity, 4);
-    static constexpr std::size_t most_filled = Recent::capacity > FreeMap::bits_per_word
-                                                   ? Recent::capacity * 3 / 4
-                                                   : divide_up(Recent::capacity, 2);
-    static constexpr std::size_t word_bytes = FreeMap::bits_per_word * layout.stride;
-
-    [[nodiscard]] static T* object_at(std::byte* memory) noexcept {
-        return static_cast<T*>(static_cast<void*>(memory));
-    }
-    [[nodiscard]] static std::byte* memory_of(T* object) noexcept {
-        return static_cast<std::byte*>(static_cast<void*>(object));
-    }
-    [[nodiscard]] static std::byte* memory_of(std::byte* object) noexcept { return object; }
-    [[nodiscard]] static std::byte* word_start(SlabRecord& slab_info, std::size_t word) noexcept {
-        return slab_info.slab + word * word_bytes + layout.front;
-    }
-
-    /// What a slab has free in one word of its map.
-    struct FreeWord {
-        std::size_t number;
-        std::byte* start;       // of its first slot's object
-        std::uint64_t covered;  // by the SlabInfo itself
-        std::uint64_t bits;
-    };
-    [[nodiscard]] static FreeWord free_word(SlabRecord& slab_info, std::size_t number) noexcept {
-        const std::uint64_t covered = Place::covered(slab_info, number);
-        return {.number = number,
-                .start = word_start(slab_info, number),
-                .covered = covered,
-                .bits = slab_info.map.word_at(number) & ~covered};
-    }
-
-    // ---- What sanitizers are told: poison.hpp, memcheck.hpp -------------------------------------
-
-    /// The compiler leaves these two out where there is no AddressSanitizer.
-    [[nodiscard]] static T* handed_out(std::byte* memory) noexcept {
-        detail::reveal(memory, layout.object_size);
-        return object_at(memory);
-    }
-    static void taken_back(const std::byte* memory) noexcept {
-        detail::hide(memory, layout.object_size);
-    }
-
-    void tell_allocated(std::span<T* const> objects) const noexcept {
-        if (!detail::hides && !memcheck_.watches()) [[likely]]
-            return;
-        for (T* const object : objects) {
-            detail::reveal(object, layout.object_size);
-            Memcheck::allocated(object, layout.object_size, false);
-        }
-    }
-    void tell_freed(std::span<T* const> objects) const noexcept {
-        if (!detail::hides && !memcheck_.watches()) [[likely]]
-            return;
-        for (T* const object : objects) {
-            if (object == nullptr) continue;
-            detail::hide(object, layout.object_size);
-            Memcheck::freed(object);
-        }
-    }
-
-    // ---- The way of an object: slow paths -------------------------------------------------------
-
-    /// What the SlabInfo of a slab of this cache says of its owner. Masking leads anywhere, to a
-    /// stack, too, and `this` lies there often: what no program has is asked for then.
-    [[nodiscard]] const void* identity(const SlabRecord* slab_info) const noexcept {
-        if constexpr (guarded) {
-            return guards_.identity(this, slab_info);
-        } else if constexpr (layout.row == Row::SmallByMask) {
-            return disguised(this, address_of(slab_info));
-        } else {
-            return this;
-        }
-    }
-
-    /// Is `memory` a slot of this cache that is not free in its slab?
-    template <auto is_free = &FreeMap::is_free>
-    [[nodiscard]] bool is_taken(SlabRecord* slab_info, const std::byte* memory) const noexcept {
-        if constexpr (layout.row != Row::SmallByMask) {
-            if (slab_info == nullptr) return false;
-        }
-        if (Place::is_hidden(slab_info)) return false;
-        if (slab_info->owner != identity(slab_info)) return false;
-        const std::size_t slot = Place::slot_of(*slab_info, memory);
-        return slot < layout.slots_per_slab && !(slab_info->map.*is_free)(slot);
-    }
-
-    /// Is it not at the cache's hand either?
-    [[nodiscard]] bool is_live(SlabRecord* slab_info, const std::byte* memory) const noexcept {
-        if (!is_taken(slab_info, memory)) return false;
-        if constexpr (guarded) {
-            if (guards_.is_live(memory)) return true;  // [G2]
-        }
-        return !recent_.contains(memory);
-    }
-
-    /// free, where it is not the object that alloc gave last.
-    [[gnu::noinline]] void free_checked(std::byte* memory) noexcept
-        requires ranked
-    {
-        if (memory == nullptr) return;
-        SlabRecord* const slab_info = Place::find(backend_, memory);
-        if (!is_taken(slab_info, memory)) [[unlikely]]
-            return refuse(memory);
-        if (slab_info->list >= draining_from_) return drain(memory, *slab_info);
-        if (recent_.full() || recent_.occupied(memory)) return free_to_slab(memory, slab_info);
-        taken_back(memory);
-        recent_.push(memory, slab_info);
-    }
-
-    /// free of an object whose slab shall drain [C5].
-    [[gnu::noinline]] void drain(std::byte* memory, SlabRecord& slab_info) noexcept {
-        if (recent_.contains(memory)) return refuse(memory);
-        taken_back(memory);
-        recent_.forget_popped();
-        give_back_slot(memory, slab_info);
-    }
-
-    [[nodiscard, gnu::noinline]] T* alloc_from_slabs() noexcept {
-        while (recent_.empty()) {
-            if (!fill_recent() && !add_slab()) {
-                ++failures_number_;
-                return nullptr;
-            }
-        }
-        std::byte* const memory = recent_.pop();
-        if (memcheck_.watches()) [[unlikely]]
-            recent_.wipe_popped();
-        return handed_out(memory);
-    }
-
-    /// Fills the recent objects, which are empty or guarded and few, with whole words, from one
-    /// slab after the other. Returns: whether it could.
-    [[nodiscard]] bool fill_recent() noexcept {
-        SlabRecord* slab_info = lists_.any_with_room();
-        if (slab_info == nullptr) return false;
-        if constexpr (guarded) recent_.make_room(most_filled);
-        bool more = true;
-        do {
-            const std::size_t before = recent_.size();
-            more = fill_from(*slab_info);
-            lists_.took(*slab_info, recent_.size() - before);
-            slab_info = lists_.fullest_partial();  // a Free slab is opened for an empty hand only
-        } while (more && slab_info != nullptr);
-        if constexpr (guarded) recent_.shuffle(guards_.secret().next());
-        note_peak();
-        settle_limit();
-        return true;
-    }
-
-    /// Takes words of one slab. Returns: whether there should be more, from others.
-    [[nodiscard]] bool fill_from(SlabRecord& slab_info) noexcept {
-        if (memcheck_.watches()) [[unlikely]]
-            return fill_watched(slab_info);
-        // Slots of one word have places of their own, and those of one slab, if there are as many.
-        const bool places_for_slab =
-            (guarded || recent_.empty()) && Recent::has_places_for(layout.slots_per_slab);
-        for (std::uint64_t words = slab_info.map.nonempty_words(); words != 0; words &= words - 1) {
-            const auto [word, start, covered, bits] = free_word(slab_info, lowest_bit(words));
-            const std::size_t room = most_filled - recent_.size();
-            // A word fits always or never: above enough_filled nobody fills.
-            const bool all_fit = room >= FreeMap::bits_per_word &&  // not reached: the other way
-                                 (places_for_slab || recent_.empty());
-            const std::uint64_t taken = all_fit ? bits : recent_.with_place(start, bits, room);
-            recent_.push_slots(start, taken, &slab_info);
-            take(slab_info, word, taken, covered);
-            if (taken != bits || recent_.size() >= enough_filled) return false;
-        }
-        return true;
-    }
-
-    /// One object: alloc is about to hand it out, and nothing stays at hand. Returns: as fill_from.
-    [[nodiscard, gnu::noinline, gnu::cold]] bool fill_watched(SlabRecord& slab_info) noexcept {
-        const auto [word, start, covered, bits] = free_word(slab_info, slab_info.map.first_word());
-        const std::size_t slot = lowest_bit(bits);
-        recent_.push_slots(start, std::uint64_t{1} << slot, &slab_info);
-        take(slab_info, word, std::uint64_t{1} << slot, covered);
-        Memcheck::allocated(start + layout.offset_of(slot), layout.object_size, guarded);
-        return false;
-    }
-
-    /// Takes as many objects as a slab has, or as are wanted. Returns: how many.
-    /// Not inlined: g++ would warn of whole words that a small array of the caller's never sees.
-    [[nodiscard, gnu::noinline]] std::size_t take_from(SlabRecord& slab_info,
-                                                       std::span<T*> objects) noexcept {
-        std::size_t done = 0;
-        while (done < objects.size() && !slab_info.map.empty()) {
-            const auto [word, start, covered, bits] =
-                free_word(slab_info, slab_info.map.first_word());
-            std::uint64_t left = bits;
-            const std::span<T*> rest = objects.subspan(done);
-            if (bits == ~std::uint64_t{0} && rest.size() >= FreeMap::bits_per_word) {
-                for_all_of_word([&](std::size_t slot) {
-                    rest[slot] = object_at(start + layout.offset_of(slot));
-                    return true;
-                });
-                left = 0;
-                done += FreeMap::bits_per_word;
-            } else {
-                for (; left != 0 && done < objects.size(); left &= left - 1)
-                    objects[done++] = object_at(start + layout.offset_of(lowest_bit(left)));
-            }
-            take(slab_info, word, bits & ~left, covered);
-        }
-        lists_.took(slab_info, done);
-        tell_allocated(objects.first(done));
-        return done;
-    }
-
-    /// Takes bits out of a map; the caller tells lists_.
-    void take(SlabRecord& slab_info, std::size_t word, std::uint64_t bits,
-              std::uint64_t covered) noexcept {
-        if (bits == 0) return;
-        slab_info.map.take(word, bits, covered);
-        const std::size_t end = word * FreeMap::bits_per_word + highest_bit(bits) + 1;
-        if (end > slab_info.untouched) {
-            if constexpr (guarded) prepare(slab_info, slab_info.untouched, end);
-            slab_info.untouched = static_cast<std::uint16_t>(end);
-        }
-    }
-
-    /// free, where the recent objects are full, or another has the object's place (or the object
-    /// itself has it, and this is a double free), or, guarded, its slab shall drain.
-    [[gnu::noinline]] void free_to_slab(std::byte* memory, SlabRecord* slab_info) noexcept {
-        if constexpr (ranked) {
-            if (recent_.contains(memory)) return refuse(memory);
-            taken_back(memory);
-        }
-        if (memcheck_.watches()) [[unlikely]]
-            Memcheck::freed(memory);
-        if (recent_.size() == Recent::capacity) {
-            if (empty_recent(Recent::capacity / 2)) empty_recent(0);  // [C5]
-            if (has_place(memory)) {
-                recent_.push(memory, slab_info);
-                return give_back_surplus();
-            }
-        }
-        if (slab_info == nullptr) slab_info = Place::find(backend_, memory);
-        give_back_slot(memory, *slab_info);
-    }
-
-    /// Back to its slab, past the recent objects.
-    void give_back_slot(std::byte* memory, SlabRecord& slab_info) noexcept {
-        const std::size_t slot = Place::slot_of(slab_info, memory);
-        slab_info.map.give_back(slot / FreeMap::bits_per_word,
-                                std::uint64_t{1} << (slot % FreeMap::bits_per_word));
-        lists_.gave_back_in_all(1);
-        // Else no slab becomes Free, and the limit stays the highest.
-        const bool stays =
-            !lists_.would_move(slab_info) && lists_.taken_objects_number() > Recent::capacity;
-        if (!stays) [[unlikely]]
-            return settle_slab(slab_info);
-        ++slab_info.free_number;
-    }
-
-    [[gnu::noinline]] void settle_slab(SlabRecord& slab_info) noexcept {
-        if (gave_back(slab_info, 1)) empty_recent(0);  // [C5]
-        give_back_surplus();
-    }
-
-    [[nodiscard]] bool has_place(const std::byte* memory) const noexcept {
-        if constexpr (ranked) return !recent_.occupied(memory);
-        return true;
-    }
-
-    /// Gives recent objects back to their slabs until `left` are left. Returns: as give_back_all.
-    bool empty_recent(std::size_t left) noexcept {
-        const std::span<std::byte* const> given = recent_.all().subspan(left);
-        recent_.drop_to(left);
-        return give_back_all(given, [&](std::size_t index) {
-            if constexpr (Recent::has_infos) return recent_.info_at(left + index);
-            return Place::find(backend_, given[index]);
-        });
-    }
-
-    /// Gives objects back to their slabs, by groups; nulls are passed over. info_at(index) is asked
-    /// for the first object of a group. Returns: shall one of the slabs drain from now on?
-    template <typename Object, typename InfoAt>
-    bool give_back_all(std::span<Object* const> objects, InfoAt info_at) noexcept {
-        bool one_drains = false;
-        std::size_t sum = 0;
-        for (std::size_t index = 0; index < objects.size();) {
-            if (objects[index] == nullptr) {
-                ++index;
-                continue;
-            }
-            SlabRecord& slab_info = *info_at(index);
-            const SlotGroup group = group_of<false>(slab_info, objects.subspan(index));
-            group.give_back_to(slab_info.map);
-            if (gave_back(slab_info, group.number)) one_drains = true;
-            sum += group.number;
-            index += group.number;
-        }
-        lists_.gave_back_in_all(sum);
-        return one_drains;
-    }
-
-    /// Returns: shall the slab drain from now on?
-    bool gave_back(SlabRecord& slab_info, std::size_t number) noexcept {
-        return lists_.gave_back(slab_info, number) && slab_info.list >= draining_from_;
-    }
-
-    /// The group of the first objects, of a slab of this cache.
-    template <bool suspect, typename Object>
-    [[nodiscard]] static SlotGroup group_of(const SlabRecord& slab_info,
-                                            std::span<Object* const> objects) noexcept {
-        const std::byte* const slab = Place::slab_of(slab_info, memory_of(objects[0]));
-        return first_group<layout, suspect>(address_of(slab) + layout.front, objects);
-    }
-
-    void settle_recent() noexcept {
-        empty_recent(0);
-        settle_limit();
-    }
-
-    /// [C2]
-    void settle_limit() noexcept {
-        const std::size_t taken = lists_.taken_objects_number();
-        const std::size_t but_one = taken - 1;  // a large number, where none is
-        const bool watch = lists_.slabs_number() > kept_free_slabs_ && but_one < most_recent();
-        recent_.set_limit(watch ? but_one : most_recent());
-        if constexpr (checked) draining_from_ = draining_from(taken);
-    }
-
-    /// None under memcheck.
-    [[nodiscard]] std::size_t most_recent() const noexcept {
-        return memcheck_.watches() ? 0 : Recent::capacity;
-    }
-
-    /// The first list whose slabs shall drain [C5].
-    [[nodiscard]] std::uint8_t draining_from(std::size_t taken) const noexcept {
-        const std::size_t slabs = lists_.slabs_number();
-        std::size_t first = Lists::lists_number;
-        if (slabs - lists_.full_slabs_number() >= enough_slabs && !memcheck_.watches()) {
-            const bool half_free = 2 * taken < slabs * layout.objects_per_slab;
-            first = half_free ? Lists::half_free : Lists::nearly_free;
-        }
-        return static_cast<std::uint8_t>(first);
-    }
-
-    void note_peak() noexcept {
-        if (lists_.taken_objects_number() > peak_taken_objects_number_) {
-            peak_taken_objects_number_ = lists_.taken_objects_number();
-        }
-    }
-
-    // ---- The life of a slab ---------------------------------------------------------------------
-
-    [[nodiscard]] std::size_t objects_at_hand() const noexcept {
-        return recent_.size() + lists_.free_objects_number();
-    }
-
-    [[nodiscard]] bool take_slabs_for(std::size_t objects_number) noexcept {
-        while (objects_at_hand() < objects_number) {
-            if (!add_slab()) {
-                ++failures_number_;
-                give_back_surplus();
-                return false;
-            }
-        }
-        return true;
-    }
-
-    /// A slab is born whole or not at all. Returns: whether.
-    [[nodiscard]] bool add_slab() noexcept {
-        auto* const slab =
-            static_cast<std::byte*>(backend_.alloc_slab(layout.slab_size, layout.slab_alignment));
-        if (slab == nullptr) return false;
-        if constexpr (checked) {
-            if (!is_aligned(slab, layout.slab_alignment)) [[unlikely]] {
-                report({.defect = Defect::MisalignedSlab, .pointer = slab, .cache = this});
-                backend_.free_slab(slab, layout.slab_size, layout.slab_alignment);
-                return false;
-            }
-            if (Place::in_use(backend_, slab)) [[unlikely]] {
-                // Not given back: another slab lies there.
-                report({.defect = Defect::MemoryInUse, .pointer = slab, .cache = this});
-                return false;
-            }
-        }
-        Place::reveal_slots(slab);  // a backend may have hidden it
-        if constexpr (guarded) guards_.secret().seed(backend_, slab, this);
-        SlabRecord* const slab_info = Place::enter(backend_, slab, this);
-        if (slab_info == nullptr) {
-            backend_.free_slab(slab, layout.slab_size, layout.slab_alignment);
-            return false;
-        }
-        slab_info->owner = identity(slab_info);
-        Place::template hide_slots<!guarded>(*slab_info, memcheck_);
-        lists_.add(*slab_info);
-        if (lists_.slabs_number() > peak_slabs_number_) peak_slabs_number_ = lists_.slabs_number();
-        settle_limit();
-        return true;
-    }
-
-    /// It dies in this order: off its list, nobody's, unknown to the map, its SlabInfo, its pages.
-    void remove_slab(SlabRecord& slab_info) noexcept {
-        std::byte* const slab = slab_info.slab;
-        if constexpr (Config.checks == Checks::debug) {
-            if (slab_info.free_number == layout.objects_per_slab) {
-                const DefectReport wrong = wrong_in(slab_info);
-                if (wrong.defect != Defect::None) report(wrong);  // written to, never used again
-            }
-            if (!Place::knows(backend_, slab_info)) {
-                report({.defect = Defect::BackendLostSlab,
-                        .pointer = slab,
-                        .cache = this,
-                        .slab = slab});
-            }
-        }
-        if (memcheck_.watches()) [[unlikely]]
-            unwatch(slab_info);
-        lists_.remove(slab_info);
-        settle_limit();
-        Place::reveal_slots(slab);
-        Place::leave(backend_, slab_info);
-        backend_.free_slab(slab, layout.slab_size, layout.slab_alignment);
-    }
-
-    /// memcheck has no block of the slab any more, and anybody may use it.
-    [[gnu::noinline, gnu::cold]] void unwatch(SlabRecord& slab_info) noexcept {
-        auto forget = [](T* object) { Memcheck::freed(object); };
-        visit(slab_info, forget);
-        Memcheck::make_defined(slab_info.slab, layout.slab_size);
-    }
-
-    bool give_back_one() noexcept {
-        SlabRecord* const slab_info = lists_.any_free();
-        if (slab_info == nullptr) return false;
-        remove_slab(*slab_info);
-        return true;
-    }
-
-    void give_back_surplus() noexcept {
-        const bool none_live = recent_.size() == lists_.taken_objects_number();
-        if (none_live && lists_.slabs_number() > kept_free_slabs_) empty_recent(0);  // [C2]
-        while (lists_.free_slabs_number() > kept_free_slabs_)
-            give_back_one();
-        settle_limit();
-    }
-
-    constexpr void give_back_everything() noexcept {
-        settle_recent();
-        const std::size_t live = lists_.taken_objects_number();
-        if constexpr (checked) {
-            if (live != 0) report_leaks(live);
-        }
-        while (SlabRecord* const slab_info = lists_.any())
-            remove_slab(*slab_info);
-    }
-
-    /// Level debug: one by one.
-    void report_leaks(std::size_t live) noexcept {
-        if constexpr (Config.checks == Checks::debug) {
-            for_each([&](T* object) {
-                DefectReport leak{.defect = Defect::Leak,
-                                  .pointer = object,
-                                  .cache = this,
-                                  .objects_number = live--};
-                guards_.say_who(leak, memory_of(object));
-                report(leak);
-            });
-        } else {
-            report({.defect = Defect::Leak, .cache = this, .objects_number = live});
-        }
-    }
-
-    // ---- Defects --------------------------------------------------------------------------------
-
-    /// What is wrong with the free of `memory`, which is known to be wrong.
-    [[nodiscard]] DefectReport what_is_wrong(std::byte* memory) noexcept {
-        DefectReport result{.defect = Defect::ForeignPointer, .pointer = memory, .cache = this};
-        SlabRecord* const slab_info = Place::find(backend_, memory);
-        if constexpr (guarded) {
-            if (is_live(slab_info, memory)) {
-                return report_on(guards_.wrong_of_live(memory), *slab_info, memory);
-            }
-        }
-        if (slab_info == nullptr || Place::is_hidden(slab_info)) return result;
-        if (slab_info->owner == nullptr) return result;
-        if (slab_info->owner != identity(slab_info)) {
-            // The mask row may be looking at anything: a SlabInfo at least knows its own slab.
-            const bool is_slab_info = layout.row != Row::SmallByMask ||
-                                      slab_info->slab == block_of(memory, layout.slab_size);
-            if (is_slab_info) result.defect = Defect::OtherCache;
-            return result;
-        }
-        result.slab = slab_info->slab;
-        result.slot = Place::slot_of(*slab_info, memory);
-        const bool is_slot =
-            result.slot < layout.slots_per_slab && !Place::is_covered(*slab_info, result.slot);
-        if (!is_slot) {
-            result.defect = Defect::InteriorPointer;
-            result.slot = 0;
-        } else {
-            result.defect =
-                result.slot >= slab_info->untouched ? Defect::NeverAllocated : Defect::DoubleFree;
-            if (result.defect == Defect::DoubleFree) guards_.say_who(result, memory);
-        }
-        return result;
-    }
-
-    /// Nothing has been written yet, and nothing is [C4].
-    [[gnu::noinline, gnu::cold]] void refuse(std::byte* memory) noexcept {
-        report(what_is_wrong(memory));
-    }
-
-    /// Checks every object of a bulk and marks it free in its word, so that a second one of the
-    /// same is found, too. Returns: false where one is refused, all marks undone.
-    [[nodiscard]] bool mark_all(std::span<T* const> objects) noexcept {
-        for (std::size_t done = 0; done < objects.size();) {
-            std::byte* const memory = memory_of(objects[done]);
-            if (memory == nullptr) {
-                ++done;
-                continue;
-            }
-            SlabRecord* const slab_info = Place::find(backend_, memory);
-            if (!is_live_and_sound(slab_info, memory)) [[unlikely]] {
-                const DefectReport wrong = what_is_wrong(memory);
-                unmark_all(objects.first(done));
-                report(wrong);
-                return false;
-            }
-            const std::size_t at_once = guarded ? 1 : objects.size() - done;
-            done += mark_group(*slab_info, objects.subspan(done, at_once));
-        }
-        return true;
-    }
-
-    /// Marks the first objects, of which the first is right, as far as all are. Returns: how many.
-    [[nodiscard]] std::size_t mark_group(SlabRecord& slab_info,
-                                         std::span<T* const> objects) noexcept {
-        SlotGroup group = group_of<true>(slab_info, objects);
-        bool all_right = group.all_taken_in(slab_info.map);
-        if (!recent_.empty()) {
-            for (T* const object : objects.first(group.number))
-                all_right = all_right && !recent_.contains(memory_of(object));
-        }
-        if (!all_right) group = group_of<true>(slab_info, objects.first(1));
-        group.mark_in(slab_info.map);
-        return group.number;
-    }
-
-    void unmark_all(std::span<T* const> objects) noexcept {
-        for (T* const object : objects) {
-            if (object == nullptr) continue;
-            SlabRecord& slab_info = *Place::find(backend_, memory_of(object));
-            group_of<true>(slab_info, std::span(&object, 1)).unmark_in(slab_info.map);
-        }
-    }
-
-    // ---- Objects with guards: levels hardened and debug -----------------------------------------
-
-    /// So few returned objects become ready together with others, of slabs.
-    static constexpr std::size_t few_returned = enough_filled / 2;
-
-    [[nodiscard, gnu::noinline]] T* alloc_guarded() noexcept
-        requires guarded
-    {
-        const void* const by = tag_.or_else(__builtin_return_address(0));
-        if (recent_.none_ready()) [[unlikely]]
-            return alloc_guarded_slowly(nullptr, by);
-        std::byte* const memory = recent_.pop();
-        if (!guards_.is_free(memory)) [[unlikely]]
-            return alloc_guarded_slowly(memory, by);
-        guards_.make_live(memory, by);
-        return object_at(memory);
-    }
-
-    /// `memory`: null, or an object that is not as a free one must be. That goes on as a free one,
-    /// and another is tried.
-    [[nodiscard, gnu::noinline]] T* alloc_guarded_slowly(std::byte* memory, const void* by) noexcept
-        requires guarded
-    {
-        for (;;) {
-            if (memory != nullptr) {
-                const Wrong wrong = guards_.wrong_of_free(memory);
-                if (wrong.defect == Defect::None) break;
-                SlabRecord* const slab_info = Place::find(backend_, memory);
-                report(report_on(wrong, *slab_info, memory));
-                guards_.make_free(memory, by);
-                free_to_slab(memory, slab_info);
-            }
-            if (!make_some_ready()) {
-                ++failures_number_;
-                return nullptr;
-            }
-            memory = recent_.pop();
-        }
-        guards_.make_live(memory, by);
-        if (memcheck_.watches()) [[unlikely]] {
-            Memcheck::make_undefined(memory, layout.object_size);
-            recent_.wipe_popped();
-        }
-        return object_at(memory);
-    }
-
-    /// Returns: whether it could.
-    [[nodiscard]] bool make_some_ready() noexcept
-        requires guarded
-    {
-        while (recent_.none_ready()) {
-            if (recent_.size() <= few_returned && fill_recent()) break;
-            if (recent_.empty()) {
-                if (!add_slab()) return false;
-            } else {
-                recent_.shuffle(guards_.secret().next());
-                settle_limit();
-            }
-        }
-        return true;
-    }
-
-    [[gnu::noinline]] void free_guarded(std::byte* memory) noexcept
-        requires guarded
-    {
-        if (memory == nullptr) return;
-        SlabRecord* const slab_info = Place::find(backend_, memory);
-        if (!certifies(slab_info, memory)) [[unlikely]]
-            return refuse(memory);
-        guards_.make_free(memory, tag_.or_else(__builtin_return_address(0)));
-        if (recent_.full() || slab_info->list >= draining_from_) [[unlikely]]
-            return free_guarded_slowly(memory, slab_info);
-        recent_.push(memory, slab_info);
-    }
-
-    [[gnu::noinline]] void free_guarded_slowly(std::byte* memory, SlabRecord* slab_info) noexcept
-        requires guarded
-    {
-        if (slab_info->list < draining_from_) {
-            settle_limit();
-            if (!recent_.full()) return recent_.push(memory, slab_info);
-        }
-        free_to_slab(memory, slab_info);
-    }
-
-    /// Is `memory` a live object with sound guards? Level hardened: its canary says so, as nobody
-    /// else knows the secret [G2]; where an object was handed out in this life of its slab.
-    [[nodiscard]] bool certifies(SlabRecord* slab_info, const std::byte* memory) const noexcept
-        requires guarded
-    {
-        if constexpr (Config.checks == Checks::hardened) {
-            if constexpr (layout.row != Row::SmallByMask) {
-                if (slab_info == nullptr) return false;
-            }
-            if (Place::is_hidden(slab_info)) return false;
-            const std::size_t slot = Place::slot_of(*slab_info, memory);
-            return slot < layout.slots_per_slab && slot < slab_info->untouched &&
-                   guards_.is_live(memory);
-        } else {
-            return is_live_and_sound(slab_info, memory);
-        }
-    }
-
-    [[nodiscard]] bool is_live_and_sound(SlabRecord* slab_info,
-                                         const std::byte* memory) const noexcept {
-        if constexpr (guarded) return is_taken(slab_info, memory) && guards_.is_live(memory);
-        return is_live(slab_info, memory);
-    }
-
-    /// Of objects that are checked. A function of its own, so that it returns to the caller of
-    /// free_bulk.
-    [[gnu::noinline]] void make_all_free(std::span<T* const> objects) const noexcept
-        requires guarded
-    {
-        const void* const by = tag_.or_else(__builtin_return_address(0));
-        for (T* const object : objects) {
-            if (object != nullptr) guards_.make_free(memory_of(object), by);
-        }
-    }
-
-    /// alloc_bulk, where there are as many objects as are wanted. Returns: whether.
-    [[nodiscard]] bool alloc_each(std::span<T*> objects) noexcept
-        requires guarded
-    {
-        for (std::size_t done = 0; done < objects.size(); ++done) {
-            objects[done] = alloc_guarded();
-            if (objects[done] != nullptr) continue;
-            while (done-- > 0) {
-                free(objects[done]);
-                objects[done] = nullptr;
-            }
-            return false;
-        }
-        return true;
-    }
-
-    /// Slots `first` .. `end - 1` are handed out for the first time [G1].
-    void prepare(const SlabRecord& slab_info, std::size_t first, std::size_t end) noexcept
-        requires guarded
-    {
-        for (std::size_t slot = first; slot < end; ++slot) {
-            if (Place::is_covered(slab_info, slot)) continue;
-            std::byte* const object = slab_info.slab + layout.offset_of(slot) + layout.front;
-            guards_.make_fresh(object);
-        }
-    }
-
-    [[nodiscard]] DefectReport report_on(const Wrong& wrong, const SlabRecord& slab_info,
-                                         const std::byte* memory) const noexcept
-        requires guarded
-    {
-        const std::size_t slot = Place::slot_of(slab_info, memory);
-        return report_of(wrong, guards_, memory, slab_info, slot, this);
-    }
-
-    /// The first object of a slab that is not as it must be [G1] [G2].
-    [[nodiscard]] DefectReport wrong_in(const SlabRecord& slab_info) const noexcept
-        requires guarded
-    {
-        for (std::size_t slot = 0; slot < slab_info.untouched; ++slot) {
-            if (Place::is_covered(slab_info, slot)) continue;
-            const std::byte* const object = slab_info.slab + layout.offset_of(slot) + layout.front;
-            if (!slab_info.map.is_free(slot) && guards_.is_live(object)) continue;
-            const bool is_free = slab_info.map.is_free(slot) || recent_.contains(object);
-            const Wrong wrong = is_free ? wrong_of_free(object) : guards_.wrong_of_live(object);
-            if (wrong.defect != Defect::None) return report_on(wrong, slab_info, object);
-        }
-        return {};
-    }
-
-    [[nodiscard]] Wrong wrong_of_free(const std::byte* object) const noexcept
-        requires guarded
-    {
-        return wrong_of_nobodys(guards_, object, layout.object_size, memcheck_);
-    }
-
-    [[nodiscard]] DefectReport wrong_anywhere() noexcept
-        requires guarded
-    {
-        DefectReport wrong;
-        lists_.for_each([&](const SlabRecord& slab_info) {
-            if (wrong.defect == Defect::None) wrong = wrong_in(slab_info);
-        });
-        return wrong;
-    }
-
-    // ---- Walks ----------------------------------------------------------------------------------
-
-    template <typename F>
-    static void visit(SlabRecord& slab_info, F& f) {
-        std::size_t live = layout.objects_per_slab - slab_info.free_number;
-        for (std::size_t word = 0; live > 0; ++word) {  // the slab may be gone after its last one
-            std::byte* const start = word_start(slab_info, word);
-            std::uint64_t left =
-                FreeMap::bits_of(0, layout.slots_per_slab, word) & ~slab_info.map.word_at(word);
-            for (; left != 0; left &= left - 1, --live) {
-                f(object_at(start + layout.offset_of(lowest_bit(left))));
-            }
-        }
-    }
-
-    [[nodiscard]] DefectReport corrupted(const void* where) const noexcept {
-        return {.defect = Defect::CorruptedSlabInfo, .pointer = where, .cache = this};
-    }
-
-    [[nodiscard]] Defect defect_of(const SlabRecord& slab_info) noexcept {
-        const bool sound = slab_info.owner == identity(&slab_info) &&
-                           layout.is_sound(slab_info, Place::info_slot(slab_info));
-        if (!sound) return Defect::CorruptedSlabInfo;
-        return Place::knows(backend_, slab_info) ? Defect::None : Defect::BackendLostSlab;
-    }
-
-    Recent recent_;
-    [[no_unique_address]] Backend backend_{};
-    [[no_unique_address]] Guard guards_;
-    [[no_unique_address]] Tag<Config.checks> tag_;
-    Lists lists_;
-    std::uint8_t draining_from_ = Lists::lists_number;  // [C5]
-    [[no_unique_address]] Memcheck memcheck_;
-    std::size_t kept_free_slabs_ = Config.retained_free_slabs;
-    std::size_t peak_slabs_number_ = 0;
-    std::size_t peak_taken_objects_number_ = 0;
-    std::size_t failures_number_ = 0;
+    Front front_;  // first: its address is what slabs and reports know of the cache
 };
 
 }  // namespace slab_allocator
@@ -4719,109 +5267,6 @@ inline constexpr bool bears_threads<BackendRef<Backend>> = bears_threads<Backend
 
 }  // namespace slab_allocator
 
-// heap_pages.hpp -- how a heap's memory gets its SlabInfo, and how an address leads to it.
-//
-//      any address --page--> map --> SlabInfo --owner--> ClassSlabs, or PageRuns
-//
-// What Placement is for one layout, for every size that a heap asks for: memory from the backend, a
-// SlabInfo outside of it, and the map between them. All blocks are looked up alike, and the answer
-// is good for any address.
-//
-// Invariants
-//   [P1] take() makes memory known whole or not at all: what the backend refuses undoes the rest
-//        in reverse order.
-//   [P2] give() makes it unknown before it can be anybody else's: identity, map, SlabInfo, memory.
-
-namespace slab_allocator {
-
-/// How much, where it may start, and how many of its pages the map shall know.
-struct PagesWanted {
-    std::size_t bytes;
-    std::size_t alignment;
-    std::size_t known_pages;
-};
-
-template <typename Backend, std::size_t page_size, bool checked>
-class HeapPages {
-public:
-    constexpr HeapPages(Backend backend, const void* heap) noexcept
-        : backend_(std::move(backend)), heap_(heap) {}
-
-    [[nodiscard]] constexpr Backend& backend() noexcept { return backend_; }
-    [[nodiscard]] constexpr const void* heap() const noexcept { return heap_; }
-
-    /// The SlabInfo of the memory that has this page; nullptr where there is none.
-    [[nodiscard]] static SlabInfo* find(auto& backend, const void* pointer) noexcept {
-        return backend.get_slab_info_ptr(align_down(address_of(pointer), page_size));
-    }
-
-    /// Memory with a SlabInfo that knows its address and no more. nullptr: the backend refused, or
-    /// its answer was, and everything is as before [P1].
-    [[nodiscard]] SlabInfo* take(const PagesWanted& wanted) noexcept {
-        auto* const memory =
-            static_cast<std::byte*>(backend_.alloc_slab(wanted.bytes, wanted.alignment));
-        if (memory == nullptr) return nullptr;
-        if constexpr (checked) {
-            if (!is_aligned(memory, wanted.alignment)) [[unlikely]] {
-                say(Defect::MisalignedSlab, memory);
-                backend_.free_slab(memory, wanted.bytes, wanted.alignment);
-                return nullptr;
-            }
-            if (Map::in_use(backend_, memory, wanted.known_pages)) [[unlikely]] {
-                say(Defect::MemoryInUse, memory);
-                return nullptr;  // not given back: somebody else's memory lies there
-            }
-        }
-        SlabInfo* const slab_info = enter(memory, wanted);
-        if (slab_info == nullptr) backend_.free_slab(memory, wanted.bytes, wanted.alignment);
-        return slab_info;
-    }
-
-    /// Requires: what take() gave for the same `wanted`, at rest. [P2]
-    void give(SlabInfo& slab_info, const PagesWanted& wanted) noexcept {
-        std::byte* const memory = slab_info.slab;
-        slab_info.owner = nullptr;
-        Map::forget(backend_, memory, wanted.known_pages);
-        backend_.free_slab_info(&slab_info);
-        backend_.free_slab(memory, wanted.bytes, wanted.alignment);
-    }
-
-    /// Does the map lead from each of these pages to the SlabInfo?
-    [[nodiscard]] bool knows(const SlabRecord& slab_info, std::size_t known_pages) noexcept {
-        return Map::knows(backend_, slab_info, known_pages);
-    }
-
-private:
-    using Map = SlabMap<Backend, page_size, checked>;
-
-    [[nodiscard]] SlabInfo* enter(std::byte* memory, const PagesWanted& wanted) noexcept {
-        SlabInfo* const place = backend_.alloc_slab_info();
-        if (place == nullptr) return nullptr;
-        if constexpr (checked) {
-            if (!is_place_for_slab_info(place, memory, wanted.bytes, heap_)) [[unlikely]] {
-                backend_.free_slab_info(place);
-                return nullptr;
-            }
-        }
-        SlabInfo* const slab_info = ::new (static_cast<void*>(place)) SlabInfo;
-        slab_info->slab = memory;
-        if (!Map::save(backend_, *slab_info, wanted.known_pages, heap_)) {
-            backend_.free_slab_info(slab_info);
-            return nullptr;
-        }
-        return slab_info;
-    }
-
-    void say(Defect defect, const std::byte* memory) const noexcept {
-        report({.defect = defect, .pointer = memory, .cache = heap_, .slab = memory});
-    }
-
-    [[no_unique_address]] Backend backend_;
-    const void* heap_;
-};
-
-}  // namespace slab_allocator
-
 // size_classes.hpp -- which sizes a heap has slabs for, and how large their slabs are.
 //
 //      size    1..16  32  48  64  80  96  112  128 | 144 160 176 192 208 224  256 | 288 ... 32768
@@ -4876,6 +5321,10 @@ struct HeapConfig {
     Checks checks = Checks::misuse;
     /// For statics that are never torn down, as CacheConfig's.
     bool never_destroyed = false;
+    /// Of a MagazineHeap at level debug: its CPU policy has `const void* caller()`, which says who
+    /// allocates and frees, in place of the return address of the call. For a malloc, whose callers
+    /// do not call the heap.
+    bool cpus_know_caller = false;
 
     friend constexpr bool operator==(const HeapConfig&, const HeapConfig&) noexcept = default;
 };
@@ -5059,56 +5508,58 @@ consteval bool check() {
 
 }  // namespace slab_allocator
 
-// class_slabs.hpp -- the slabs of one size class: what Cache is for a type, for a size that is a
-// number.
+// class_slabs.hpp -- one size class: what Cache is for a type, for a size that is a number.
 //
-//      alloc  <-- hand: one word of one slab's map <-- slabs with room, the fullest first <-- pages
-//      free   --> the hand, or the map of the object's slab ------------free slabs------> pages
+//      alloc  <-- current word: 64 slots of one slab <-- slabs with room, the fullest first
+//      free   --> the current word, or the map of the object's slab --------> slabs
 //
 // A Cache is compiled for its type; 64 of them are half a megabyte of code and 20 seconds of
 // compiling, which no kernel wants for its kmalloc. So here stride and slots are members, and one
-// piece of code serves all classes. The hand is a word of 64 bits, taken out of a map at once:
-// alloc is the lowest of them, and a free of a slot in that word puts it back there. Nothing is
-// written in a free object, and a free slot is found free at once, in the hand or in the map.
+// piece of code serves all classes. The current word is 64 bits, taken out of a map at once: alloc
+// takes the lowest of them, and a free of a slot in that word puts it back there. Nothing is
+// written in a free object, and a free slot is found free at once, in the current word or in the
+// map.
 //
-// At levels hardened and debug any object in the hand is taken, and what is freed waits among the
-// delayed objects before it goes back there (delayed_objects.hpp); alloc gives, and free takes,
-// objects with the guards of free ones (guards.hpp), and make_live and make_free, which need no
-// lock, stand between them and the user.
+// At levels hardened and debug alloc takes any object of the word, and what is freed waits in a
+// quarantine before it goes back there (quarantine.hpp); alloc gives, and free takes, objects with
+// the guards of free ones (guards.hpp), and make_live and make_free, which need no lock, stand
+// between them and the user.
 //
 // Invariants
-//   [L1] a slot is in one of four hands: free in its map, in hand_, delayed, or the caller's.
-//   [L2] the slab in hand stands on no list; every other one on the list of its free_number.
-//   [L3] before each call of the backend every list and counter is in order, and after it they are
-//        looked at again: the backend may call the heap.
-//   [L4] what is refused has changed nothing.
+//   [P1] a slot is in one of four places: free in its map, in the current word, in the quarantine,
+//        or the caller's.
+//   [P2] the slab of the current word is on no list; every other one on the list of its
+//        free_number.
+//   [P3] what is refused has changed nothing.
 
 namespace slab_allocator {
 
 template <typename Backend, HeapConfig Config>
 class alignas(64) ClassSlabs {
     static constexpr bool checked = Config.checks != Checks::none;
-    using Memcheck = detail::Memcheck;
+    static constexpr bool guarded = guards_objects(Config.checks);
+    static constexpr Layout like{.row = Row::LargeByMap,
+                                 .front = detail::front_of(Config.checks, size_classes::grain),
+                                 .page_size = Config.page_size};
+    using Geometry = RuntimeGeometry<like>;
     using Shape = ShapeOfClass<Config.checks, size_classes::grain>;
     using Guard = Guards<Shape, Config.checks>;
-    static constexpr bool guarded = guards_objects(Config.checks);
-    struct NothingDelayed {
-        constexpr explicit NothingDelayed() noexcept = default;
+    using Slabs = SlabSet<Geometry, Backend, Guard, Config.checks>;
+    using Lists = typename Slabs::Lists;
+    struct NoQuarantine {
+        constexpr explicit NoQuarantine() noexcept = default;
     };
-    using Delayed =
-        std::conditional_t<guarded, DelayedObjects<size_classes::grain, 16, false>, NothingDelayed>;
+    using Waiting =
+        std::conditional_t<guarded, Quarantine<size_classes::grain, 16, false>, NoQuarantine>;
 
 public:
-    using Pages = HeapPages<Backend, Config.page_size, checked>;
-
-    /// It never has more than `most_slabs`; 0: any number.
+    /// It never has more than `most_slabs`; 0: any number. `heap`: whom reports name.
     constexpr ClassSlabs(std::size_t number, const Layout& layout, std::uint16_t most_slabs,
-                         Pages pages) noexcept
+                         Backend backend, const void* heap) noexcept
         : most_slabs_(most_slabs),
           number_(static_cast<std::uint8_t>(number)),
-          layout_(layout),
-          pages_(std::move(pages)),
-          guards_(Shape(layout_.object_size)) {}
+          slabs_(Geometry(layout), Guard(Shape(layout.object_size)), std::move(backend)),
+          heap_(heap) {}
     ClassSlabs(const ClassSlabs&) = delete;  // its slabs know its address
     ClassSlabs& operator=(const ClassSlabs&) = delete;
 
@@ -5116,20 +5567,33 @@ public:
 
     /// Returns: nullptr where the backend refuses. Costs: O(1).
     [[nodiscard]] void* alloc() noexcept {
-        if (hand_ == 0) [[unlikely]]
+        if (word_ == 0) [[unlikely]]
             return alloc_slowly();
         return take_one();
     }
 
     /// Takes back an object whose SlabInfo is `slab_info`, of this class. Returns: false where that
-    /// is no live object [L4]. Costs: O(1).
+    /// is no live object [P3]. Costs: O(1).
     [[nodiscard]] bool free(void* object, SlabRecord& slab_info) noexcept {
         if constexpr (guarded) {
-            delay(static_cast<std::byte*>(object));
+            quarantine(bytes_of(object));
             return true;
         } else {
-            return give_back(object, slab_info);
+            return free_slot(object, slab_info);
         }
+    }
+
+    /// Takes back what make_free made free.
+    void quarantine(std::byte* object) noexcept
+        requires guarded
+    {
+        const std::size_t capacity =
+            cached_capacity(slabs_.geometry.layout.stride, slabs_.geometry.layout.objects_per_slab);
+        const std::size_t most = capacity < Waiting::capacity ? capacity : Waiting::capacity;
+        while (waiting_.size() >= most)
+            release_one();  // which may call the heap [I1]
+        waiting_.make_room(1);
+        waiting_.push(object, nullptr);
     }
 
     // ---- Its guards, without a lock -------------------------------------------------------------
@@ -5139,42 +5603,30 @@ public:
     [[nodiscard]] bool make_live(void* memory, const void* by) noexcept
         requires guarded
     {
-        auto* const object = static_cast<std::byte*>(memory);
-        if (memcheck_.watches()) Memcheck::make_defined(object, layout_.object_size);
-        const bool sound = guards_.is_free(object);
-        if (sound) [[likely]] {
-            guards_.make_live(object, by);
-            if (memcheck_.watches()) Memcheck::allocated(object, layout_.object_size, false);
-        } else {
-            const SlabRecord& slab_info = *Pages::find(pages_.backend(), object);
-            report(report_on(guards_.wrong_of_free(object), slab_info, object));
-            guards_.make_free(object, by);
-            Memcheck::make_nobodys(object, layout_.object_size);
-        }
-        return sound;
+        return slabs_.make_live(bytes_of(memory), by, heap_);
     }
     /// Makes a live object what free takes. Returns: false where it is none, or its guards are not
-    /// sound [L4].
+    /// sound [P3].
     [[nodiscard]] bool make_free(void* object, const SlabRecord& slab_info, const void* by) noexcept
         requires guarded
     {
         if (!is_sound(object, slab_info)) [[unlikely]]
             return false;
-        guards_.make_free(static_cast<std::byte*>(object), by);
-        if (memcheck_.watches()) Memcheck::freed(object);
+        slabs_.make_free(bytes_of(object), by);
         return true;
     }
     /// Is it a live object with sound guards?
     [[nodiscard]] bool is_sound(const void* object, const SlabRecord& slab_info) const noexcept
         requires guarded
     {
-        return is_out(object, slab_info) && guards_.is_live(static_cast<const std::byte*>(object));
+        return is_out(object, slab_info) &&
+               slabs_.guards().is_live(static_cast<const std::byte*>(object));
     }
 
     // ---- For a layer in front, which holds the lock ---------------------------------------------
 
-    /// Fills `objects` from the start. Returns: how many the backend allowed. Afterwards the hand
-    /// is empty, so that what is not free in a map is the caller's.
+    /// Fills `objects` from the start. Returns: how many the backend allowed. Afterwards the
+    /// current word is empty, so that what is not free in a map is the caller's.
     [[nodiscard]] std::size_t alloc_bulk(std::span<std::byte*> objects) noexcept {
         std::size_t done = 0;
         while (done < objects.size()) {
@@ -5182,443 +5634,344 @@ public:
             if (objects[done] == nullptr) break;
             ++done;
         }
-        empty_hand();
+        flush_current();
         return done;
     }
 
-    /// The hand's bits go back to their map; the slab stays in hand.
-    void empty_hand() noexcept {
-        if (hand_ == 0) return;
-        SlabRecord& slab_info = *hand_slab_;
-        slab_info.map.give_back(hand_word_, hand_);
+    /// The current word goes back to its map; its slab stays the current one.
+    void flush_current() noexcept {
+        if (word_ == 0) return;
+        SlabRecord& slab_info = *current_;
+        slab_info.map.give_back(word_number_, word_);
         slab_info.free_number =
-            static_cast<std::uint16_t>(slab_info.free_number + bits_number(hand_));
-        hand_ = 0;
+            static_cast<std::uint16_t>(slab_info.free_number + bits_number(word_));
+        word_ = 0;
     }
 
-    /// is_live, where nothing lies in the hand. Reads nothing but what stays as it is while the
+    /// is_live, where the current word is empty. Reads nothing but what stays as it is while the
     /// object lives, so of a live one it may be asked without the lock.
     [[nodiscard]] bool is_out(const void* object, const SlabRecord& slab_info) const noexcept {
         const std::size_t slot = slot_of(object, slab_info);
-        return slot < layout_.slots_per_slab && !slab_info.map.is_free_unlocked(slot);
+        return slot < slabs_.geometry.layout.slots_per_slab &&
+               !slab_info.map.is_free_unlocked(slot);
     }
 
     // ---- Slabs ----------------------------------------------------------------------------------
 
     /// Gives all Free slabs back. Returns: how many.
     std::size_t shrink_to_fit() noexcept {
-        settle();
+        flush();
         std::size_t given = 0;
-        while (SlabRecord* const slab_info = lists_.any_free()) {
+        while (SlabRecord* const slab_info = slabs_.lists().any_free()) {
             remove(*slab_info);
             ++given;
         }
         return given;
     }
 
-    /// Everything at hand goes back to its slab.
-    void settle() noexcept {
+    /// Every object that is ready or waits goes back to its slab.
+    void flush() noexcept {
         if constexpr (guarded) {
-            while (!delayed_.empty())
-                let_one_go();
+            while (!waiting_.empty())
+                release_one();
         }
-        put_down_hand();
+        retire_current();
     }
     void give_back_everything() noexcept {
-        settle();
-        while (SlabRecord* const slab_info = lists_.any())
+        flush();
+        while (SlabRecord* const slab_info = slabs_.lists().any())
             remove(*slab_info);
     }
 
-    /// Calls f(object) for every live object. Requires: settled; `f` does not call the heap.
+    /// Calls f(object) for every live object. Requires: flushed; `f` does not call the heap.
     template <typename F>
     void for_each(F f) noexcept {
-        lists_.for_each([&](const SlabRecord& slab_info) {
-            for (std::size_t slot = 0; slot < slab_info.untouched; ++slot) {
-                if (!slab_info.map.is_free(slot)) f(object_at(slab_info, slot));
-            }
-        });
+        slabs_.for_each(f);
     }
 
     // ---- To look at -----------------------------------------------------------------------------
 
     [[nodiscard]] constexpr std::size_t number() const noexcept { return number_; }
-    [[nodiscard]] constexpr const Layout& layout() const noexcept { return layout_; }
-    [[nodiscard]] constexpr std::size_t object_size() const noexcept { return layout_.object_size; }
-    [[nodiscard]] constexpr Backend& backend() noexcept { return pages_.backend(); }
+    [[nodiscard]] constexpr std::size_t object_size() const noexcept {
+        return slabs_.geometry.layout.object_size;
+    }
+    [[nodiscard]] constexpr Backend& backend() noexcept { return slabs_.backend(); }
+    [[nodiscard]] const Guard& guards() const noexcept { return slabs_.guards(); }
 
     /// Of a guarded class: and has it sound guards?
     [[nodiscard]] bool is_live(const void* object, const SlabRecord& slab_info) const noexcept {
         if constexpr (guarded) return is_sound(object, slab_info);
         const std::size_t slot = slot_of(object, slab_info);
-        return slot < layout_.slots_per_slab && !slab_info.map.is_free(slot) &&
-               !in_hand(slot, slab_info);
+        return slot < slabs_.geometry.layout.slots_per_slab && !slab_info.map.is_free(slot) &&
+               !is_current(slot, slab_info);
     }
 
-    /// The rest of a report on a free of `object`, which is not live.
-    void say_what_is_wrong(DefectReport& report, const SlabRecord& slab_info) const noexcept {
-        report.slab = slab_info.slab;
-        const std::size_t slot = slot_of(report.pointer, slab_info);
-        if (slot >= layout_.slots_per_slab) {
-            report.defect = Defect::InteriorPointer;
-            return;
-        }
-        report.slot = slot;
-        if constexpr (guarded) {
-            const auto* const object = static_cast<const std::byte*>(report.pointer);
-            if (slot < slab_info.untouched) say_who(report, object);
-            if (!slab_info.map.is_free(slot) && !guards_.looks_free(object)) {
-                const Wrong wrong = guards_.wrong_of_live(object);
-                report.defect = wrong.defect;
-                report.offset = wrong.offset;
-                return;
-            }
-        }
-        report.defect = slot >= slab_info.untouched ? Defect::NeverAllocated : Defect::DoubleFree;
-    }
-
-    /// Level debug: who allocated an object of a slab, and who freed it.
-    void say_who(DefectReport& report, const std::byte* object) const noexcept {
-        guards_.say_who(report, object);
+    /// Completes the report on a free of report.pointer, which is not live.
+    void diagnose(DefectReport& report, const SlabRecord& slab_info) const noexcept {
+        slabs_.diagnosis(heap_).of_free(report, slab_info, false);
     }
 
     /// Costs: O(slabs). The peak of objects is not known.
     [[nodiscard]] CacheStatistics statistics() noexcept {
-        CacheStatistics result{.free_slabs_number = lists_.free_slabs_number(),
-                               .full_slabs_number = lists_.full_slabs_number(),
-                               .peak_slabs_number = peak_slabs_number_,
-                               .failures_number = failures_number_};
-        lists_.for_each([&](const SlabRecord& slab_info) {
-            result.free_objects_number += slab_info.free_number;
-        });
-        if (hand_slab_ != nullptr) {
-            const std::size_t free_number = hand_slab_->free_number + bits_number(hand_);
-            if (free_number == 0) ++result.full_slabs_number;
-            if (free_number == layout_.objects_per_slab) ++result.free_slabs_number;
+        CacheStatistics result = slabs_.statistics();
+        result.peak_slabs_number = peak_slabs_number_;
+        result.failures_number = failures_number_;
+        if (current_ != nullptr) {  // on no list [P2]
+            const std::size_t free_number = current_->free_number + bits_number(word_);
+            const bool is_full = free_number == 0;
+            const bool is_free = free_number == slabs_.geometry.layout.objects_per_slab;
+            ++(is_full   ? result.full_slabs_number
+               : is_free ? result.free_slabs_number
+                         : result.partial_slabs_number);
             result.free_objects_number += free_number;
         }
-        if constexpr (guarded) result.free_objects_number += delayed_.size();
-        const std::size_t slabs = slabs_number();
-        const std::size_t objects = slabs * layout_.objects_per_slab;
-        result.partial_slabs_number = slabs - result.free_slabs_number - result.full_slabs_number;
-        result.allocated_objects_number = objects - result.free_objects_number;
-        result.bytes_held = slabs * (layout_.slab_size + sizeof(SlabInfo));
-        result.bytes_lost = result.bytes_held - objects * layout_.object_size;
+        if constexpr (guarded) result.free_objects_number += waiting_.size();
+        slabs_.complete(result);
         return result;
     }
 
     /// The first thing that is not as it must be, or Defect::None. Of objects that are out of their
     /// slabs only `with_live`: a layer in front may hold them. Costs: O(slots).
     [[nodiscard]] DefectReport validate([[maybe_unused]] bool with_live) noexcept {
-        const auto of_lists =
-            lists_.validate([&](const SlabRecord& slab) { return defect_of(slab); });
-        if (of_lists.defect != Defect::None) return wrong(of_lists.defect, of_lists.where(this));
-        if (hand_slab_ == nullptr) {
-            if (hand_ != 0) return corrupted(this);
-        } else {
-            const bool at_rest = !hand_slab_->linked() &&
-                                 (hand_ & hand_slab_->map.word_at(hand_word_)) == 0 &&
-                                 hand_slab_->list_most == never_moves;
-            if (!at_rest) return corrupted(hand_slab_);
-            const Defect of_hand = defect_of(*hand_slab_);
-            if (of_hand != Defect::None) return wrong(of_hand, hand_slab_);
+        const DefectReport of_lists = slabs_.validate(owner());
+        if (of_lists.defect != Defect::None) return of_lists;
+        const Defect of_current = defect_of_current();
+        if (of_current != Defect::None) {
+            const void* const where =
+                current_ != nullptr ? static_cast<const void*>(current_) : this;
+            return {.defect = of_current, .pointer = where, .cache = heap_};
         }
-        if constexpr (guarded) return wrong_anywhere(with_live);
+        if constexpr (guarded) {
+            const auto in_word = [&](const std::byte* object) {
+                return current_ != nullptr && is_current(slot_of(object, *current_), *current_);
+            };
+            const DefectReport first = slabs_.first_violation(heap_, in_word, with_live);
+            if (first.defect != Defect::None || current_ == nullptr) return first;
+            return slabs_.diagnosis(heap_).of_slab(*current_, in_word, with_live);
+        }
         return {};
     }
 
 private:
-    using Lists = SlabLists<0>;
-    static constexpr std::uint16_t never_moves = 0xffff;  // list_most of the slab in hand
+    static constexpr std::uint16_t never_moves = 0xffff;  // of the current slab
 
-    [[nodiscard]] std::size_t slabs_number() const noexcept {  // [L2]
-        return lists_.slabs_number() + (hand_slab_ != nullptr ? 1 : 0);
+    [[nodiscard]] SlabOwner owner() const noexcept { return {this, heap_}; }
+    [[nodiscard]] std::size_t slabs_number() const noexcept {  // [P2]
+        return slabs_.lists().slabs_number() + (current_ != nullptr ? 1 : 0);
     }
     [[nodiscard]] std::size_t slot_of(const void* object,
                                       const SlabRecord& slab_info) const noexcept {
-        return layout_.slot_at(address_of(object) - address_of(slab_info.slab) - front());
-    }
-    [[nodiscard]] std::byte* object_at(const SlabRecord& slab_info,
-                                       std::size_t slot) const noexcept {
-        return slab_info.slab + front() + layout_.offset_of(slot);
-    }
-    /// From a slab's start to its first object.
-    [[nodiscard]] std::size_t front() const noexcept {
-        return Config.checks == Checks::debug ? layout_.front : 0;
-    }
-    /// What guards hide and reveal by themselves.
-    void hide(const void* object) const noexcept {
-        if constexpr (!guarded) detail::hide(object, layout_.object_size);
-    }
-    [[nodiscard]] PagesWanted wanted() const noexcept {
-        return {.bytes = layout_.slab_size,
-                .alignment = layout_.slab_alignment,
-                .known_pages = layout_.pages_per_slab()};
+        return slabs_.geometry.slot_of(slab_info, static_cast<const std::byte*>(object));
     }
 
-    // ---- The hand -------------------------------------------------------------------------------
+    // ---- The current word -----------------------------------------------------------------------
 
-    [[nodiscard]] bool give_back(const void* object, SlabRecord& slab_info) noexcept {
+    /// Returns: false where the slot is free already.
+    [[nodiscard]] bool free_slot(const void* object, SlabRecord& slab_info) noexcept {
         const std::size_t slot = slot_of(object, slab_info);
         if constexpr (checked) {
-            if (slot >= layout_.slots_per_slab) [[unlikely]]
+            if (slot >= slabs_.geometry.layout.slots_per_slab) [[unlikely]]
                 return false;
         }
         const std::size_t word = slot / FreeMap::bits_per_word;
         const std::uint64_t bit = std::uint64_t{1} << (slot % FreeMap::bits_per_word);
-        if (&slab_info == hand_slab_ && static_cast<std::uint32_t>(word) == hand_word_) {
+        const auto& tools = slabs_.instruments();
+        if (&slab_info == current_ && static_cast<std::uint32_t>(word) == word_number_) {
             if constexpr (checked) {
-                if ((hand_ & bit) != 0) [[unlikely]]
+                if ((word_ & bit) != 0) [[unlikely]]
                     return false;
             }
-            hide(object);
-            hand_ |= bit;
+            tools.annotate_free(object, object_size());
+            word_ |= bit;
             return true;
         }
         if constexpr (checked) {
             if (!slab_info.map.all_taken(word, bit)) [[unlikely]]
                 return false;
         }
-        hide(object);
+        tools.annotate_free(object, object_size());
         slab_info.map.give_back(word, bit);
-        if (!guarded && memcheck_.watches()) [[unlikely]]
-            return gave_back_watched(slot, slab_info);
-        if (Lists::gave_back_one(slab_info)) [[unlikely]]
-            has_more_free(slab_info);
+        if (!guarded && tools.watches()) [[unlikely]]
+            return free_watched(slot, slab_info);
+        if (Lists::slot_freed(slab_info)) [[unlikely]]
+            relist_and_trim(slab_info);
         return true;
     }
-    [[gnu::noinline, gnu::cold]] bool gave_back_watched(std::size_t slot,
-                                                        SlabRecord& slab_info) noexcept {
-        Memcheck::freed(object_at(slab_info, slot));
-        if (Lists::gave_back_one(slab_info)) has_more_free(slab_info);
+
+    [[gnu::noinline, gnu::cold]] bool free_watched(std::size_t slot,
+                                                   SlabRecord& slab_info) noexcept {
+        slabs_.instruments().freed(slabs_.geometry.object_at(slab_info, slot));
+        if (Lists::slot_freed(slab_info)) relist_and_trim(slab_info);
         return true;
+    }
+
+    [[gnu::noinline]] void relist_and_trim(SlabRecord& slab_info) noexcept {
+        slabs_.lists().move(slab_info);
+        while (slabs_.lists().free_slabs_number() > Config.retained_free_slabs)
+            remove(*slabs_.lists().any_free());
     }
 
     /// The lowest; of a guarded class any.
     [[nodiscard]] void* take_one() noexcept {
         if constexpr (guarded) {
-            const auto turn = static_cast<int>(guards_.secret().next() % FreeMap::bits_per_word);
-            const std::uint64_t one = std::rotr(hand_, turn) & -std::rotr(hand_, turn);
+            const std::uint64_t random = slabs_.guards().secret().next();
+            const auto turn = static_cast<int>(random % FreeMap::bits_per_word);
+            const std::uint64_t one = std::rotr(word_, turn) & -std::rotr(word_, turn);
             const std::uint64_t bit = std::rotl(one, turn);
-            hand_ &= ~bit;
-            return hand_start_ + lowest_bit(bit) * layout_.stride;
+            word_ &= ~bit;
+            return word_start_ + lowest_bit(bit) * slabs_.geometry.layout.stride;
         }
-        const std::size_t slot = lowest_bit(hand_);
-        hand_ &= hand_ - 1;
-        std::byte* const object = hand_start_ + slot * layout_.stride;
-        detail::reveal(object, layout_.object_size);
+        const std::size_t slot = lowest_bit(word_);
+        word_ &= word_ - 1;
+        std::byte* const object = word_start_ + slot * slabs_.geometry.layout.stride;
+        slabs_.instruments().annotate_alloc(object, object_size());
         return object;
     }
 
-    [[nodiscard]] bool in_hand(std::size_t slot, const SlabRecord& slab_info) const noexcept {
-        return &slab_info == hand_slab_ && slot / FreeMap::bits_per_word == hand_word_ &&
-               ((hand_ >> (slot % FreeMap::bits_per_word)) & 1U) != 0;
+    [[nodiscard]] bool is_current(std::size_t slot, const SlabRecord& slab_info) const noexcept {
+        return &slab_info == current_ && slot / FreeMap::bits_per_word == word_number_ &&
+               ((word_ >> (slot % FreeMap::bits_per_word)) & 1U) != 0;
     }
 
     [[nodiscard, gnu::noinline]] void* alloc_slowly() noexcept {
-        while (hand_ == 0) {
-            if (!fill_hand() && !add()) {
+        while (word_ == 0) {
+            if (!refill_current() && !add()) {
                 ++failures_number_;
                 return nullptr;
             }
         }
         void* const object = take_one();
-        if (memcheck_.watches()) [[unlikely]]
-            leave_none_at_hand(object);
+        if (slabs_.instruments().watches()) [[unlikely]] {
+            retire_current();  // so that each call takes a slow path, which tells memcheck
+            if constexpr (!guarded) slabs_.instruments().allocated(object, object_size(), false);
+        }
         return object;
     }
 
-    /// Under memcheck, so that each call takes a slow path, which tells.
-    [[gnu::noinline, gnu::cold]] void leave_none_at_hand(const void* object) noexcept {
-        put_down_hand();
-        if constexpr (!guarded) Memcheck::allocated(object, layout_.object_size, false);
-    }
-
-    /// Takes a word of the slab in hand, or of another one. Returns: false where none has room.
-    /// Requires: the hand is empty.
-    [[nodiscard]] bool fill_hand() noexcept {
-        if (hand_slab_ == nullptr || hand_slab_->map.empty()) {
-            SlabRecord* const slab_info = lists_.any_with_room();
+    /// Takes a word of the current slab, or of another one. Returns: false where none has room.
+    /// Requires: the current word is empty.
+    [[nodiscard]] bool refill_current() noexcept {
+        if (current_ == nullptr || current_->map.empty()) {
+            SlabRecord* const slab_info = slabs_.lists().any_with_room();
             if (slab_info == nullptr) return false;
-            put_down_hand();
-            lists_.remove(*slab_info);
-            slab_info->list_most = never_moves;  // [L2]
-            hand_slab_ = slab_info;
+            retire_current();
+            slabs_.lists().remove(*slab_info);
+            slab_info->list_max_free = never_moves;  // [P2]
+            current_ = slab_info;
         }
-        SlabRecord& slab_info = *hand_slab_;
-        hand_word_ = static_cast<std::uint32_t>(slab_info.map.first_word());
-        hand_ = slab_info.map.word_at(hand_word_);
-        slab_info.map.take(hand_word_, hand_, 0);
-        slab_info.free_number =
-            static_cast<std::uint16_t>(slab_info.free_number - bits_number(hand_));
-        const std::size_t first = std::size_t{hand_word_} * FreeMap::bits_per_word;
-        hand_start_ = object_at(slab_info, first);
-        const std::size_t end = first + highest_bit(hand_) + 1;
-        if (end > slab_info.untouched) {
-            if constexpr (guarded) prepare(slab_info, slab_info.untouched, end);
-            slab_info.untouched = static_cast<std::uint16_t>(end);
-        }
+        const FreeWord word = slabs_.word_of(*current_, current_->map.first_word());
+        slabs_.take(*current_, word, word.bits);
+        current_->free_number =
+            static_cast<std::uint16_t>(current_->free_number - bits_number(word.bits));
+        word_ = word.bits;
+        word_start_ = word.start;
+        word_number_ = static_cast<std::uint32_t>(word.number);
         return true;
     }
 
-    /// The hand's bits go back to their map, and its slab on a list.
-    void put_down_hand() noexcept {
-        SlabRecord* const slab_info = hand_slab_;
+    /// The current word goes back to its map, and its slab on a list.
+    void retire_current() noexcept {
+        SlabRecord* const slab_info = current_;
         if (slab_info == nullptr) return;
-        empty_hand();
-        hand_slab_ = nullptr;
-        lists_.add(*slab_info);
+        flush_current();
+        current_ = nullptr;
+        slabs_.lists().add(*slab_info);
     }
 
-    // ---- The life of a slab ---------------------------------------------------------------------
+    [[nodiscard]] Defect defect_of_current() noexcept {
+        if (current_ == nullptr) return word_ == 0 ? Defect::None : Defect::CorruptedSlabInfo;
+        const bool at_rest = !current_->linked() &&
+                             (word_ & current_->map.word_at(word_number_)) == 0 &&
+                             current_->list_max_free == never_moves;
+        return at_rest ? slabs_.defect_of(*current_, this) : Defect::CorruptedSlabInfo;
+    }
 
-    /// A slab is born whole or not at all. Returns: whether.
+    // ---- Slabs ----------------------------------------------------------------------------------
+
     [[nodiscard]] bool add() noexcept {
         if (most_slabs_ != 0 && slabs_number() >= most_slabs_) return false;
-        SlabInfo* const slab_info = pages_.take(wanted());
-        if (slab_info == nullptr) return false;
-        slab_info->free_number = static_cast<std::uint16_t>(layout_.objects_per_slab);
-        slab_info->map.fill(layout_.slots_per_slab, 0, 0);
-        slab_info->owner = this;
-        if constexpr (guarded) guards_.secret().seed(pages_.backend(), slab_info->slab, this);
-        detail::hide(slab_info->slab, layout_.slab_size);
-        memcheck_.hide(slab_info->slab, slab_info->slab + (guarded ? 0 : layout_.slab_size));
-        lists_.add(*slab_info);
+        if (!slabs_.add(owner())) return false;
         if (slabs_number() > peak_slabs_number_) peak_slabs_number_ = slabs_number();
         return true;
     }
-
     [[gnu::noinline]] void remove(SlabRecord& slab_info) noexcept {
-        if constexpr (Config.checks == Checks::debug) {
-            DefectReport last = wrong(defect_of(slab_info), slab_info.slab);
-            if (last.defect == Defect::None) last = wrong_in(slab_info, false);
-            if (last.defect != Defect::None) report(last);  // never looked at again
-        }
-        if (memcheck_.watches()) [[unlikely]]
-            unwatch(slab_info);
-        lists_.remove(slab_info);
-        detail::reveal(slab_info.slab, layout_.slab_size);
-        pages_.give(*for_backend(&slab_info), wanted());
-    }
-
-    /// memcheck has no block of the slab any more, and anybody may use it.
-    [[gnu::noinline, gnu::cold]] void unwatch(const SlabRecord& slab_info) const noexcept {
-        for (std::size_t slot = 0; slot < slab_info.untouched; ++slot) {
-            if (!slab_info.map.is_free(slot)) Memcheck::freed(object_at(slab_info, slot));
-        }
-        Memcheck::make_defined(slab_info.slab, layout_.slab_size);
-    }
-
-    [[gnu::noinline]] void has_more_free(SlabRecord& slab_info) noexcept {
-        lists_.move(slab_info);
-        while (lists_.free_slabs_number() > Config.retained_free_slabs)
-            remove(*lists_.any_free());
+        slabs_.remove(slab_info, owner(), [] {});
     }
 
     // ---- Objects with guards --------------------------------------------------------------------
 
-    void delay(std::byte* object) noexcept
+    /// Any of those that have been in quarantine for long.
+    void release_one() noexcept
         requires guarded
     {
-        while (delayed_.size() >= most_delayed())
-            let_one_go();  // which may call the heap [L3]
-        delayed_.make_room(1);
-        delayed_.push(object, nullptr);
-    }
-    [[nodiscard]] std::size_t most_delayed() const noexcept
-        requires guarded
-    {
-        const std::size_t most = recent_capacity(layout_.stride, layout_.objects_per_slab);
-        return most < Delayed::capacity ? most : Delayed::capacity;
-    }
-    /// Any of those that have been here for long.
-    void let_one_go() noexcept
-        requires guarded
-    {
-        if (delayed_.none_ready()) delayed_.shuffle(guards_.secret().next());
-        const std::byte* const object = delayed_.pop();
-        static_cast<void>(give_back(object, *Pages::find(pages_.backend(), object)));
+        if (waiting_.none_ready()) waiting_.shuffle(slabs_.guards().secret().next());
+        const std::byte* const object = waiting_.pop();
+        static_cast<void>(free_slot(object, *slabs_.find(object)));
     }
 
-    /// Slots `first` .. `end - 1` come out of their slab for the first time.
-    void prepare(const SlabRecord& slab_info, std::size_t first, std::size_t end) noexcept
-        requires guarded
-    {
-        for (std::size_t slot = first; slot < end; ++slot) {
-            guards_.make_fresh(object_at(slab_info, slot));
-        }
-    }
-
-    [[nodiscard]] DefectReport wrong_anywhere(bool with_live) noexcept
-        requires guarded
-    {
-        DefectReport found;
-        const auto look_at = [&](const SlabRecord& slab_info) {
-            if (found.defect == Defect::None) found = wrong_in(slab_info, with_live);
-        };
-        lists_.for_each(look_at);
-        if (hand_slab_ != nullptr) look_at(*hand_slab_);
-        return found;
-    }
-
-    /// The first object of a slab that is not as it must be.
-    [[nodiscard]] DefectReport wrong_in(const SlabRecord& slab_info, bool with_live) const noexcept
-        requires guarded
-    {
-        for (std::size_t slot = 0; slot < slab_info.untouched; ++slot) {
-            const std::byte* const object = object_at(slab_info, slot);
-            const bool is_here = slab_info.map.is_free(slot) || in_hand(slot, slab_info);
-            if (!is_here && (!with_live || guards_.is_live(object))) continue;
-            const bool is_free = is_here || guards_.looks_free(object);
-            const Wrong wrong = is_free ? wrong_of_free(object) : guards_.wrong_of_live(object);
-            if (wrong.defect != Defect::None) return report_on(wrong, slab_info, object);
-        }
-        return {};
-    }
-
-    [[nodiscard]] Wrong wrong_of_free(const std::byte* object) const noexcept
-        requires guarded
-    {
-        return wrong_of_nobodys(guards_, object, layout_.object_size, memcheck_);
-    }
-
-    [[nodiscard]] DefectReport report_on(const Wrong& wrong, const SlabRecord& slab_info,
-                                         const std::byte* object) const noexcept
-        requires guarded
-    {
-        const std::size_t slot = slot_of(object, slab_info);
-        return report_of(wrong, guards_, object, slab_info, slot, pages_.heap());
-    }
-
-    // ---- Looking --------------------------------------------------------------------------------
-
-    [[nodiscard]] Defect defect_of(const SlabRecord& slab_info) noexcept {
-        if (slab_info.owner != this || !layout_.is_sound(slab_info))
-            return Defect::CorruptedSlabInfo;
-        return pages_.knows(slab_info, layout_.pages_per_slab()) ? Defect::None
-                                                                 : Defect::BackendLostSlab;
-    }
-    [[nodiscard]] DefectReport wrong(Defect defect, const void* where) const noexcept {
-        return {.defect = defect, .pointer = where, .cache = pages_.heap()};
-    }
-    [[nodiscard]] DefectReport corrupted(const void* where) const noexcept {
-        return wrong(Defect::CorruptedSlabInfo, where);
-    }
-
-    std::uint64_t hand_ = 0;  // bit i: slot i from hand_start_ on is free, and here [L1]
-    std::byte* hand_start_ = nullptr;
-    SlabRecord* hand_slab_ = nullptr;
-    std::uint32_t hand_word_ = 0;
+    std::uint64_t word_ = 0;  // bit i: slot i from word_start_ on is free, and here [P1]
+    std::byte* word_start_ = nullptr;
+    SlabRecord* current_ = nullptr;
+    std::uint32_t word_number_ = 0;
     std::uint16_t most_slabs_;
     std::uint8_t number_;
-    [[no_unique_address]] Memcheck memcheck_;
-    Layout layout_;
-    Pages pages_;
-    [[no_unique_address]] Guard guards_;
-    [[no_unique_address]] Delayed delayed_;
-    Lists lists_{layout_.objects_per_slab};
+    Slabs slabs_;
+    const void* heap_;
+    [[no_unique_address]] Waiting waiting_;
     std::size_t peak_slabs_number_ = 0;
     std::size_t failures_number_ = 0;
+};
+
+}  // namespace slab_allocator
+
+// heap_pages.hpp -- how a heap's memory gets its SlabInfo, and how an address leads to it.
+//
+//      any address --page--> map --> SlabInfo --owner--> ClassSlabs, or PageRuns
+//
+// SlabStore, for every size that a heap asks for: memory from the backend, a SlabInfo outside of
+// it, and the map between them. All blocks are looked up alike, and the answer is good for any
+// address.
+
+namespace slab_allocator {
+
+using PagesWanted = SlabRequest;
+
+template <typename Backend, std::size_t page_size, bool checked>
+class HeapPages {
+    static constexpr Layout layout{.row = Row::LargeByMap, .page_size = page_size};
+    using Store = SlabStore<layout, Backend, checked>;
+
+public:
+    constexpr HeapPages(Backend backend, const void* heap) noexcept
+        : backend_(std::move(backend)), heap_(heap) {}
+
+    [[nodiscard]] constexpr Backend& backend() noexcept { return backend_; }
+    [[nodiscard]] constexpr const void* heap() const noexcept { return heap_; }
+
+    /// The SlabInfo of the memory that has this page; nullptr where there is none.
+    [[nodiscard]] static SlabInfo* find(auto& backend, const void* pointer) noexcept {
+        return backend.get_slab_info_ptr(align_down(address_of(pointer), page_size));
+    }
+
+    /// Memory with a SlabInfo that knows its address and no more. nullptr: the backend refused, or
+    /// its answer was, and everything is as before.
+    [[nodiscard]] SlabInfo* take(const PagesWanted& wanted) noexcept {
+        return Store::create(backend_, wanted, heap_);
+    }
+
+    /// Requires: what take() gave for the same `wanted`, at rest.
+    void give(SlabInfo& slab_info, const PagesWanted& wanted) noexcept {
+        Store::destroy(backend_, slab_info, wanted);
+    }
+
+    /// Does the map lead from each of these pages to the SlabInfo?
+    [[nodiscard]] bool knows(const SlabRecord& slab_info, std::size_t known_pages) noexcept {
+        return SlabLocator<layout, Backend>::knows(backend_, slab_info, known_pages);
+    }
+
+private:
+    [[no_unique_address]] Backend backend_;
+    const void* heap_;
 };
 
 }  // namespace slab_allocator
@@ -5912,24 +6265,26 @@ public:
     constexpr void give_back_everything(const void* heap) noexcept {
         std::size_t live = runs.number();
         for (Slabs& of : slabs) {
-            of.settle();
+            of.flush();
             live += of.statistics().allocated_objects_number;
         }
-        if constexpr (Config.checks != Checks::none) {
-            if (live != 0) report_leaks(live, heap);
-        }
+        report_leaks<Config.checks>(live, heap, [&](auto report_one) {
+            for (Slabs& of : slabs)
+                of.for_each([&](const std::byte* block) { report_one(block, of.guards()); });
+            runs.for_each(report_one);
+        });
         for (Slabs& of : slabs)
             of.give_back_everything();
         runs.give_back_everything();
     }
 
     /// What is wrong with the free of a block that is not live.
-    [[nodiscard]] DefectReport what_is_wrong(const void* block, SlabInfo* slab_info,
-                                             const void* heap) noexcept {
+    [[nodiscard]] DefectReport diagnose(const void* block, SlabInfo* slab_info,
+                                        const void* heap) noexcept {
         DefectReport result{.defect = Defect::ForeignPointer, .pointer = block, .cache = heap};
         Slabs* const of = slabs_of(slab_info);
         if (of != nullptr) {
-            of->say_what_is_wrong(result, *slab_info);
+            of->diagnose(result, *slab_info);
         } else if (const SlabInfo* const run = runs.run_around(block)) {
             result.defect = Defect::InteriorPointer;
             result.slab = run->slab;
@@ -5944,25 +6299,6 @@ public:
     Runs runs;
 
 private:
-    /// Level debug: one by one.
-    void report_leaks(std::size_t live, const void* heap) noexcept {
-        DefectReport leak{.defect = Defect::Leak, .cache = heap, .objects_number = live};
-        if constexpr (Config.checks != Checks::debug) return report(leak);
-        const auto report_one = [&](const std::byte* block) {
-            leak.pointer = block;
-            report(leak);
-            --leak.objects_number;
-        };
-        for (Slabs& of : slabs) {
-            of.for_each([&](const std::byte* block) {
-                of.say_who(leak, block);
-                report_one(block);
-            });
-        }
-        leak.allocated_by = leak.freed_by = nullptr;
-        runs.for_each(report_one);
-    }
-
     [[nodiscard]] std::size_t offset_of_owner(const SlabInfo& slab_info) const noexcept {
         return address_of(slab_info.owner) - address_of(slabs);
     }
@@ -5971,7 +6307,7 @@ private:
     constexpr HeapBlocks(Reference reference, const void* heap,
                          std::index_sequence<numbers...>) noexcept
         : slabs{Slabs(numbers % classes_number, layout_at(numbers), most_slabs_at(numbers),
-                      Pages(ClassBackend(reference), heap))...},
+                      ClassBackend(reference), heap)...},
           runs(Pages(ClassBackend(reference), heap)) {}
 
     [[nodiscard]] static constexpr Layout layout_at(std::size_t index) noexcept {
@@ -5999,7 +6335,7 @@ private:
 namespace slab_allocator {
 
 /// A base class of Derived, which has alloc(size), free_found, alloc_run, resize_run,
-/// look_up, find, refuse, and its blocks_.
+/// look_up, find, refuse, its blocks_, and, where blocks have guards, take, put, slabs_with.
 template <typename Derived, HeapConfig Config>
 class HeapCalls {
 public:
@@ -6067,6 +6403,33 @@ public:
 private:
     friend Derived;
     constexpr HeapCalls() noexcept = default;
+
+    // ---- Blocks with guards: levels hardened and debug ------------------------------------------
+
+    [[nodiscard, gnu::noinline]] void* alloc_guarded(std::size_t size) noexcept {
+        const void* const by = caller_or(__builtin_return_address(0));
+        if (size > size_classes::largest_request<Config>) return derived().alloc_run(size, 1);
+        const std::size_t number = size_classes::ClassTable<Config>::class_of(size);
+        for (;;) {
+            void* const block = derived().take(number);
+            if (block == nullptr || derived().slabs_with(block, number).make_live(block, by))
+                return block;
+            derived().put(block, number);
+        }
+    }
+
+    [[gnu::noinline]] void free_guarded(void* block, SlabInfo& slab_info, auto& slabs) noexcept {
+        const void* const by = caller_or(__builtin_return_address(0));
+        if (!slabs.make_free(block, slab_info, by)) [[unlikely]]
+            return derived().refuse(block);
+        derived().put(block, slabs.number());
+    }
+
+    /// Who calls: level debug writes it down.
+    [[nodiscard]] const void* caller_or(const void* return_address) noexcept {
+        if constexpr (Config.cpus_know_caller) return derived().cpus_.caller();
+        return tag_.or_else(return_address);
+    }
 
     [[gnu::noinline, gnu::cold]] void refuse_size(void* block) noexcept {
         const auto found = derived().find(block);
@@ -6147,13 +6510,10 @@ public:
 
     /// Returns: uninitialised memory, or nullptr. Costs: O(1).
     [[nodiscard]] void* alloc(std::size_t size) noexcept {
-        if constexpr (guarded) return alloc_guarded(size);
+        if constexpr (guarded) return Calls::alloc_guarded(size);
         if (size > Config.largest_object) [[unlikely]]
             return alloc_run(size, 1);
-        const std::size_t number = size_classes::ClassTable<Config>::class_of(size);
-        if (void* const block = blocks_.slabs[number].alloc(); block != nullptr) [[likely]]
-            return block;
-        return alloc_again(number);
+        return take(size_classes::ClassTable<Config>::class_of(size));
     }
 
     /// Takes back what alloc gave; nullptr does nothing. Costs: O(1), one question to the map.
@@ -6216,35 +6576,25 @@ private:
         if (!blocks_.is_of_class(*slab_info)) [[unlikely]]
             return free_run(block, *slab_info);
         Slabs& slabs = blocks_.class_of(*slab_info);
-        if constexpr (guarded) return free_guarded(block, *slab_info, slabs);
+        if constexpr (guarded) return Calls::free_guarded(block, *slab_info, slabs);
         if (!slabs.free(block, *slab_info)) [[unlikely]]
             refuse(block);
     }
 
-    // ---- Blocks with guards: levels hardened and debug ------------------------------------------
-
-    [[nodiscard, gnu::noinline]] void* alloc_guarded(std::size_t size) noexcept
-        requires guarded
-    {
-        const void* const by = Calls::tag_.or_else(__builtin_return_address(0));
-        if (size > size_classes::largest_request<Config>) return alloc_run(size, 1);
-        const std::size_t number = size_classes::ClassTable<Config>::class_of(size);
-        Slabs& slabs = blocks_.slabs[number];
-        for (;;) {
-            void* block = slabs.alloc();
-            if (block == nullptr) block = alloc_again(number);
-            if (block == nullptr || slabs.make_live(block, by)) return block;
-            static_cast<void>(slabs.free(block, *look_up(block)));
-        }
+    /// A block of a class.
+    [[nodiscard]] void* take(std::size_t number) noexcept {
+        if (void* const block = blocks_.slabs[number].alloc(); block != nullptr) [[likely]]
+            return block;
+        return alloc_again(number);
     }
-
-    [[gnu::noinline]] void free_guarded(void* block, SlabInfo& slab_info, Slabs& slabs) noexcept
+    /// One with the guards of a free one goes back to its class.
+    void put(void* block, std::size_t number) noexcept
         requires guarded
     {
-        const void* const by = Calls::tag_.or_else(__builtin_return_address(0));
-        if (!slabs.make_free(block, slab_info, by)) [[unlikely]]
-            return refuse(block);
-        static_cast<void>(slabs.free(block, slab_info));
+        blocks_.slabs[number].quarantine(bytes_of(block));
+    }
+    [[nodiscard]] Slabs& slabs_with(const void*, std::size_t number) noexcept {
+        return blocks_.slabs[number];
     }
 
     // ---- Slow paths -----------------------------------------------------------------------------
@@ -6279,7 +6629,7 @@ private:
 
     /// Nothing has been written yet, and nothing is [H1]. nullptr is no defect.
     [[gnu::noinline, gnu::cold]] void refuse(void* block) noexcept {
-        if (block != nullptr) report(blocks_.what_is_wrong(block, look_up(block), this));
+        if (block != nullptr) report(blocks_.diagnose(block, look_up(block), this));
     }
 
     Backend backend_{};
@@ -6449,7 +6799,7 @@ private:
 //      cache, locked --get_slab_info_ptr--> backend.get_slab_info_ptr ----> cache, locked
 //
 // A cache calls its backend on slow paths only, with every list in order before the call, and looks
-// at them again after it ([C3] of cache.hpp). So others may have the cache meanwhile: the backend
+// at them again after it ([I1], slab_set.hpp). So others may have the cache meanwhile: the backend
 // itself, which may call the cache that calls it, and other threads. The two look-ups stand in the
 // middle of each free, and are as fast as they must be; the lock stays locked around them.
 //
@@ -7622,7 +7972,7 @@ private:
 // Invariants
 //   [Z1] an object is in one of four hands: free in its slab's map, in one magazine (its token on),
 //        on its way between these with one caller of a slow path, or the user's
-//   [Z2] the core is called by bulks only, so that nothing lies at its own hand, and what is not
+//   [Z2] the core is called by bulks only, so that it caches nothing itself, and what is not
 //        free in a slab's map is in a magazine or the user's
 //   [Z3] a magazine is allocated with no lock held and no slot entered, and by free only
 
@@ -10294,7 +10644,7 @@ private:
 
 }  // namespace slab_allocator
 
-// heap_front.hpp -- what one CPU has at its hand: a short stack of free blocks for each class.
+// heap_front.hpp -- what one CPU has cached: a short stack of free blocks for each class.
 //
 //      class 0   | . | . | . |     |         alloc pops, free pushes
 //                ^bottom     ^top  ^limit
@@ -10546,7 +10896,7 @@ public:
     // ---- One block: as Heap's -------------------------------------------------------------------
 
     [[nodiscard]] void* alloc(std::size_t size) noexcept {
-        if constexpr (guarded) return alloc_guarded(size);
+        if constexpr (guarded) return Calls::alloc_guarded(size);
         if (size > Config.largest_object) [[unlikely]]
             return alloc_run(size, 1);
         return take(size_classes::ClassTable<Config>::class_of(size));
@@ -10655,7 +11005,7 @@ private:
         if (!blocks_.is_of_class(*slab_info)) [[unlikely]]
             return free_run(block, *slab_info);
         Slabs& slabs = blocks_.class_of(*slab_info);
-        if constexpr (guarded) return free_guarded(block, *slab_info, slabs);
+        if constexpr (guarded) return Calls::free_guarded(block, *slab_info, slabs);
         if constexpr (has_tokens) {
             if (!slabs.is_out(block, *slab_info) || Token<>::is_on(block)) [[unlikely]]
                 return refuse(block);
@@ -10675,34 +11025,10 @@ private:
             free_slowly(static_cast<std::byte*>(block), number);
     }
 
-    // ---- Blocks with guards: levels hardened and debug ------------------------------------------
-
-    [[nodiscard, gnu::noinline]] void* alloc_guarded(std::size_t size) noexcept
-        requires guarded
-    {
-        const void* const by = Calls::tag_.or_else(__builtin_return_address(0));
-        if (size > size_classes::largest_request<Config>) return alloc_run(size, 1);
-        const std::size_t number = size_classes::ClassTable<Config>::class_of(size);
-        for (;;) {
-            void* const block = take(number);
-            if (block == nullptr || slabs_with(block, number).make_live(block, by)) return block;
-            put(block, number);
-        }
-    }
-
     /// Whose secret the block's guards have.
     [[nodiscard]] Slabs& slabs_with(const void* block, std::size_t number) noexcept {
         return Blocks::layouts_number == 1 ? blocks_.slabs[number]
                                            : blocks_.class_of(*look_up(block));
-    }
-
-    [[gnu::noinline]] void free_guarded(void* block, SlabInfo& slab_info, Slabs& slabs) noexcept
-        requires guarded
-    {
-        const void* const by = Calls::tag_.or_else(__builtin_return_address(0));
-        if (!slabs.make_free(block, slab_info, by)) [[unlikely]]
-            return refuse(block);
-        put(block, slabs.number());
     }
 
     // ---- Fronts ---------------------------------------------------------------------------------
@@ -10888,7 +11214,7 @@ private:
             if (!slabs.free(block, slab_info)) [[unlikely]]
                 drop(block);
         }
-        slabs.empty_hand();  // [M2]
+        slabs.flush_current();  // [M2]
         return others;
     }
 
@@ -11030,7 +11356,7 @@ private:
         Slabs* const slabs = blocks_.slabs_of(slab_info);
         if (!guarded && slabs != nullptr && slabs->is_out(block, *slab_info)) return drop(block);
         const LockGuard<Lock> guard(blocks_.runs.backend().lock());
-        report(blocks_.what_is_wrong(block, slab_info, this));
+        report(blocks_.diagnose(block, slab_info, this));
     }
     /// The block is in a front already, or was.
     [[gnu::noinline, gnu::cold]] void drop(void* block) noexcept {

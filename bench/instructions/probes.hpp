@@ -47,7 +47,7 @@ public:
         asm volatile("" : : "r"(&allocator_) : "memory");
         for (void*& object : others_)
             object = get(allocator_);
-        allocs(allocator_, objects_, many);  // warm-up: that many lie at the cache's hand now
+        allocs(allocator_, objects_, many);  // warm-up: that many are cached now
         frees(allocator_, objects_, many);
     }
     Probes(const Probes&) = delete;

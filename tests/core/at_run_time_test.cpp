@@ -6,7 +6,7 @@
 
 #include <slab_allocator/core/layout.hpp>
 #include <slab_allocator/core/memory_backend.hpp>
-#include <slab_allocator/core/recent_objects.hpp>
+#include <slab_allocator/core/object_stack.hpp>
 
 #include <support/any_cache.hpp>
 #include <support/catch.hpp>
@@ -128,22 +128,22 @@ TEST_CASE("the row that a configuration needs", "[memory_backend]") {
     REQUIRE(!detail::needs_map(Row::LargeByPageFrames));
 }
 
-TEST_CASE("the hand holds what 128 KiB and four slabs hold", "[recent_objects]") {
-    REQUIRE(slab_allocator::recent_capacity(16, 250) == 128);
-    REQUIRE(slab_allocator::recent_capacity(16, 16) == 64);
-    REQUIRE(slab_allocator::recent_capacity(4096, 250) == 32);
-    REQUIRE(slab_allocator::recent_capacity(1 << 20, 1) == 1);
-    REQUIRE(slab_allocator::recent_capacity(1024, 250) == 128);
-    REQUIRE(slab_allocator::recent_capacity(1025, 250) == 64);
-    REQUIRE(slab_allocator::recent_capacity(16, 32) == 128);
-    REQUIRE(slab_allocator::recent_capacity(16, 31) == 64);
-    REQUIRE(slab_allocator::recent_capacity(16, 1) == 4);
+TEST_CASE("the hand holds what 128 KiB and four slabs hold", "[object_stack]") {
+    REQUIRE(slab_allocator::cached_capacity(16, 250) == 128);
+    REQUIRE(slab_allocator::cached_capacity(16, 16) == 64);
+    REQUIRE(slab_allocator::cached_capacity(4096, 250) == 32);
+    REQUIRE(slab_allocator::cached_capacity(1 << 20, 1) == 1);
+    REQUIRE(slab_allocator::cached_capacity(1024, 250) == 128);
+    REQUIRE(slab_allocator::cached_capacity(1025, 250) == 64);
+    REQUIRE(slab_allocator::cached_capacity(16, 32) == 128);
+    REQUIRE(slab_allocator::cached_capacity(16, 31) == 64);
+    REQUIRE(slab_allocator::cached_capacity(16, 1) == 4);
 }
 
-TEST_CASE("as many slots have places of their own as the places reach", "[recent_objects]") {
-    using Ranks = slab_allocator::RecentRanks<64, 128, true>;  // 1024 classes of 64 bytes
-    REQUIRE(Ranks::has_places_for(1024));
-    REQUIRE(!Ranks::has_places_for(1025));
+TEST_CASE("as many slots have places of their own as the places reach", "[object_stack]") {
+    using Ranks = slab_allocator::MembershipIndex<64, 128, true>;  // 1024 classes of 64 bytes
+    REQUIRE(Ranks::can_index(1024));
+    REQUIRE(!Ranks::can_index(1025));
 }
 
 TEST_CASE("what a slab takes and loses", "[layout]") {

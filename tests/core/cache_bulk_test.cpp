@@ -222,7 +222,7 @@ TEST_CASE("what alloc_bulk gave lies at the hand when it is freed: no map is ask
     in_every_configuration(
         [](const Configuration& configuration, TestMemory& memory, AnyCache& cache) {
             if (configuration.checked()) return;  // a free asks then
-            const std::size_t at_hand = slab_allocator::recent_capacity(
+            const std::size_t at_hand = slab_allocator::cached_capacity(
                 configuration.layout.stride, configuration.objects_per_slab());
             std::byte* const first = cache.alloc();
             std::vector<std::byte*> objects(configuration.slabs(4) + at_hand);

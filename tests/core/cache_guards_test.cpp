@@ -230,20 +230,20 @@ TEMPLATE_TEST_CASE("guards know what is wrong with an object, and with a sound o
     REQUIRE(guards.is_free(object));
     REQUIRE_FALSE(guards.is_live(object));
     REQUIRE(guards.looks_free(object));
-    REQUIRE(guards.wrong_of_free(object).defect == Defect::None);
+    REQUIRE(guards.violation_of_free(object).defect == Defect::None);
     guards.make_live(object, nullptr);
     REQUIRE(guards.is_live(object));
     REQUIRE_FALSE(guards.is_free(object));
     REQUIRE_FALSE(guards.looks_free(object));
-    REQUIRE(guards.wrong_of_live(object).defect == Defect::None);
+    REQUIRE(guards.violation_of_live(object).defect == Defect::None);
     // One byte behind: the contents are those of a free object, its guards are not.
     for (const bool live : {false, true}) {
         live ? guards.make_live(object, nullptr) : guards.make_free(object, nullptr);
         for (std::size_t offset = 40; offset < 48; ++offset) {
             poke(object + offset, peek(object + offset) ^ std::byte{1});
             REQUIRE_FALSE((live ? guards.is_live(object) : guards.is_free(object)));
-            const slab_allocator::Wrong wrong =
-                live ? guards.wrong_of_live(object) : guards.wrong_of_free(object);
+            const slab_allocator::Violation wrong =
+                live ? guards.violation_of_live(object) : guards.violation_of_free(object);
             poke(object + offset, peek(object + offset) ^ std::byte{1});
             REQUIRE(wrong.defect == Defect::Overflow);
             REQUIRE(wrong.offset == static_cast<std::ptrdiff_t>(offset));

@@ -111,7 +111,7 @@ TEST_CASE("validate finds every field of a SlabInfo that was overwritten", "[cac
             ward.finds_in(info, "one free less", [&] { --info.free_number; });
             ward.finds_in(info, "another list", [&] { info.list ^= 1; });
             ward.finds_in(info, "no list", [&] { info.list = 200; });
-            ward.finds_in(info, "another end of the list", [&] { ++info.list_most; });
+            ward.finds_in(info, "another end of the list", [&] { ++info.list_max_free; });
             ward.finds_in(info, "more untouched than slots", [&] {
                 info.untouched = static_cast<std::uint16_t>(layout.slots_per_slab + 1);
             });

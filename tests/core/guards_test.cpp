@@ -56,7 +56,7 @@ TEST_CASE("debug: who is nobody's slot, and then whose", "[guards]") {
     std::byte* const object = slot + 16;
     const auto said = [&] {
         DefectReport report;
-        guards.say_who(report, object);
+        guards.add_provenance(report, object);
         return report;
     };
     guards.make_fresh(object);

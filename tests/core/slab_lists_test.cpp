@@ -41,11 +41,11 @@ void lists_agree_with_a_count(Lists& lists) {
             if (choice < 6 && taken > 0) {
                 const std::size_t number = 1 + random.below(taken);
                 const std::size_t before = slab.list;
-                const bool moved = lists.gave_back(slab, number);
+                const bool moved = lists.slots_freed(slab, number);
                 REQUIRE(moved == (slab.list != before));
-                lists.gave_back_in_all(number);
+                lists.add_free_count(number);
             } else if (slab.free_number > 0) {
-                lists.took(slab, 1 + random.below(slab.free_number));
+                lists.slots_taken(slab, 1 + random.below(slab.free_number));
             }
         }
         std::size_t free_objects = 0;
@@ -112,9 +112,9 @@ TEST_CASE("fuller slabs stand on lower lists, and no list's end is beyond it", "
     REQUIRE(lists.list_for(65) == lists.free);
     for (std::size_t free_number = 1; free_number <= 65; ++free_number) {
         REQUIRE(lists.list_for(free_number) >= lists.list_for(free_number - 1));
-        REQUIRE(free_number <= lists.most_on(lists.list_for(free_number)));
+        REQUIRE(free_number <= lists.max_free_on(lists.list_for(free_number)));
         if (free_number < 65) {
-            REQUIRE(lists.list_for(lists.most_on(lists.list_for(free_number))) ==
+            REQUIRE(lists.list_for(lists.max_free_on(lists.list_for(free_number))) ==
                     lists.list_for(free_number));
         }
     }
@@ -140,7 +140,7 @@ TEST_CASE("validate finds what stands wrongly", "[slab_lists]") {
     REQUIRE(validated().where(&lists) == &two);
     said = Defect::None;
     for (std::uint16_t SlabRecord::* const field :
-         {&SlabRecord::free_number, &SlabRecord::list_most}) {
+         {&SlabRecord::free_number, &SlabRecord::list_max_free}) {
         const std::uint16_t before = one.*field;
         one.*field = 3;
         REQUIRE(validated().defect == Defect::CorruptedSlabInfo);

@@ -176,12 +176,12 @@ TEST_CASE("a group is taken, marked and given back in both of its words", "[slot
         some.unmark_in(map);
         REQUIRE(some.all_taken_in(map));
     }
-    group.give_back_to(map);
+    group.free_in(map);
     REQUIRE(map.nonempty_words() == 0b0110);
     REQUIRE_FALSE(group.all_taken_in(map));
     REQUIRE(single.all_taken_in(map));
     map.take(1, map.word_at(1), 0);  // now only its second word is free
     REQUIRE_FALSE(group.all_taken_in(map));
-    single.give_back_to(map);
+    single.free_in(map);
     REQUIRE(map.nonempty_words() == 0b1100);
 }

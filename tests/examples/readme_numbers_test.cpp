@@ -42,7 +42,7 @@ TEST_CASE("the limits that the README states are those of the library", "[readme
     STATIC_REQUIRE(Layout::largest_search == std::size_t{64} * 1024);
     for (std::size_t stride = 1; stride <= std::size_t{128} * 1024; ++stride) {
         for (const std::size_t objects : {1U, 3U, 16U, 63U, 1024U}) {
-            const std::size_t capacity = recent_capacity(stride, objects);
+            const std::size_t capacity = cached_capacity(stride, objects);
             REQUIRE(capacity <= 128);
             REQUIRE(capacity * stride <= std::size_t{128} * 1024);
             REQUIRE(capacity <= 4 * objects);

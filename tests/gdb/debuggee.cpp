@@ -38,19 +38,19 @@ using Cpus = ThreadCpus<4>;
 MagazineCache<Object, SharedBackend, Cpus, std::mutex, pages> per_cpu;
 MagazineHeap<SharedBackend, Cpus, std::mutex> heap_per_cpu;
 
-Object* live = nullptr;         // of small
-Object* at_hand = nullptr;      // freed, and at the cache's hand
-Object* in_slab = nullptr;      // freed, and back in its slab
-Object* guarded = nullptr;      // of debugged
-Object* of_locked = nullptr;    // of locked
-void* block = nullptr;          // of heap
-void* freed_block = nullptr;    // of heap, and in its hand
-void* delayed_block = nullptr;  // of heap_debugged, freed, and among the delayed
-void* guarded_block = nullptr;  // of heap_debugged
-Object* at_depot = nullptr;     // of per_cpu, freed, and in a magazine that went to the depot
-Object* in_slot = nullptr;      // of per_cpu, freed, and in a magazine of this thread's
-void* in_front = nullptr;       // of heap_per_cpu, freed, and in this thread's front
-Object local = {};              // of none
+Object* live = nullptr;             // of small
+Object* cached = nullptr;           // freed, and in the object stack
+Object* in_slab = nullptr;          // freed, and back in its slab
+Object* guarded = nullptr;          // of debugged
+Object* of_locked = nullptr;        // of locked
+void* block = nullptr;              // of heap
+void* freed_block = nullptr;        // of heap, and in the current word
+void* quarantined_block = nullptr;  // of heap_debugged, freed, and among the delayed
+void* guarded_block = nullptr;      // of heap_debugged
+Object* at_depot = nullptr;         // of per_cpu, freed, and in a magazine that went to the depot
+Object* in_slot = nullptr;          // of per_cpu, freed, and in a magazine of this thread's
+void* in_front = nullptr;           // of heap_per_cpu, freed, and in this thread's front
+Object local = {};                  // of none
 
 struct Standard {
     void write(const char* text, std::size_t size) { std::fwrite(text, 1, size, stdout); }
@@ -76,9 +76,9 @@ int main() {
     live = small.alloc();
     in_slab = small.alloc();
     small.free(in_slab);
-    static_cast<void>(small.statistics());  // nothing is at its hand from here on
-    at_hand = large.alloc();
-    large.free(at_hand);
+    static_cast<void>(small.statistics());  // nothing is cached from here on
+    cached = large.alloc();
+    large.free(cached);
     guarded = debugged.alloc();
     of_locked = locked.alloc();
     for (int number = 0; number < 300; ++number)
@@ -87,8 +87,8 @@ int main() {
     heap.free(freed_block);
     static_cast<void>(heap.alloc(2000));
     guarded_block = heap_debugged.alloc(40);
-    delayed_block = heap_debugged.alloc(40);
-    heap_debugged.free(delayed_block);
+    quarantined_block = heap_debugged.alloc(40);
+    heap_debugged.free(quarantined_block);
     fill(per_cpu, 40);
     Object* many[200];
     for (Object*& object : many)

@@ -46,7 +46,7 @@ LOOK = [
     "slab-info app::live",
     "slab-info (char*)app::live + 5",
     "slab-info app::in_slab",
-    "slab-info app::at_hand",
+    "slab-info app::cached",
     "slab-info app::guarded",
     "slab-info (char*)app::guarded - 3 in app::debugged",
     "slab-info (char*)app::guarded + 70",
@@ -55,12 +55,12 @@ LOOK = [
     "slab-info app::freed_block",
     "slab-info (char*)app::guarded_block - 1",
     "slab-info app::guarded_block",
-    "slab-info app::delayed_block",
+    "slab-info app::quarantined_block",
     "slab-info app::of_locked in app::locked",
     "slab-info &app::local",
     "slab-info 0",
-    "slab-info app::small.lists_.lists_[0].sentinel_.next_",
-    "slab-info app::large.lists_.lists_[0].sentinel_.next_",
+    "slab-info app::small.front_.slabs_.lists_.lists_[0].sentinel_.next_",
+    "slab-info app::large.front_.slabs_.lists_.lists_[0].sentinel_.next_",
     "slab-info app::live in app::large",
     "slab-caches app::per_cpu",
     "slab-info app::at_depot",
@@ -71,8 +71,8 @@ LOOK = [
     "slab-map app::small",
     "slab-map app::large",
     "print app::small",
-    "print app::large.lists_.lists_[0]",
-    "print *(slab_allocator::SlabInfo*)app::large.lists_.lists_[0].sentinel_.next_",
+    "print app::large.front_.slabs_.lists_.lists_[0]",
+    "print *(slab_allocator::SlabInfo*)app::large.front_.slabs_.lists_.lists_[0].sentinel_.next_",
 ]
 
 
@@ -123,17 +123,17 @@ class Program(unittest.TestCase):
         self.says("slab-info app::live", small, "slot [0-9]+: taken; the start of its object$")
         self.says("slab-info (char*)app::live + 5", "slot [0-9]+: taken; 5 bytes into its object$")
         self.says("slab-info app::in_slab", small, "slot [0-9]+: free; the start")
-        self.says("slab-info app::at_hand", "of app::large", "free, at the cache's hand; the start")
+        self.says("slab-info app::cached", "of app::large", "free, cached; the start")
         self.says("slab-info app::of_locked in app::locked", "of app::locked, ", "\n  6 of 63 ", "taken")
 
     def test_a_block_of_a_heap_leads_to_its_class(self):
         self.says("slab-info (char*)app::block + 3", r"of app::heap-112, ", "taken; 3 bytes into its")
-        self.says("slab-info app::freed_block", r"of app::heap-112, ", "free, at the cache's hand; the")
+        self.says("slab-info app::freed_block", r"of app::heap-112, ", "free, cached; the")
 
     def test_a_block_with_guards_leads_to_its_class_and_waits_there_when_it_is_freed(self):
         self.says("slab-info (char*)app::guarded_block - 1", "of app::heap_debugged-", "taken; 1 bytes before its")
         self.says("slab-info app::guarded_block", "1 of .* are taken", "taken; the start of its")
-        self.says("slab-info app::delayed_block", "of app::heap_debugged-", "free, at the cache's hand; the")
+        self.says("slab-info app::quarantined_block", "of app::heap_debugged-", "free, cached; the")
 
     def test_what_lies_in_magazines_is_free_and_said_to_be_there(self):
         row = self.alive["slab-caches app::per_cpu"].splitlines()[1].split()
@@ -153,8 +153,8 @@ class Program(unittest.TestCase):
         self.says("slab-info (char*)app::guarded + 70", "taken; 6 bytes behind its object$")
 
     def test_a_slab_info_in_its_slab_is_known(self):
-        self.says("slab-info app::small.lists_.lists_[0].sentinel_.next_", "of app::small, ", "the SlabInfo; in it$")
-        outside = self.alive["slab-info app::large.lists_.lists_[0].sentinel_.next_"]
+        self.says("slab-info app::small.front_.slabs_.lists_.lists_[0].sentinel_.next_", "of app::small, ", "the SlabInfo; in it$")
+        outside = self.alive["slab-info app::large.front_.slabs_.lists_.lists_[0].sentinel_.next_"]
         self.assertNotIn("of app::large, ", outside)
 
     def test_what_is_in_no_slab_is_said_to_be_in_none(self):
@@ -166,12 +166,12 @@ class Program(unittest.TestCase):
         self.assertEqual(self.alive["slab-map app::large"], "##3")
 
     def test_values_are_printed_in_words(self):
-        self.says("print app::small", "cache of app::Object, 64 bytes, 63 to a Small slab of 4096: 101 live and 0 at")
-        self.says("print app::large.lists_.lists_[0]", "list of 2 = ")
+        self.says("print app::small", "cache of app::Object, 64 bytes, 63 to a Small slab of 4096: 101 live and 0 cached")
+        self.says("print app::large.front_.slabs_.lists_.lists_[0]", "list of 2 = ")
         self.says(LOOK[-1], r"SlabInfo of slab 0x[0-9a-f]+: 0 slots free, 128 ever taken, on list 0")
 
     def test_what_is_overwritten_is_said_to_be(self):
-        node = "app::large.lists_.lists_[0].sentinel_.next_"
+        node = "app::large.front_.slabs_.lists_.lists_[0].sentinel_.next_"
         said = gdb(
             ["break app::stop", "run", f"set var {node}->next_ = 0", "slab-map app::large", "slab-caches app::small"],
             self.program,

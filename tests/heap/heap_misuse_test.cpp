@@ -321,9 +321,9 @@ TEST_CASE("validate finds what was overwritten of a slab that a class has in han
     info.map.give_back(0, std::uint64_t{1} << 20);  // in hand, and free in the map
     REQUIRE(found() == Defect::CorruptedSlabInfo);
     info.map.take(0, std::uint64_t{1} << 20, 0);
-    const auto most = std::exchange(info.list_most, std::uint16_t{7});  // it would move
+    const auto most = std::exchange(info.list_max_free, std::uint16_t{7});  // it would move
     REQUIRE(found() == Defect::CorruptedSlabInfo);
-    info.list_most = most;
+    info.list_max_free = most;
     SlabInfo*& next = *static_cast<SlabInfo**>(static_cast<void*>(&info));
     next = &info;  // it is on no list
     REQUIRE(found() == Defect::CorruptedSlabInfo);

@@ -16,7 +16,7 @@ SOURCES = ("include", "tests", "bench", "examples")
 # Top-level headers are doors, not rooms: check_doors() says what each of them includes.
 DOORS = ("version", "kernel", "slab_allocator")
 
-REINTERPRET_CAST = ("core/align", "core/placement")
+REINTERPRET_CAST = ("core/align",)
 CONDITIONS = ("core/defect", "core/poison", "core/memcheck")  # and every hosted room: operating systems differ
 DEFINITIONS = ("version",)
 SILENCES = ("core/object_calls",)

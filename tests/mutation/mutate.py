@@ -3,7 +3,7 @@
 
     python3 tests/mutation/mutate.py                             all, minutes
     python3 tests/mutation/mutate.py --sample 60 --seed 1        some
-    python3 tests/mutation/mutate.py --only cache.hpp:free       those of a file, or of a function
+    python3 tests/mutation/mutate.py --only plain_front.hpp:free  those of a file, or of a function
     python3 tests/mutation/mutate.py --list                      what would be tried
 
 A mutant is include/slab_allocator/core with one operator, number, condition or statement changed.
@@ -45,9 +45,11 @@ FOLDER = pathlib.Path("include/slab_allocator/core")
 MEMORY = 8 << 30  # for a mutant that takes without end
 
 # What has statements that run.
-FILES = ("align", "cache", "free_map", "guards", "handle", "intrusive_list", "layout",
-         "object_calls", "placement", "recent_objects", "secret", "slab_lists", "slab_info",
-         "slab_map", "slot_group")
+FILES = ("align", "bulk_marks", "cache", "diagnosis", "free_map", "geometry", "guarded_front",
+         "guards", "handle", "instruments", "intrusive_list", "layout", "object_calls",
+         "object_stack", "plain_front", "quarantine", "retention", "secret", "slab_info",
+         "slab_locator", "slab_lists", "slab_set", "slab_store", "slot_exchange",
+         "slot_group")
 
 
 
@@ -65,9 +67,10 @@ def core_tests(*names):
 
 PROGRAMS = {
     "quick": Program(("mutation/quick.cpp",)),
-    "units": Program(core_tests("align", "at_run_time", "delayed_objects", "free_map", "guards",
-                                "handle", "intrusive_list", "layout", "recent_objects", "secret",
-                                "slab_info", "slab_lists", "slab_map", "slot_group"),
+    "units": Program(core_tests("align", "at_run_time", "free_map", "geometry", "guards", "handle",
+                                "intrusive_list", "layout", "object_stack", "quarantine",
+                                "retention", "secret", "slab_info", "slab_lists",
+                                "slab_locator", "slab_store", "slot_group"),
                      catch=True),
     "address": Program(("sanitizers/misuse.cpp",),
                        ("-g1", "-fno-omit-frame-pointer", "-fsanitize=address",

@@ -19,7 +19,7 @@
 
 #include <slab_allocator/core/cache.hpp>
 #include <slab_allocator/core/layout.hpp>
-#include <slab_allocator/core/placement.hpp>
+#include <slab_allocator/core/slab_locator.hpp>
 
 #include <support/test_memory.hpp>
 
@@ -129,9 +129,8 @@ public:
     DefectReport validate() override { return cache_.validate(); }
 
     SlabInfo* slab_info_of(std::byte* object) override {
-        using Place = slab_allocator::Placement<slab_allocator::layout_of<T, config>, Backend,
-                                                config.checks != Checks::none>;
-        return slab_allocator::for_backend(Place::find(cache_.backend(), object));
+        using Locator = slab_allocator::SlabLocator<slab_allocator::layout_of<T, config>, Backend>;
+        return slab_allocator::for_backend(Locator::find(cache_.backend(), object));
     }
     std::span<std::byte> bytes() override { return std::as_writable_bytes(std::span(&cache_, 1)); }
 

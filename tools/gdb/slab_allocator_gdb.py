@@ -10,13 +10,13 @@
     print CACHE, print SLAB_INFO    in words; print /r shows the members
 
 Nothing is called in the program, and nothing written: what is needed is read from its memory and its
-debug information (g++ or clang, -g). Objects at a cache's hand count as free, as in report(), and so
+debug information (g++ or clang, -g). A cache's cached objects count as free, as in report(), and so
 does what lies in the magazines of a MagazineCache, or in the fronts of a MagazineHeap. (A CPU that is stopped in the middle of a call may
 have one object more or less than is shown.)
 
-    Cache --lists_--> SlabInfo --> SlabInfo ...     the numbers of the layout stand in the name of the
-      |                  '--map: a bit a slot       type of guards_: Guards<Layout{0, 0, 64, ...}, ...>
-      '--recent_--> objects at hand
+    Cache --front_.slabs_.lists_--> SlabInfo --> SlabInfo ...     the numbers of the layout stand in the
+      |                                '--map: a bit a slot       name of the type of front_:
+      '--front_.cached_--> cached objects                         PlainFront<Layout{0, 0, 0, 64, ...}, ...>
 
     MagazineCache --slabs_--> Cache
       |---slots_[n]---> loaded_ from start_ to top_, previous_      n: a CPU, or a thread
@@ -69,7 +69,7 @@ def has_member(type_, name):
 def layout_of(cache_type):
     """The members of the Layout: their names from its type, their values from a template argument."""
     for field in plain(cache_type).fields():
-        if field.name == "guards_":
+        if field.name == "front_":
             match = re.search(r"Layout ?\{([^{}]*)\}", name_of(field.type))
             if match is None:
                 break
@@ -120,7 +120,7 @@ class Slab:
         return self.layout["objects_per_slab"] - self.free_number - aside
 
 
-AT_HAND = "at the cache's hand"
+CACHED = "cached"
 
 
 def pointers(bottom, size, capacity, what):
@@ -196,28 +196,28 @@ class Cache:
     def __init__(self, value, name, magazines=None):
         self.value, self.name = value, name
         self.layout = layout_of(value.type)
-        self.lists = value["lists_"]
+        self.lists = value["front_"]["slabs_"]["lists_"]
         self.magazines = magazines
         self.found_aside = None
 
-    def recent(self):
-        """The addresses of the objects at the cache's hand."""
-        recent = self.value["recent_"]
-        if has_member(recent.type, "next_"):
-            return self.delayed(recent)
-        bottom, end = recent["objects_"][1].address, recent["top_"]
-        capacity = recent["objects_"].type.sizeof // POINTER - 1
-        return pointers(bottom, (int(end) - int(bottom)) // POINTER, capacity, f"{self.name}: recent_")
+    def cached(self):
+        """The addresses of the cached objects."""
+        cached = self.value["front_"]["cached_"]
+        if has_member(cached.type, "next_"):
+            return self.quarantined(cached)
+        bottom, end = cached["objects_"][1].address, cached["top_"]
+        capacity = cached["objects_"].type.sizeof // POINTER - 1
+        return pointers(bottom, (int(end) - int(bottom)) // POINTER, capacity, f"{self.name}: cached_")
 
-    def delayed(self, objects):
+    def quarantined(self, objects):
         """Of levels hardened and debug: those that wait."""
         bottom, capacity = objects["next_"], objects["objects_"].type.sizeof // POINTER
-        return pointers(bottom, (int(objects["end_"]) - int(bottom)) // POINTER, capacity, f"{self.name}: delayed")
+        return pointers(bottom, (int(objects["end_"]) - int(bottom)) // POINTER, capacity, f"{self.name}: quarantine")
 
     def aside(self):
         """{address: where} of the objects that are out of their slabs, and not the user's."""
         if self.found_aside is None:
-            self.found_aside = dict.fromkeys(self.recent(), AT_HAND)
+            self.found_aside = dict.fromkeys(self.cached(), CACHED)
             if self.magazines is not None:
                 self.found_aside |= self.magazines.objects()
         return self.found_aside
@@ -241,7 +241,7 @@ class Cache:
                 before, node = node, node["next_"]
 
     def numbers(self):
-        """As CacheStatistics has them, when what lies at the cache's hand has gone back."""
+        """As CacheStatistics has them, when the cached objects have gone back."""
         slabs = self.slabs_number()
         objects = slabs * self.layout["objects_per_slab"]
         live = [slab.live_number() for slab in self.slabs()]
@@ -270,28 +270,28 @@ class Cache:
 
 
 class ClassOfHeap(Cache):
-    """A size class of a Heap: its layout is a member, and its hand a word of one slab's slots."""
+    """A size class of a Heap: its layout is a member, and a word of one slab's slots is out of its map."""
 
     def __init__(self, value, name, magazines=None):
-        self.value, self.lists = value, value["lists_"]
-        layout = value["layout_"]
+        self.value, self.lists = value, value["slabs_"]["lists_"]
+        layout = value["slabs_"]["geometry"]["layout"]
         self.layout = {f.name: int(layout[f.name]) for f in layout.type.fields() if hasattr(f, "bitpos")}
         self.name = re.sub(r"\.(slabs|blocks)_?(?=\.|\[|$)|\[\d+\]", "", name) + f"-{self.layout['object_size']}"
         self.magazines = magazines
         self.found_aside = None
 
-    def recent(self):
-        hand, start, stride = int(self.value["hand_"]), int(self.value["hand_start_"]), self.layout["stride"]
-        in_hand = [start + bit * stride for bit in range(64) if hand >> bit & 1]
-        delayed = self.value["delayed_"]
-        return in_hand + (self.delayed(delayed) if has_member(delayed.type, "next_") else [])
+    def cached(self):
+        word, start, stride = int(self.value["word_"]), int(self.value["word_start_"]), self.layout["stride"]
+        current = [start + bit * stride for bit in range(64) if word >> bit & 1]
+        waiting = self.value["waiting_"]
+        return current + (self.quarantined(waiting) if has_member(waiting.type, "next_") else [])
 
     def slabs_number(self):
-        return super().slabs_number() + (int(self.value["hand_slab_"]) != 0)  # it stands on no list
+        return super().slabs_number() + (int(self.value["current_"]) != 0)  # it stands on no list
 
     def slabs(self):
-        if int(self.value["hand_slab_"]) != 0:
-            yield Slab(self, self.value["hand_slab_"].dereference())
+        if int(self.value["current_"]) != 0:
+            yield Slab(self, self.value["current_"].dereference())
         yield from super().slabs()
 
 
@@ -343,7 +343,7 @@ def caches_in(value, name, magazines=None):
     for field in type_.fields():
         if not hasattr(field, "bitpos") or not may_hold(field.type):
             continue
-        same = field.is_base_class or ours and field.name in ("cache_", "slabs_")
+        same = field.is_base_class or ours and field.name in ("cache_", "slabs_", "front_")
         theirs = magazines if field.name not in ("magazines_", "backend_") else None  # of no objects
         yield from caches_in(value[field], name if same else f"{name}.{field.name}", theirs)
 
@@ -551,13 +551,13 @@ class CachePrinter:
         layout = self.cache.layout
         kind = "Small" if layout["row"] < 2 else "Large"
         aside = list(self.cache.aside().values())
-        at_hand = aside.count(AT_HAND)
-        where = "at hand" if self.cache.magazines is None else "in magazines"
+        cached = aside.count(CACHED)
+        where = "cached" if self.cache.magazines is None else "in magazines"
         return (
             f"cache of {self.type.strip_typedefs().template_argument(0)}, {layout['object_size']} bytes, "
             f"{layout['objects_per_slab']} to a {kind} slab of {layout['slab_size']}: "
             f"{numbers['active_objs']} live and "
-            f"{at_hand if self.cache.magazines is None else len(aside) - at_hand} {where} "
+            f"{cached if self.cache.magazines is None else len(aside) - cached} {where} "
             f"in {numbers['num_slabs']} slabs"
         )
 

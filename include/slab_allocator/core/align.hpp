@@ -48,6 +48,15 @@ template <typename T>
     return (address_of(pointer) & (alignment - 1)) == 0;
 }
 
+/// An object as memory, and back.
+[[nodiscard]] inline std::byte* bytes_of(void* object) noexcept {
+    return static_cast<std::byte*>(object);
+}
+template <typename T>
+[[nodiscard]] T* object_in(std::byte* memory) noexcept {
+    return static_cast<T*>(static_cast<void*>(memory));
+}
+
 /// The start of the aligned block that `pointer` lies in. Pointer arithmetic, so that compilers
 /// and sanitizers still know where the result came from.
 [[nodiscard]] inline std::byte* block_of(const std::byte* pointer, std::size_t alignment) noexcept {

@@ -20,7 +20,7 @@ struct CacheStatistics {
 
     std::size_t peak_slabs_number = 0;
     /// At least the largest number of objects that were allocated at one time, and above it by less
-    /// than what the cache keeps at its hand (64 objects, 64 KiB): it is taken where slabs are
+    /// than what the cache keeps cached (64 objects, 64 KiB): it is taken where slabs are
     /// turned to, not in each alloc.
     std::size_t peak_allocated_objects_number = 0;
     std::size_t failures_number = 0;  ///< calls that gave nothing because the backend refused

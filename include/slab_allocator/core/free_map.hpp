@@ -11,13 +11,13 @@
 // after free cannot reach the allocator, a cold object stays cold, and exact double free detection
 // is one bit test. (hardened_malloc and XNU's zalloc keep their slots so, too.)
 //
-// Slots that no object can have (those under the SlabInfo) are covered: their bits are set, so that
-// a free of one is refused as that of a free slot is, but they do not count in the summary. Who
-// takes and counts says which they are.
+// Slots that no object can have (those under the SlabInfo) are reserved: their bits are set, so
+// that a free of one is refused as that of a free slot is, but they do not count in the summary.
+// The caller that takes and counts says which they are.
 //
 // Invariants
-//   [F1] nonempty has bit w  <=>  words[w] has a set bit that is not covered
-//   [F2] covered bits are always set, bits beyond the last slot never
+//   [F1] nonempty has bit w  <=>  words[w] has a set bit that is not reserved
+//   [F2] reserved bits are always set, bits beyond the last slot never
 
 // Every map has a first word. The others go on behind it, as many as the slots need: a FreeMap is
 // the last member of a record, which its owner placed where there is room for them (slab_info.hpp).
@@ -85,12 +85,12 @@ public:
         return below(first + number, start) & ~below(first, start);
     }
 
-    /// Makes all of `slots` slots free but the covered ones. Costs: one store a word.
-    void fill(std::size_t slots, std::size_t covered, std::size_t covered_number) noexcept {
+    /// Makes all of `slots` slots free but the reserved ones. Costs: one store a word.
+    void fill(std::size_t slots, std::size_t reserved, std::size_t reserved_number) noexcept {
         nonempty_ = 0;
         for (std::size_t word = 0; word < words_for(slots); ++word) {
             words()[word] = bits_of(0, slots, word);  // [F2]
-            const std::uint64_t usable = words()[word] & ~bits_of(covered, covered_number, word);
+            const std::uint64_t usable = words()[word] & ~bits_of(reserved, reserved_number, word);
             if (usable != 0) nonempty_ |= std::uint64_t{1} << word;  // [F1]
         }
     }
@@ -114,10 +114,10 @@ public:
     /// The first word with a free slot. Requires: !empty(), not checked.
     [[nodiscard]] std::size_t first_word() const noexcept { return lowest_bit(nonempty_); }
 
-    /// Takes `bits`, which are all free, out of `word`, of which `covered` are covered.
-    void take(std::size_t word, std::uint64_t bits, std::uint64_t covered) noexcept {
+    /// Takes `bits`, which are all free, out of `word`, of which `reserved` are reserved.
+    void take(std::size_t word, std::uint64_t bits, std::uint64_t reserved) noexcept {
         words()[word] &= ~bits;
-        if (words()[word] == covered) nonempty_ &= ~(std::uint64_t{1} << word);  // [F1]
+        if (words()[word] == reserved) nonempty_ &= ~(std::uint64_t{1} << word);  // [F1]
     }
 
     /// Makes `bits` of `word`, none of which is free, free.
@@ -144,17 +144,17 @@ public:
     }
 
     /// Do summary, words and `free_number` agree, for these slots?
-    [[nodiscard]] bool consistent(std::size_t slots, std::size_t covered,
-                                  std::size_t covered_number,
+    [[nodiscard]] bool consistent(std::size_t slots, std::size_t reserved,
+                                  std::size_t reserved_number,
                                   std::size_t free_number) const noexcept {
         std::uint64_t nonempty = 0;
         std::size_t sum = 0;
         for (std::size_t word = 0; word < words_for(slots); ++word) {
-            const std::uint64_t covered_bits = bits_of(covered, covered_number, word);
+            const std::uint64_t reserved_bits = bits_of(reserved, reserved_number, word);
             const std::uint64_t allowed = bits_of(0, slots, word);
-            if ((word_at(word) & ~allowed) != 0 || (covered_bits & ~word_at(word)) != 0)
+            if ((word_at(word) & ~allowed) != 0 || (reserved_bits & ~word_at(word)) != 0)
                 return false;
-            const std::uint64_t usable = word_at(word) & ~covered_bits;
+            const std::uint64_t usable = word_at(word) & ~reserved_bits;
             if (usable != 0) nonempty |= std::uint64_t{1} << word;
             sum += bits_number(usable);
         }

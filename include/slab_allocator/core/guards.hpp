@@ -31,16 +31,14 @@
 #include <slab_allocator/core/config.hpp>
 #include <slab_allocator/core/defect.hpp>
 #include <slab_allocator/core/layout.hpp>
-#include <slab_allocator/core/memcheck.hpp>
 #include <slab_allocator/core/poison.hpp>
 #include <slab_allocator/core/secret.hpp>
-#include <slab_allocator/core/slab_info.hpp>
 
 namespace slab_allocator {
 
 /// The first wrong byte of an object and its guards, counted from the object's first; and what that
 /// means. Defect::None: there is none.
-struct Wrong {
+struct Violation {
     Defect defect = Defect::None;
     std::ptrdiff_t offset = 0;
 };
@@ -151,7 +149,7 @@ public:
     constexpr Guards() noexcept = default;
     constexpr explicit Guards(const Shape&) noexcept {}
 
-    static constexpr void say_who(DefectReport&, const std::byte*) noexcept {}
+    static constexpr void add_provenance(DefectReport&, const std::byte*) noexcept {}
 };
 
 /// What the levels with guards share: the secret, the shape, and what is revealed to look at it.
@@ -220,21 +218,21 @@ public:
         return canary_at(object) == free_canary(object);
     }
 
-    [[nodiscard]] Wrong wrong_of_free(const std::byte* object) const noexcept {
+    [[nodiscard]] Violation violation_of_free(const std::byte* object) const noexcept {
         if (is_free(object)) return {};
         const Slot slot(object, around(), true);
         const std::size_t other = detail::first_other_byte(object, object_size(), 0);
         if (other != object_size())
             return {.defect = Defect::WriteAfterFree, .offset = static_cast<std::ptrdiff_t>(other)};
-        return wrong_canary(object, free_canary(object));
+        return violation_of_canary(object, free_canary(object));
     }
-    [[nodiscard]] Wrong wrong_of_live(const std::byte* object) const noexcept {
+    [[nodiscard]] Violation violation_of_live(const std::byte* object) const noexcept {
         if (is_live(object)) return {};
         const Guarded revealed(object, around());
-        return wrong_canary(object, live_canary(object));
+        return violation_of_canary(object, live_canary(object));
     }
 
-    static constexpr void say_who(DefectReport&, const std::byte*) noexcept {}
+    static constexpr void add_provenance(DefectReport&, const std::byte*) noexcept {}
 
 private:
     [[nodiscard]] std::uint64_t live_canary(const std::byte* object) const noexcept {
@@ -254,7 +252,8 @@ private:
         __builtin_memcpy(object + object_size(), &canary, sizeof canary);
     }
     /// Requires: another one stands there.
-    [[nodiscard]] Wrong wrong_canary(const std::byte* object, std::uint64_t canary) const noexcept {
+    [[nodiscard]] Violation violation_of_canary(const std::byte* object,
+                                                std::uint64_t canary) const noexcept {
         std::size_t offset = object_size();
         std::byte expected[sizeof canary];
         __builtin_memcpy(expected, &canary, sizeof canary);
@@ -315,20 +314,20 @@ public:
         return zones_are<zone_of_free>(object);
     }
 
-    [[nodiscard]] Wrong wrong_of_free(const std::byte* object) const noexcept {
+    [[nodiscard]] Violation violation_of_free(const std::byte* object) const noexcept {
         const Slot slot(object, around(), true);
         const std::size_t other = detail::first_other_byte(object, object_size(), poison);
         if (other != object_size())
             return {.defect = Defect::WriteAfterFree, .offset = static_cast<std::ptrdiff_t>(other)};
-        return wrong_zone(object, zone_of_free);
+        return violation_of_zone(object, zone_of_free);
     }
-    [[nodiscard]] Wrong wrong_of_live(const std::byte* object) const noexcept {
+    [[nodiscard]] Violation violation_of_live(const std::byte* object) const noexcept {
         const Guarded revealed(object, around());
-        return wrong_zone(object, zone_of_live);
+        return violation_of_zone(object, zone_of_live);
     }
 
     /// Of an object of the cache, whatever became of it.
-    void say_who(DefectReport& report, const std::byte* object) const noexcept {
+    void add_provenance(DefectReport& report, const std::byte* object) const noexcept {
         const Guarded revealed(object, around());
         if (!marks_are_sound(object)) return;
         report.allocated_by = who(object, allocated);
@@ -352,7 +351,8 @@ private:
                detail::all_bytes_are<zone>(object + object_size(), back_zone);
     }
     /// The one behind first: that is where more go wrong.
-    [[nodiscard]] Wrong wrong_zone(const std::byte* object, std::uint8_t zone) const noexcept {
+    [[nodiscard]] Violation violation_of_zone(const std::byte* object,
+                                              std::uint8_t zone) const noexcept {
         const std::size_t back = detail::first_other_byte(object + object_size(), back_zone, zone);
         if (back != back_zone)
             return {.defect = Defect::Overflow,
@@ -380,31 +380,5 @@ private:
         return by;
     }
 };
-
-/// wrong_of_free, of an object that memcheck was told is nobody's.
-template <typename Guard>
-[[nodiscard]] Wrong wrong_of_nobodys(const Guard& guards, const std::byte* object,
-                                     std::size_t object_size,
-                                     const detail::Memcheck& memcheck) noexcept {
-    if (memcheck.watches()) detail::Memcheck::make_defined(object, object_size);
-    const Wrong wrong = guards.wrong_of_free(object);
-    if (memcheck.watches()) detail::Memcheck::make_nobodys(object, object_size);
-    return wrong;
-}
-
-/// What is wrong with an object of a slab, and whose it was.
-template <typename Guard>
-[[nodiscard]] DefectReport report_of(const Wrong& wrong, const Guard& guards,
-                                     const std::byte* object, const SlabRecord& slab_info,
-                                     std::size_t slot, const void* cache) noexcept {
-    DefectReport result{.defect = wrong.defect,
-                        .pointer = object,
-                        .cache = cache,
-                        .slab = slab_info.slab,
-                        .slot = slot,
-                        .offset = wrong.offset};
-    guards.say_who(result, object);
-    return result;
-}
 
 }  // namespace slab_allocator

@@ -26,7 +26,7 @@ class IntrusiveList;
 
 /// Base class of everything that can stand on an IntrusiveList.
 ///
-/// In a Small slab AddressSanitizer takes a node for memory that nobody has (placement.hpp): what
+/// In a Small slab AddressSanitizer takes a node for memory that nobody has (instruments.hpp): what
 /// reaches into one is not looked at.
 class ListNode {
 public:

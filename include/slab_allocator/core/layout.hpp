@@ -61,12 +61,12 @@ struct Layout {
 
     ConfigError error = ConfigError::None;
     Row row = Row::SmallByMask;
+    int rotation = 0;  ///< log2 of the even part of stride
     std::size_t object_size = 0;
     std::size_t front = 0;    ///< bytes of a slot before its object: a multiple of the alignment
     std::size_t behind = 0;   ///< at least as many bytes behind it
     std::size_t stride = 0;   ///< from slot to slot: all three, rounded up to the alignment
     std::size_t inverse = 0;  ///< of the odd part of stride, modulo 2^64: see slot_at
-    int rotation = 0;         ///< log2 of the even part
     std::size_t page_size = 0;
     std::size_t slab_size = 0;
     std::size_t slab_alignment = 0;

@@ -8,7 +8,7 @@
 //      slab goes back     its live objects are no blocks any more; all of it may be used
 //
 // It is on without anybody asking for it, where a hosted program runs under memcheck, and costs the
-// hot path no instruction: with memcheck there a cache or a class of a heap keeps nothing at hand
+// hot path no instruction: with memcheck there a cache or a class of a heap keeps nothing cached
 // and a CPU has no magazines and no front, so that every call takes the slow path, which tells.
 // Without it a slow path looks at one byte, and a slab's birth asks.
 //

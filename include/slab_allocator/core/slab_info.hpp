@@ -2,8 +2,8 @@
 
 // slab_info.hpp -- the record that manages one slab.
 //
-//      byte 0      16      24     32            34          36          38     40         48
-//      | list node | owner | slab | free_number | list_most | untouched | list | nonempty | words
+//      byte 0      16      24     32            34              36          38     40         48
+//      | list node | owner | slab | free_number | list_max_free | untouched | list | nonempty | ...
 //
 // 48 bytes and the words of the free map: 56 for up to 64 slots. In a Small slab it lies in the
 // slab and has as many words as its slots need; outside of it (Large) it is sizeof(SlabInfo) = 128
@@ -15,8 +15,8 @@
 //        death.
 //   [S2] free_number == |free slots in the map|
 //   [S3] the slots from `untouched` on were never taken out of the slab.
-//   [S4] list is the list that the node stands on, and list_most the most free slots that slabs on
-//        it have, so that giving a slot back costs one comparison.
+//   [S4] list is the list that the node stands on, and list_max_free the most free slots that slabs
+//        on it have, so that giving a slot back costs one comparison.
 
 #include <cstddef>
 #include <cstdint>
@@ -34,10 +34,10 @@ public:
 
     const void* owner = nullptr;  // [S1]
     std::byte* slab = nullptr;
-    std::uint16_t free_number = 0;  // [S2]
-    std::uint16_t list_most = 0;    // [S4]
-    std::uint16_t untouched = 0;    // [S3]
-    std::uint8_t list = 0;          // [S4]
+    std::uint16_t free_number = 0;    // [S2]
+    std::uint16_t list_max_free = 0;  // [S4]
+    std::uint16_t untouched = 0;      // [S3]
+    std::uint8_t list = 0;            // [S4]
     FreeMap map;
 };
 

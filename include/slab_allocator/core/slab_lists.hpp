@@ -12,8 +12,8 @@
 // came last is taken first. Finding the fullest slab with room is one bit scan.
 //
 // Invariants
-//   [B1] a slab stands on the list of its free_number, and slab_info.list says which; list_most is
-//        the most free slots that a slab on that list has.
+//   [B1] a slab stands on the list of its free_number, and slab_info.list says which;
+//        list_max_free is the most free slots that a slab on that list has.
 //   [B2] bit i of nonempty  <=>  list i is not empty
 //   [B3] a cache's: free_objects_number == sum of free_number over all slabs
 //   [B4] slabs_number == |slabs on all lists|; the counts of full and free ones likewise
@@ -37,6 +37,8 @@ namespace detail {
 template <std::size_t number>
 class ObjectsOfSlabs {
 public:
+    constexpr ObjectsOfSlabs() noexcept = default;
+    constexpr explicit ObjectsOfSlabs(std::size_t) noexcept {}
     [[nodiscard]] static constexpr std::size_t objects_per_slab() noexcept { return number; }
 
 protected:
@@ -89,13 +91,13 @@ public:
         if constexpr (known_objects_per_slab != 0)
             return 1 + free_number * partial_classes / objects_per_slab();
         std::size_t number = 1;  // no division, where the compiler does not know by what
-        while (free_number > most_on(number))
+        while (free_number > max_free_on(number))
             ++number;
         return number;
     }
 
     /// The most free slots of a slab on list `number`.
-    [[nodiscard]] constexpr std::size_t most_on(std::size_t number) const noexcept {
+    [[nodiscard]] constexpr std::size_t max_free_on(std::size_t number) const noexcept {
         if (number == full) return 0;
         if (number == free) return objects_per_slab();
         const std::size_t next = divide_up(number * objects_per_slab(), partial_classes);
@@ -184,26 +186,26 @@ public:
         Objects::add_free(slab_info.free_number);
         link(slab_info, list_for(slab_info.free_number));
     }
-    void remove(SlabRecord& slab_info) noexcept {
+    [[gnu::noinline]] void remove(SlabRecord& slab_info) noexcept {
         unlink(slab_info);
         Objects::remove_free(slab_info.free_number);
         --slabs_number_;
     }
 
     /// `number` slots of a slab became free: moves it where it now belongs. Returns: was that
-    /// elsewhere? The caller counts them for all slabs together, by gave_back_in_all() [B3].
-    [[nodiscard]] bool gave_back(SlabRecord& slab_info, std::size_t number) noexcept {
+    /// elsewhere? The caller counts them for all slabs together, by add_free_count() [B3].
+    [[nodiscard]] bool slots_freed(SlabRecord& slab_info, std::size_t number) noexcept {
         const std::size_t free_number = slab_info.free_number + number;
         slab_info.free_number = static_cast<std::uint16_t>(free_number);
-        if (free_number <= slab_info.list_most) [[likely]]
+        if (free_number <= slab_info.list_max_free) [[likely]]
             return false;
         move(slab_info);
         return true;
     }
     /// One more slot of a slab became free. Returns: does it belong elsewhere now? Then the caller
     /// calls move().
-    [[nodiscard]] static bool gave_back_one(SlabRecord& slab_info) noexcept {
-        return ++slab_info.free_number > slab_info.list_most;
+    [[nodiscard]] static bool slot_freed(SlabRecord& slab_info) noexcept {
+        return ++slab_info.free_number > slab_info.list_max_free;
     }
     [[gnu::noinline]] void move(SlabRecord& slab_info) noexcept {
         unlink(slab_info);
@@ -211,12 +213,12 @@ public:
     }
     /// Would one more free slot move it?
     [[nodiscard]] static bool would_move(const SlabRecord& slab_info) noexcept {
-        return slab_info.free_number >= slab_info.list_most;
+        return slab_info.free_number >= slab_info.list_max_free;
     }
-    void gave_back_in_all(std::size_t number) noexcept { Objects::add_free(number); }
+    void add_free_count(std::size_t number) noexcept { Objects::add_free(number); }
 
     /// `number` slots of a slab were taken: moves it where it now belongs.
-    void took(SlabRecord& slab_info, std::size_t number) noexcept {
+    void slots_taken(SlabRecord& slab_info, std::size_t number) noexcept {
         Objects::remove_free(number);
         slab_info.free_number = static_cast<std::uint16_t>(slab_info.free_number - number);
         if (list_for(slab_info.free_number) != slab_info.list) move(slab_info);
@@ -225,7 +227,7 @@ public:
 private:
     [[nodiscard]] bool stands_right(const SlabRecord& slab_info,
                                     std::size_t number) const noexcept {  // [B1]
-        return slab_info.list == number && slab_info.list_most == most_on(number) &&
+        return slab_info.list == number && slab_info.list_max_free == max_free_on(number) &&
                number == list_for(slab_info.free_number);
     }
     /// Do the counts and bits agree with `slabs` slabs standing on list `number`? [B2] [B4]
@@ -244,7 +246,7 @@ private:
         lists_[number].push_front(slab_info);
         nonempty_ |= std::uint32_t{1} << number;  // [B2]
         slab_info.list = static_cast<std::uint8_t>(number);
-        slab_info.list_most = static_cast<std::uint16_t>(most_on(number));
+        slab_info.list_max_free = static_cast<std::uint16_t>(max_free_on(number));
         if (number == free) ++free_slabs_number_;  // [B4]
         if (number == full) ++full_slabs_number_;
     }

@@ -10,7 +10,7 @@
 // costs once for all of it.
 //
 // Invariants
-//   [S1] a group is the first `number` of the objects, all of one slab, all different.
+//   [E2] a group is the first `number` of the objects, all of one slab, all different.
 
 #include <cstddef>
 #include <cstdint>
@@ -18,7 +18,9 @@
 
 #include <slab_allocator/core/align.hpp>
 #include <slab_allocator/core/free_map.hpp>
+#include <slab_allocator/core/geometry.hpp>
 #include <slab_allocator/core/layout.hpp>
+#include <slab_allocator/core/slab_info.hpp>
 
 namespace slab_allocator {
 
@@ -40,7 +42,7 @@ struct SlotGroup {
         map.unmark(word, bits);
         if (bits_after != 0) map.unmark(word + 1, bits_after);
     }
-    [[gnu::always_inline]] void give_back_to(FreeMap& map) const noexcept {
+    [[gnu::always_inline]] void free_in(FreeMap& map) const noexcept {
         map.give_back(word, bits);
         if (bits_after != 0) map.give_back(word + 1, bits_after);
     }
@@ -60,7 +62,7 @@ template <std::uintptr_t step, typename Object>
 
 /// The group of the first objects. The first one is the start of a slot of a slab whose first
 /// object is at `start`. Those after it are `suspect` where nobody checked them: they belong to the
-/// group only if they are starts of slots of that slab, and no two are the same [S1].
+/// group only if they are starts of slots of that slab, and no two are the same [E2].
 /// Costs: O(number).
 template <Layout layout, bool suspect, typename Object>
 [[nodiscard, gnu::always_inline]] inline SlotGroup first_group(
@@ -93,6 +95,15 @@ template <Layout layout, bool suspect, typename Object>
         bits |= std::uint64_t{1} << next;
     }
     return {.number = number, .word = word, .bits = bits, .bits_after = 0};
+}
+
+/// The same, of objects of a slab whose SlabInfo is `slab_info`.
+template <Layout layout, bool suspect, typename Object>
+[[nodiscard]] inline SlotGroup group_of(const SlabRecord& slab_info,
+                                        std::span<Object* const> objects) noexcept {
+    const auto* const first = static_cast<const std::byte*>(static_cast<const void*>(objects[0]));
+    const std::byte* const slab = StaticGeometry<layout>().slab_of(slab_info, first);
+    return first_group<layout, suspect>(address_of(slab) + layout.front, objects);
 }
 
 }  // namespace slab_allocator

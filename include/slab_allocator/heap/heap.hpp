@@ -81,13 +81,10 @@ public:
 
     /// Returns: uninitialised memory, or nullptr. Costs: O(1).
     [[nodiscard]] void* alloc(std::size_t size) noexcept {
-        if constexpr (guarded) return alloc_guarded(size);
+        if constexpr (guarded) return Calls::alloc_guarded(size);
         if (size > Config.largest_object) [[unlikely]]
             return alloc_run(size, 1);
-        const std::size_t number = size_classes::ClassTable<Config>::class_of(size);
-        if (void* const block = blocks_.slabs[number].alloc(); block != nullptr) [[likely]]
-            return block;
-        return alloc_again(number);
+        return take(size_classes::ClassTable<Config>::class_of(size));
     }
 
     /// Takes back what alloc gave; nullptr does nothing. Costs: O(1), one question to the map.
@@ -150,35 +147,25 @@ private:
         if (!blocks_.is_of_class(*slab_info)) [[unlikely]]
             return free_run(block, *slab_info);
         Slabs& slabs = blocks_.class_of(*slab_info);
-        if constexpr (guarded) return free_guarded(block, *slab_info, slabs);
+        if constexpr (guarded) return Calls::free_guarded(block, *slab_info, slabs);
         if (!slabs.free(block, *slab_info)) [[unlikely]]
             refuse(block);
     }
 
-    // ---- Blocks with guards: levels hardened and debug ------------------------------------------
-
-    [[nodiscard, gnu::noinline]] void* alloc_guarded(std::size_t size) noexcept
-        requires guarded
-    {
-        const void* const by = Calls::tag_.or_else(__builtin_return_address(0));
-        if (size > size_classes::largest_request<Config>) return alloc_run(size, 1);
-        const std::size_t number = size_classes::ClassTable<Config>::class_of(size);
-        Slabs& slabs = blocks_.slabs[number];
-        for (;;) {
-            void* block = slabs.alloc();
-            if (block == nullptr) block = alloc_again(number);
-            if (block == nullptr || slabs.make_live(block, by)) return block;
-            static_cast<void>(slabs.free(block, *look_up(block)));
-        }
+    /// A block of a class.
+    [[nodiscard]] void* take(std::size_t number) noexcept {
+        if (void* const block = blocks_.slabs[number].alloc(); block != nullptr) [[likely]]
+            return block;
+        return alloc_again(number);
     }
-
-    [[gnu::noinline]] void free_guarded(void* block, SlabInfo& slab_info, Slabs& slabs) noexcept
+    /// One with the guards of a free one goes back to its class.
+    void put(void* block, std::size_t number) noexcept
         requires guarded
     {
-        const void* const by = Calls::tag_.or_else(__builtin_return_address(0));
-        if (!slabs.make_free(block, slab_info, by)) [[unlikely]]
-            return refuse(block);
-        static_cast<void>(slabs.free(block, slab_info));
+        blocks_.slabs[number].quarantine(bytes_of(block));
+    }
+    [[nodiscard]] Slabs& slabs_with(const void*, std::size_t number) noexcept {
+        return blocks_.slabs[number];
     }
 
     // ---- Slow paths -----------------------------------------------------------------------------
@@ -213,7 +200,7 @@ private:
 
     /// Nothing has been written yet, and nothing is [H1]. nullptr is no defect.
     [[gnu::noinline, gnu::cold]] void refuse(void* block) noexcept {
-        if (block != nullptr) report(blocks_.what_is_wrong(block, look_up(block), this));
+        if (block != nullptr) report(blocks_.diagnose(block, look_up(block), this));
     }
 
     Backend backend_{};

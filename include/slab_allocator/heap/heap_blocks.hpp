@@ -18,6 +18,7 @@
 #include <slab_allocator/core/cache_statistics.hpp>
 #include <slab_allocator/core/config.hpp>
 #include <slab_allocator/core/defect.hpp>
+#include <slab_allocator/core/diagnosis.hpp>
 #include <slab_allocator/core/slab_info.hpp>
 #include <slab_allocator/heap/class_slabs.hpp>
 #include <slab_allocator/heap/heap_pages.hpp>
@@ -125,24 +126,26 @@ public:
     constexpr void give_back_everything(const void* heap) noexcept {
         std::size_t live = runs.number();
         for (Slabs& of : slabs) {
-            of.settle();
+            of.flush();
             live += of.statistics().allocated_objects_number;
         }
-        if constexpr (Config.checks != Checks::none) {
-            if (live != 0) report_leaks(live, heap);
-        }
+        report_leaks<Config.checks>(live, heap, [&](auto report_one) {
+            for (Slabs& of : slabs)
+                of.for_each([&](const std::byte* block) { report_one(block, of.guards()); });
+            runs.for_each(report_one);
+        });
         for (Slabs& of : slabs)
             of.give_back_everything();
         runs.give_back_everything();
     }
 
     /// What is wrong with the free of a block that is not live.
-    [[nodiscard]] DefectReport what_is_wrong(const void* block, SlabInfo* slab_info,
-                                             const void* heap) noexcept {
+    [[nodiscard]] DefectReport diagnose(const void* block, SlabInfo* slab_info,
+                                        const void* heap) noexcept {
         DefectReport result{.defect = Defect::ForeignPointer, .pointer = block, .cache = heap};
         Slabs* const of = slabs_of(slab_info);
         if (of != nullptr) {
-            of->say_what_is_wrong(result, *slab_info);
+            of->diagnose(result, *slab_info);
         } else if (const SlabInfo* const run = runs.run_around(block)) {
             result.defect = Defect::InteriorPointer;
             result.slab = run->slab;
@@ -157,25 +160,6 @@ public:
     Runs runs;
 
 private:
-    /// Level debug: one by one.
-    void report_leaks(std::size_t live, const void* heap) noexcept {
-        DefectReport leak{.defect = Defect::Leak, .cache = heap, .objects_number = live};
-        if constexpr (Config.checks != Checks::debug) return report(leak);
-        const auto report_one = [&](const std::byte* block) {
-            leak.pointer = block;
-            report(leak);
-            --leak.objects_number;
-        };
-        for (Slabs& of : slabs) {
-            of.for_each([&](const std::byte* block) {
-                of.say_who(leak, block);
-                report_one(block);
-            });
-        }
-        leak.allocated_by = leak.freed_by = nullptr;
-        runs.for_each(report_one);
-    }
-
     [[nodiscard]] std::size_t offset_of_owner(const SlabInfo& slab_info) const noexcept {
         return address_of(slab_info.owner) - address_of(slabs);
     }
@@ -184,7 +168,7 @@ private:
     constexpr HeapBlocks(Reference reference, const void* heap,
                          std::index_sequence<numbers...>) noexcept
         : slabs{Slabs(numbers % classes_number, layout_at(numbers), most_slabs_at(numbers),
-                      Pages(ClassBackend(reference), heap))...},
+                      ClassBackend(reference), heap)...},
           runs(Pages(ClassBackend(reference), heap)) {}
 
     [[nodiscard]] static constexpr Layout layout_at(std::size_t index) noexcept {

@@ -21,7 +21,7 @@
 namespace slab_allocator {
 
 /// A base class of Derived, which has alloc(size), free_found, alloc_run, resize_run,
-/// look_up, find, refuse, and its blocks_.
+/// look_up, find, refuse, its blocks_, and, where blocks have guards, take, put, slabs_with.
 template <typename Derived, HeapConfig Config>
 class HeapCalls {
 public:
@@ -89,6 +89,33 @@ public:
 private:
     friend Derived;
     constexpr HeapCalls() noexcept = default;
+
+    // ---- Blocks with guards: levels hardened and debug ------------------------------------------
+
+    [[nodiscard, gnu::noinline]] void* alloc_guarded(std::size_t size) noexcept {
+        const void* const by = caller_or(__builtin_return_address(0));
+        if (size > size_classes::largest_request<Config>) return derived().alloc_run(size, 1);
+        const std::size_t number = size_classes::ClassTable<Config>::class_of(size);
+        for (;;) {
+            void* const block = derived().take(number);
+            if (block == nullptr || derived().slabs_with(block, number).make_live(block, by))
+                return block;
+            derived().put(block, number);
+        }
+    }
+
+    [[gnu::noinline]] void free_guarded(void* block, SlabInfo& slab_info, auto& slabs) noexcept {
+        const void* const by = caller_or(__builtin_return_address(0));
+        if (!slabs.make_free(block, slab_info, by)) [[unlikely]]
+            return derived().refuse(block);
+        derived().put(block, slabs.number());
+    }
+
+    /// Who calls: level debug writes it down.
+    [[nodiscard]] const void* caller_or(const void* return_address) noexcept {
+        if constexpr (Config.cpus_know_caller) return derived().cpus_.caller();
+        return tag_.or_else(return_address);
+    }
 
     [[gnu::noinline, gnu::cold]] void refuse_size(void* block) noexcept {
         const auto found = derived().find(block);

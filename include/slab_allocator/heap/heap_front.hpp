@@ -1,6 +1,6 @@
 #pragma once
 
-// heap_front.hpp -- what one CPU has at its hand: a short stack of free blocks for each class.
+// heap_front.hpp -- what one CPU has cached: a short stack of free blocks for each class.
 //
 //      class 0   | . | . | . |     |         alloc pops, free pushes
 //                ^bottom     ^top  ^limit

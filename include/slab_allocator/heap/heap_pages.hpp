@@ -4,35 +4,28 @@
 //
 //      any address --page--> map --> SlabInfo --owner--> ClassSlabs, or PageRuns
 //
-// What Placement is for one layout, for every size that a heap asks for: memory from the backend, a
-// SlabInfo outside of it, and the map between them. All blocks are looked up alike, and the answer
-// is good for any address.
-//
-// Invariants
-//   [P1] take() makes memory known whole or not at all: what the backend refuses undoes the rest
-//        in reverse order.
-//   [P2] give() makes it unknown before it can be anybody else's: identity, map, SlabInfo, memory.
+// SlabStore, for every size that a heap asks for: memory from the backend, a SlabInfo outside of
+// it, and the map between them. All blocks are looked up alike, and the answer is good for any
+// address.
 
 #include <cstddef>
-#include <new>
 #include <utility>
 
 #include <slab_allocator/core/align.hpp>
-#include <slab_allocator/core/defect.hpp>
+#include <slab_allocator/core/layout.hpp>
 #include <slab_allocator/core/slab_info.hpp>
-#include <slab_allocator/core/slab_map.hpp>
+#include <slab_allocator/core/slab_locator.hpp>
+#include <slab_allocator/core/slab_store.hpp>
 
 namespace slab_allocator {
 
-/// How much, where it may start, and how many of its pages the map shall know.
-struct PagesWanted {
-    std::size_t bytes;
-    std::size_t alignment;
-    std::size_t known_pages;
-};
+using PagesWanted = SlabRequest;
 
 template <typename Backend, std::size_t page_size, bool checked>
 class HeapPages {
+    static constexpr Layout layout{.row = Row::LargeByMap, .page_size = page_size};
+    using Store = SlabStore<layout, Backend, checked>;
+
 public:
     constexpr HeapPages(Backend backend, const void* heap) noexcept
         : backend_(std::move(backend)), heap_(heap) {}
@@ -46,66 +39,22 @@ public:
     }
 
     /// Memory with a SlabInfo that knows its address and no more. nullptr: the backend refused, or
-    /// its answer was, and everything is as before [P1].
+    /// its answer was, and everything is as before.
     [[nodiscard]] SlabInfo* take(const PagesWanted& wanted) noexcept {
-        auto* const memory =
-            static_cast<std::byte*>(backend_.alloc_slab(wanted.bytes, wanted.alignment));
-        if (memory == nullptr) return nullptr;
-        if constexpr (checked) {
-            if (!is_aligned(memory, wanted.alignment)) [[unlikely]] {
-                say(Defect::MisalignedSlab, memory);
-                backend_.free_slab(memory, wanted.bytes, wanted.alignment);
-                return nullptr;
-            }
-            if (Map::in_use(backend_, memory, wanted.known_pages)) [[unlikely]] {
-                say(Defect::MemoryInUse, memory);
-                return nullptr;  // not given back: somebody else's memory lies there
-            }
-        }
-        SlabInfo* const slab_info = enter(memory, wanted);
-        if (slab_info == nullptr) backend_.free_slab(memory, wanted.bytes, wanted.alignment);
-        return slab_info;
+        return Store::create(backend_, wanted, heap_);
     }
 
-    /// Requires: what take() gave for the same `wanted`, at rest. [P2]
+    /// Requires: what take() gave for the same `wanted`, at rest.
     void give(SlabInfo& slab_info, const PagesWanted& wanted) noexcept {
-        std::byte* const memory = slab_info.slab;
-        slab_info.owner = nullptr;
-        Map::forget(backend_, memory, wanted.known_pages);
-        backend_.free_slab_info(&slab_info);
-        backend_.free_slab(memory, wanted.bytes, wanted.alignment);
+        Store::destroy(backend_, slab_info, wanted);
     }
 
     /// Does the map lead from each of these pages to the SlabInfo?
     [[nodiscard]] bool knows(const SlabRecord& slab_info, std::size_t known_pages) noexcept {
-        return Map::knows(backend_, slab_info, known_pages);
+        return SlabLocator<layout, Backend>::knows(backend_, slab_info, known_pages);
     }
 
 private:
-    using Map = SlabMap<Backend, page_size, checked>;
-
-    [[nodiscard]] SlabInfo* enter(std::byte* memory, const PagesWanted& wanted) noexcept {
-        SlabInfo* const place = backend_.alloc_slab_info();
-        if (place == nullptr) return nullptr;
-        if constexpr (checked) {
-            if (!is_place_for_slab_info(place, memory, wanted.bytes, heap_)) [[unlikely]] {
-                backend_.free_slab_info(place);
-                return nullptr;
-            }
-        }
-        SlabInfo* const slab_info = ::new (static_cast<void*>(place)) SlabInfo;
-        slab_info->slab = memory;
-        if (!Map::save(backend_, *slab_info, wanted.known_pages, heap_)) {
-            backend_.free_slab_info(slab_info);
-            return nullptr;
-        }
-        return slab_info;
-    }
-
-    void say(Defect defect, const std::byte* memory) const noexcept {
-        report({.defect = defect, .pointer = memory, .cache = heap_, .slab = memory});
-    }
-
     [[no_unique_address]] Backend backend_;
     const void* heap_;
 };

@@ -110,7 +110,7 @@ public:
     // ---- One block: as Heap's -------------------------------------------------------------------
 
     [[nodiscard]] void* alloc(std::size_t size) noexcept {
-        if constexpr (guarded) return alloc_guarded(size);
+        if constexpr (guarded) return Calls::alloc_guarded(size);
         if (size > Config.largest_object) [[unlikely]]
             return alloc_run(size, 1);
         return take(size_classes::ClassTable<Config>::class_of(size));
@@ -219,7 +219,7 @@ private:
         if (!blocks_.is_of_class(*slab_info)) [[unlikely]]
             return free_run(block, *slab_info);
         Slabs& slabs = blocks_.class_of(*slab_info);
-        if constexpr (guarded) return free_guarded(block, *slab_info, slabs);
+        if constexpr (guarded) return Calls::free_guarded(block, *slab_info, slabs);
         if constexpr (has_tokens) {
             if (!slabs.is_out(block, *slab_info) || Token<>::is_on(block)) [[unlikely]]
                 return refuse(block);
@@ -239,40 +239,10 @@ private:
             free_slowly(static_cast<std::byte*>(block), number);
     }
 
-    // ---- Blocks with guards: levels hardened and debug ------------------------------------------
-
-    [[nodiscard, gnu::noinline]] void* alloc_guarded(std::size_t size) noexcept
-        requires guarded
-    {
-        const void* const by = caller_or(__builtin_return_address(0));
-        if (size > size_classes::largest_request<Config>) return alloc_run(size, 1);
-        const std::size_t number = size_classes::ClassTable<Config>::class_of(size);
-        for (;;) {
-            void* const block = take(number);
-            if (block == nullptr || slabs_with(block, number).make_live(block, by)) return block;
-            put(block, number);
-        }
-    }
-
-    /// Who calls: level debug writes it down.
-    [[nodiscard]] const void* caller_or(const void* return_address) noexcept {
-        if constexpr (Config.cpus_know_caller) return cpus_.caller();
-        return Calls::tag_.or_else(return_address);
-    }
-
     /// Whose secret the block's guards have.
     [[nodiscard]] Slabs& slabs_with(const void* block, std::size_t number) noexcept {
         return Blocks::layouts_number == 1 ? blocks_.slabs[number]
                                            : blocks_.class_of(*look_up(block));
-    }
-
-    [[gnu::noinline]] void free_guarded(void* block, SlabInfo& slab_info, Slabs& slabs) noexcept
-        requires guarded
-    {
-        const void* const by = caller_or(__builtin_return_address(0));
-        if (!slabs.make_free(block, slab_info, by)) [[unlikely]]
-            return refuse(block);
-        put(block, slabs.number());
     }
 
     // ---- Fronts ---------------------------------------------------------------------------------
@@ -458,7 +428,7 @@ private:
             if (!slabs.free(block, slab_info)) [[unlikely]]
                 drop(block);
         }
-        slabs.empty_hand();  // [M2]
+        slabs.flush_current();  // [M2]
         return others;
     }
 
@@ -600,7 +570,7 @@ private:
         Slabs* const slabs = blocks_.slabs_of(slab_info);
         if (!guarded && slabs != nullptr && slabs->is_out(block, *slab_info)) return drop(block);
         const LockGuard<Lock> guard(blocks_.runs.backend().lock());
-        report(blocks_.what_is_wrong(block, slab_info, this));
+        report(blocks_.diagnose(block, slab_info, this));
     }
     /// The block is in a front already, or was.
     [[gnu::noinline, gnu::cold]] void drop(void* block) noexcept {

@@ -40,7 +40,7 @@
 // Invariants
 //   [Z1] an object is in one of four hands: free in its slab's map, in one magazine (its token on),
 //        on its way between these with one caller of a slow path, or the user's
-//   [Z2] the core is called by bulks only, so that nothing lies at its own hand, and what is not
+//   [Z2] the core is called by bulks only, so that it caches nothing itself, and what is not
 //        free in a slab's map is in a magazine or the user's
 //   [Z3] a magazine is allocated with no lock held and no slot entered, and by free only
 

@@ -6,7 +6,7 @@
 //      cache, locked --get_slab_info_ptr--> backend.get_slab_info_ptr ----> cache, locked
 //
 // A cache calls its backend on slow paths only, with every list in order before the call, and looks
-// at them again after it ([C3] of cache.hpp). So others may have the cache meanwhile: the backend
+// at them again after it ([I1], slab_set.hpp). So others may have the cache meanwhile: the backend
 // itself, which may call the cache that calls it, and other threads. The two look-ups stand in the
 // middle of each free, and are as fast as they must be; the lock stays locked around them.
 //

@@ -1,4 +1,4 @@
-#include <slab_allocator/core/recent_objects.hpp>
+#include <slab_allocator/core/object_stack.hpp>
 
 #include <algorithm>
 #include <vector>
@@ -16,7 +16,7 @@ alignas(65536) std::byte memory[std::size_t{4} << 20];
 template <std::size_t stride, bool checked, bool with_infos>
 void is_a_stack() {
     CAPTURE(stride, checked, with_infos);
-    using Recent = RecentObjects<stride, 4096, checked, with_infos>;
+    using Recent = ObjectStack<stride, 4096, checked, with_infos>;
     support::Random random;
     Recent recent;
     std::vector<std::byte*> model;
@@ -33,7 +33,7 @@ void is_a_stack() {
         const std::size_t choice = random.below(16);
         if (choice < 6) {
             bool room = !recent.full() && !contained;
-            if constexpr (checked) room = room && !recent.occupied(object);
+            if constexpr (checked) room = room && !recent.collides(object);
             if (room) {
                 recent.push(object, reinterpret_cast<SlabRecord*>(object + 1));
                 model.push_back(object);
@@ -80,7 +80,7 @@ void is_a_stack() {
 
 }  // namespace
 
-TEST_CASE("recent objects are a stack that knows what is in it", "[recent_objects]") {
+TEST_CASE("recent objects are a stack that knows what is in it", "[object_stack]") {
     is_a_stack<1, true, false>();
     is_a_stack<16, true, true>();
     is_a_stack<48, true, false>();
@@ -93,21 +93,21 @@ TEST_CASE("recent objects are a stack that knows what is in it", "[recent_object
 
 TEST_CASE(
     "the stack holds 128 objects, but no more than 128 KiB and four slabs do, and at least one",
-    "[recent_objects]") {
-    STATIC_REQUIRE(recent_capacity(1, 4096) == 128);
-    STATIC_REQUIRE(recent_capacity(1024, 64) == 128);
-    STATIC_REQUIRE(recent_capacity(1025, 64) == 64);
-    STATIC_REQUIRE(recent_capacity(4096, 16) == 32);
-    STATIC_REQUIRE(recent_capacity(65536, 16) == 2);
-    STATIC_REQUIRE(recent_capacity(65537, 16) == 1);
-    STATIC_REQUIRE(recent_capacity(1 << 20, 1) == 1);
-    STATIC_REQUIRE(recent_capacity(64, 32) == 128);
-    STATIC_REQUIRE(recent_capacity(64, 31) == 64);
-    STATIC_REQUIRE(recent_capacity(64, 1) == 4);
+    "[object_stack]") {
+    STATIC_REQUIRE(cached_capacity(1, 4096) == 128);
+    STATIC_REQUIRE(cached_capacity(1024, 64) == 128);
+    STATIC_REQUIRE(cached_capacity(1025, 64) == 64);
+    STATIC_REQUIRE(cached_capacity(4096, 16) == 32);
+    STATIC_REQUIRE(cached_capacity(65536, 16) == 2);
+    STATIC_REQUIRE(cached_capacity(65537, 16) == 1);
+    STATIC_REQUIRE(cached_capacity(1 << 20, 1) == 1);
+    STATIC_REQUIRE(cached_capacity(64, 32) == 128);
+    STATIC_REQUIRE(cached_capacity(64, 31) == 64);
+    STATIC_REQUIRE(cached_capacity(64, 1) == 4);
 }
 
-TEST_CASE("a limit makes the stack full earlier", "[recent_objects]") {
-    RecentObjects<64, 4096, true, false> recent;
+TEST_CASE("a limit makes the stack full earlier", "[object_stack]") {
+    ObjectStack<64, 4096, true, false> recent;
     recent.set_limit(2);
     recent.push(memory, nullptr);
     REQUIRE(!recent.full());
@@ -126,8 +126,8 @@ TEST_CASE("a limit makes the stack full earlier", "[recent_objects]") {
 }
 
 TEST_CASE("objects are pushed again in the order that undoes their pops, and in no other",
-          "[recent_objects]") {
-    RecentObjects<64, 4096, true, false> recent;
+          "[object_stack]") {
+    ObjectStack<64, 4096, true, false> recent;
     for (std::size_t slot = 0; slot < 4; ++slot)
         recent.push(memory + slot * 64, nullptr);
     std::byte* const first = recent.pop();
@@ -152,15 +152,15 @@ TEST_CASE("objects are pushed again in the order that undoes their pops, and in 
 }
 
 TEST_CASE("an object's place is taken by itself and by objects that are many slots away",
-          "[recent_objects]") {
-    using Recent = RecentObjects<64, 4096, true, false>;
+          "[object_stack]") {
+    using Recent = ObjectStack<64, 4096, true, false>;
     Recent recent;
     recent.push(memory, nullptr);
-    REQUIRE(recent.occupied(memory));
+    REQUIRE(recent.collides(memory));
     std::size_t neighbours = 0;
     std::size_t taken = 0;
     for (std::size_t slot = 1; slot < sizeof(memory) / 64; ++slot) {
-        if (!recent.occupied(memory + slot * 64)) continue;
+        if (!recent.collides(memory + slot * 64)) continue;
         if (slot < 512) ++neighbours;
         ++taken;
         REQUIRE(!recent.contains(memory + slot * 64));
@@ -177,13 +177,13 @@ void words_are_pushed() {
     CAPTURE(stride);
     support::Random random;
     for (std::size_t round = 0; round < 2000; ++round) {
-        RecentObjects<stride, 4096, true, true> recent;
+        ObjectStack<stride, 4096, true, true> recent;
         std::vector<std::byte*> model;
         auto* const slab_info = reinterpret_cast<SlabRecord*>(memory);
         const std::size_t before = random.below(20);
         for (std::size_t count = 0; count < before; ++count) {
             std::byte* const object = memory + random.below(3000) * stride;
-            if (recent.occupied(object)) continue;
+            if (recent.collides(object)) continue;
             recent.push(object, slab_info);
             model.push_back(object);
         }
@@ -192,12 +192,12 @@ void words_are_pushed() {
         const std::uint64_t wanted = given[random.below(3)];
         std::byte* const start = memory + random.below(1000) * 8 * stride;
         const std::size_t most = random.one_in(2) ? 64 : random.below(64);
-        const std::uint64_t bits = recent.with_place(start, wanted, most);
+        const std::uint64_t bits = recent.indexable(start, wanted, most);
         REQUIRE((bits & ~wanted) == 0);
         REQUIRE(bits_number(bits) <= most);
         for (std::uint64_t left = wanted & ~bits; left != 0; left &= left - 1) {
             REQUIRE(
-                (bits_number(bits) == most || recent.occupied(start + lowest_bit(left) * stride)));
+                (bits_number(bits) == most || recent.collides(start + lowest_bit(left) * stride)));
         }
         recent.push_slots(start, bits, slab_info);
         REQUIRE(recent.size() == model.size() + bits_number(bits));
@@ -215,19 +215,19 @@ void words_are_pushed() {
 
 }  // namespace
 
-TEST_CASE("slots of a word are pushed with the lowest on top", "[recent_objects]") {
+TEST_CASE("slots of a word are pushed with the lowest on top", "[object_stack]") {
     words_are_pushed<48>();
     words_are_pushed<64>();  // places side by side, now and then around the end of all places
     words_are_pushed<256>();
-    STATIC_REQUIRE(RecentObjects<64, 4096, true, false>::has_places_for(1024));
-    STATIC_REQUIRE(!RecentObjects<64, 4096, true, false>::has_places_for(1025));
-    STATIC_REQUIRE(RecentObjects<64, 4096, false, false>::has_places_for(4096));
+    STATIC_REQUIRE(ObjectStack<64, 4096, true, false>::can_index(1024));
+    STATIC_REQUIRE(!ObjectStack<64, 4096, true, false>::can_index(1025));
+    STATIC_REQUIRE(ObjectStack<64, 4096, false, false>::can_index(4096));
 }
 
 TEST_CASE("after slots of a word came in, what was popped before is not pushed again",
-          "[recent_objects]") {
+          "[object_stack]") {
     constexpr std::size_t stride = 64;
-    using Recent = RecentObjects<stride, 4096, true, false>;
+    using Recent = ObjectStack<stride, 4096, true, false>;
     constexpr std::size_t classes = 8 * Recent::capacity;
     const std::uint64_t bits = GENERATE(std::uint64_t{1}, ~std::uint64_t{0});
     const std::size_t slots = bits_number(bits);
@@ -241,11 +241,11 @@ TEST_CASE("after slots of a word came in, what was popped before is not pushed a
     std::byte* const start = first + (classes - (slots - 1)) * stride;
     recent.push_slots(start, bits, nullptr);
     REQUIRE(recent.size() == slots);
-    REQUIRE(recent.occupied(first));
+    REQUIRE(recent.collides(first));
     REQUIRE(!recent.push_again(first));
 }
 
 TEST_CASE("where nothing is looked for, the stack is its objects, a null and two pointers",
-          "[recent_objects]") {
-    STATIC_REQUIRE(sizeof(RecentObjects<64, 4096, false, false>) == (128 + 1 + 2) * sizeof(void*));
+          "[object_stack]") {
+    STATIC_REQUIRE(sizeof(ObjectStack<64, 4096, false, false>) == (128 + 1 + 2) * sizeof(void*));
 }

@@ -1,4 +1,4 @@
-#include <slab_allocator/core/slab_map.hpp>
+#include <slab_allocator/core/slab_locator.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -10,9 +10,10 @@
 
 using namespace support;
 using slab_allocator::Defect;
-using slab_allocator::is_place_for_slab_info;
+using slab_allocator::Layout;
+using slab_allocator::Row;
 using slab_allocator::SlabInfo;
-using slab_allocator::SlabMap;
+using slab_allocator::SlabLocator;
 
 namespace {
 
@@ -35,18 +36,20 @@ struct MapBackend {
 };
 
 constexpr std::size_t page_size = 4096;
+constexpr Layout by_map{.row = Row::LargeByMap, .page_size = page_size};
 alignas(page_size) std::byte memory[6 * page_size];
 std::byte* const slab = memory + page_size;
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("all pages of a slab lead to its SlabInfo, or none", "[slab_map]", void, bool) {
-    using Map = SlabMap<MapBackend<TestType>, page_size, true>;
+TEMPLATE_TEST_CASE("all pages of a slab lead to its SlabInfo, or none", "[slab_locator]", void,
+                   bool) {
+    using Map = SlabLocator<by_map, MapBackend<TestType>>;
     MapBackend<TestType> backend;
     SlabInfo info;
     info.slab = slab;
     REQUIRE(!Map::in_use(backend, slab, 4));
-    REQUIRE(Map::save(backend, info, 4, nullptr));
+    REQUIRE(Map::template save<true>(backend, info, 4, nullptr));
     REQUIRE(backend.pages.size() == 4);
     REQUIRE(Map::find(backend, slab + 4 * page_size - 1) == &info);
     REQUIRE(Map::find(backend, slab - 1) == nullptr);
@@ -57,7 +60,8 @@ TEMPLATE_TEST_CASE("all pages of a slab lead to its SlabInfo, or none", "[slab_m
     REQUIRE(backend.pages.empty());
 
     backend.forgotten = slab_allocator::address_of(slab + 2 * page_size);
-    const auto lost = report_of([&] { REQUIRE(!Map::save(backend, info, 4, &backend)); });
+    const auto lost =
+        report_of([&] { REQUIRE(!Map::template save<true>(backend, info, 4, &backend)); });
     REQUIRE(lost.defect == Defect::BackendLostSlab);
     REQUIRE(lost.pointer == slab + 2 * page_size);
     REQUIRE(lost.cache == &backend);
@@ -65,31 +69,14 @@ TEMPLATE_TEST_CASE("all pages of a slab lead to its SlabInfo, or none", "[slab_m
     REQUIRE(backend.pages.empty());
 }
 
-TEST_CASE("what a map refuses leaves no page of the slab behind", "[slab_map]") {
-    using Map = SlabMap<MapBackend<bool>, page_size, true>;
+TEST_CASE("what a map refuses leaves no page of the slab behind", "[slab_locator]") {
+    using Map = SlabLocator<by_map, MapBackend<bool>>;
     MapBackend<bool> backend;
     SlabInfo info;
     info.slab = slab;
     backend.most = 2;
     const DefectCatcher catcher;
-    REQUIRE(!Map::save(backend, info, 4, nullptr));
+    REQUIRE(!Map::template save<true>(backend, info, 4, nullptr));
     REQUIRE(backend.pages.empty());
     REQUIRE(catcher.number() == 0);
-}
-
-TEST_CASE("a SlabInfo lies before a slab or behind it, and is aligned", "[slab_map]") {
-    constexpr std::size_t step = alignof(SlabInfo);
-    std::byte* const own = slab + page_size;  // between two others
-    const auto defect_at = [&](const std::byte* place) {
-        const auto report = report_of(
-            [&] { static_cast<void>(is_place_for_slab_info(place, own, page_size, memory)); });
-        REQUIRE((report.defect == Defect::None || report.pointer == place));
-        return report.defect;
-    };
-    REQUIRE(defect_at(own - sizeof(SlabInfo)) == Defect::None);
-    REQUIRE(defect_at(own - sizeof(SlabInfo) + step) == Defect::MemoryInUse);
-    REQUIRE(defect_at(own) == Defect::MemoryInUse);
-    REQUIRE(defect_at(own + page_size - step) == Defect::MemoryInUse);
-    REQUIRE(defect_at(own + page_size) == Defect::None);
-    REQUIRE(defect_at(own + page_size + 1) == Defect::MisalignedSlabInfo);
 }

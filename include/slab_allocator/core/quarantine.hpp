@@ -1,6 +1,6 @@
 #pragma once
 
-// delayed_objects.hpp -- what guarded levels have at hand in place of recent objects: free objects
+// quarantine.hpp -- what guarded levels have in place of the object stack: free objects
 // come back late, and in an order that nobody knows.
 //
 //      objects   |  gone  | ready: in random order | returned: as they came |          |
@@ -15,8 +15,8 @@
 // Is an object in here? Its guards say so (guards.hpp): nothing is kept for that.
 //
 // Invariants
-//   [Q1] objects <= next <= ready_end <= end <= objects + 2 * capacity; size() <= capacity
-//   [Q2] full() may say so too early: alloc makes room that only set_limit() sees. A caller that
+//   [X3] objects <= next <= ready_end <= end <= objects + 2 * capacity; size() <= capacity
+//   [X4] full() may say so too early: alloc makes room that only set_limit() sees. A caller that
 //        finds it full asks set_limit(), and full() again.
 
 #include <cstddef>
@@ -25,26 +25,26 @@
 #include <type_traits>
 
 #include <slab_allocator/core/free_map.hpp>
-#include <slab_allocator/core/recent_objects.hpp>
+#include <slab_allocator/core/object_stack.hpp>
 
 namespace slab_allocator {
 
 class SlabRecord;
 
-/// `with_infos`: it remembers each object's SlabInfo, as RecentObjects does.
+/// `with_infos`: it remembers each object's SlabInfo, as ObjectStack does.
 template <std::size_t stride, std::size_t objects_per_slab, bool with_infos>
-class DelayedObjects {
+class Quarantine {
 public:
-    static constexpr std::size_t capacity = recent_capacity(stride, objects_per_slab);
+    static constexpr std::size_t capacity = cached_capacity(stride, objects_per_slab);
     static constexpr bool has_infos = with_infos;
 
-    [[nodiscard]] static constexpr bool has_places_for(std::size_t) noexcept { return true; }
+    [[nodiscard]] static constexpr bool can_index(std::size_t) noexcept { return true; }
 
     [[nodiscard]] constexpr std::size_t size() const noexcept {
         return static_cast<std::size_t>(end_ - next_);
     }
     [[nodiscard]] constexpr bool empty() const noexcept { return end_ == next_; }
-    [[nodiscard]] constexpr bool full() const noexcept { return end_ >= limit_; }  // [Q2]
+    [[nodiscard]] constexpr bool full() const noexcept { return end_ >= limit_; }  // [X4]
     [[nodiscard]] constexpr bool none_ready() const noexcept { return next_ == ready_end_; }
 
     /// From now on, full() at `limit` objects. Requires: limit <= capacity, not checked.
@@ -110,10 +110,11 @@ public:
     }
 
     static constexpr void forget_popped() noexcept {}
+    [[nodiscard]] static constexpr bool collides(const std::byte*) noexcept { return false; }
 
     /// The lowest `most` of `bits`.
-    [[nodiscard]] static std::uint64_t with_place(const std::byte*, std::uint64_t bits,
-                                                  std::size_t most) noexcept {
+    [[nodiscard]] static std::uint64_t indexable(const std::byte*, std::uint64_t bits,
+                                                 std::size_t most) noexcept {
         std::uint64_t result = 0;
         for (; bits != 0 && most > 0; bits &= bits - 1, --most)
             result |= bits & (~bits + 1);

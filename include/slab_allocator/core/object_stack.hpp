@@ -1,7 +1,6 @@
 #pragma once
 
-// recent_objects.hpp -- a short stack of free objects at the cache's hand: the hot path's whole
-// world.
+// object_stack.hpp -- a short stack of free objects, which alloc pops and free pushes.
 //
 //      objects   | null | . | . | . |       |      what stands above the null is taken out of its
 //                                   ^top           slab, but nobody's; alloc pops, free pushes
@@ -40,7 +39,7 @@ namespace slab_allocator {
 class SlabRecord;
 
 /// As many objects as 128 KiB and four slabs hold, but a power of two from 1 to 128.
-[[nodiscard]] constexpr std::size_t recent_capacity(std::size_t stride,
+[[nodiscard]] constexpr std::size_t cached_capacity(std::size_t stride,
                                                     std::size_t objects_per_slab) noexcept {
     std::size_t capacity = 128;
     while (capacity > 1 &&
@@ -52,20 +51,20 @@ class SlabRecord;
 
 /// What free needs to know of objects in the stack; nothing, where misuse is not looked for.
 template <std::size_t stride, std::size_t capacity, bool checked>
-class RecentRanks {
+class MembershipIndex {
 public:
-    [[nodiscard]] static constexpr bool has_places_for(std::size_t) noexcept { return true; }
+    [[nodiscard]] static constexpr bool can_index(std::size_t) noexcept { return true; }
     static constexpr void put(const std::byte*, std::size_t) noexcept {}
     static constexpr void put_word(const std::byte*, std::size_t) noexcept {}
 };
 
 template <std::size_t stride, std::size_t capacity>
-class RecentRanks<stride, capacity, true> {
+class MembershipIndex<stride, capacity, true> {
 public:
     static constexpr std::size_t classes = 8 * capacity;
 
     /// 2^shift <= stride, so only slots that are (classes - 1) * 2^shift apart can share a class.
-    [[nodiscard]] static constexpr bool has_places_for(std::size_t slots) noexcept {
+    [[nodiscard]] static constexpr bool can_index(std::size_t slots) noexcept {
         return slots * stride <= classes << shift;
     }
 
@@ -110,14 +109,14 @@ private:
 /// `with_infos`: the stack remembers each object's SlabInfo, so that a row with a map is asked once
 /// in a free, not again when the object goes back to its slab.
 template <std::size_t stride, std::size_t objects_per_slab, bool checked, bool with_infos>
-class RecentObjects {
+class ObjectStack {
 public:
-    static constexpr std::size_t capacity = recent_capacity(stride, objects_per_slab);
+    static constexpr std::size_t capacity = cached_capacity(stride, objects_per_slab);
     static constexpr bool has_infos = with_infos;
 
     /// Do as many neighbouring slots all have places of their own?
-    [[nodiscard]] static constexpr bool has_places_for(std::size_t slots) noexcept {
-        return Ranks::has_places_for(slots);
+    [[nodiscard]] static constexpr bool can_index(std::size_t slots) noexcept {
+        return Ranks::can_index(slots);
     }
 
     [[nodiscard]] constexpr std::size_t size() const noexcept {
@@ -145,7 +144,7 @@ public:
     /// Of the object that pop() gave, no address stays: who looks for leaks would find it.
     void wipe_popped() noexcept { *top_ = nullptr; }
 
-    /// Requires: !full(), and checked: !occupied(object). Not checked.
+    /// Requires: !full(), and checked: !collides(object). Not checked.
     void push(std::byte* object, SlabRecord* slab_info) noexcept {
         std::byte** const place = top_;  // what is stored there does not move it
         put(object, place, slab_info);
@@ -164,13 +163,15 @@ public:
     }
 
     /// Is the place of the object's class taken, by itself or by another?
-    [[nodiscard]] bool occupied(const std::byte* object) const noexcept
-        requires checked
-    {
-        const std::byte* const* const place = bottom() + ranks_.rank_of(object);
-        if (!ranks_.same_class(*place, object)) [[likely]]
+    [[nodiscard]] bool collides([[maybe_unused]] const std::byte* object) const noexcept {
+        if constexpr (checked) {
+            const std::byte* const* const place = bottom() + ranks_.rank_of(object);
+            if (!ranks_.same_class(*place, object)) [[likely]]
+                return false;
+            return place < top_;  // hard to foresee: the last thing to ask
+        } else {
             return false;
-        return place < top_;  // hard to foresee: the last thing to ask
+        }
     }
 
     /// Costs: one comparison where checked, one an object else.
@@ -193,12 +194,12 @@ public:
 
     /// The lowest `most` of the slots `bits` of a word, whose places are not taken. Slots of one
     /// word have places of their own.
-    [[nodiscard]] std::uint64_t with_place([[maybe_unused]] std::byte* start, std::uint64_t bits,
-                                           std::size_t most) const noexcept {
+    [[nodiscard]] std::uint64_t indexable([[maybe_unused]] std::byte* start, std::uint64_t bits,
+                                          std::size_t most) const noexcept {
         std::uint64_t result = 0;
         for (; bits != 0 && most > 0; bits &= bits - 1) {
             if constexpr (checked) {
-                if (occupied(start + lowest_bit(bits) * stride)) continue;
+                if (collides(start + lowest_bit(bits) * stride)) continue;
             }
             result |= bits & (~bits + 1);
             --most;
@@ -236,7 +237,7 @@ public:
     }
 
 private:
-    using Ranks = RecentRanks<stride, capacity, checked>;
+    using Ranks = MembershipIndex<stride, capacity, checked>;
 
     [[nodiscard]] constexpr std::byte** bottom() noexcept { return objects_ + 1; }
     [[nodiscard]] constexpr std::byte* const* bottom() const noexcept { return objects_ + 1; }

@@ -1,4 +1,4 @@
-#include <slab_allocator/core/delayed_objects.hpp>
+#include <slab_allocator/core/quarantine.hpp>
 
 #include <algorithm>
 #include <cstring>
@@ -13,7 +13,7 @@ using namespace slab_allocator;
 namespace {
 
 constexpr std::size_t stride = 24;
-using Delayed = DelayedObjects<stride, 4096, true>;
+using Delayed = Quarantine<stride, 4096, true>;
 alignas(4096) std::byte memory[4096 * stride];
 
 [[nodiscard]] std::byte* slot(std::size_t number) { return memory + number * stride; }
@@ -26,7 +26,7 @@ alignas(4096) std::byte memory[4096 * stride];
 }  // namespace
 
 TEST_CASE("delayed objects: what came in comes out, the ready ones first, then any of the returned",
-          "[delayed_objects]") {
+          "[quarantine]") {
     support::Random random;
     Delayed delayed;
     std::vector<std::byte*> model;  // the ready ones, then the returned ones
@@ -81,19 +81,19 @@ TEST_CASE("delayed objects: what came in comes out, the ready ones first, then a
 }
 
 TEST_CASE("delayed objects: slots of a word come behind all others, the lowest first",
-          "[delayed_objects]") {
+          "[quarantine]") {
     Delayed delayed;
     delayed.push(slot(1000), nullptr);
     constexpr std::uint64_t bits = 0x8000'0000'0000'0015U;
-    REQUIRE(Delayed::with_place(slot(64), bits, 2) == 5);
-    REQUIRE(Delayed::with_place(slot(64), bits, 64) == bits);
+    REQUIRE(Delayed::indexable(slot(64), bits, 2) == 5);
+    REQUIRE(Delayed::indexable(slot(64), bits, 64) == bits);
     delayed.push_slots(slot(64), bits, nullptr);
     const std::vector<std::byte*> all(delayed.all().begin(), delayed.all().end());
     REQUIRE(all == std::vector<std::byte*>{slot(1000), slot(64), slot(66), slot(68), slot(127)});
     REQUIRE(delayed.none_ready());
 }
 
-TEST_CASE("delayed objects: each order is as likely as another", "[delayed_objects]") {
+TEST_CASE("delayed objects: each order is as likely as another", "[quarantine]") {
     support::Random random;
     std::vector<std::size_t> counts(24);
     constexpr std::size_t rounds = 24'000;
@@ -118,7 +118,7 @@ TEST_CASE("delayed objects: each order is as likely as another", "[delayed_objec
 }
 
 TEST_CASE("delayed objects: of what was taken out or dropped no address stays, of the rest each",
-          "[delayed_objects]") {
+          "[quarantine]") {
     const auto addresses_in = [](const Delayed& delayed) {  // anywhere in it, as a leak check looks
         std::vector<std::byte*> words(sizeof delayed / sizeof(std::byte*));
         std::memcpy(words.data(), &delayed, words.size() * sizeof(std::byte*));
@@ -145,7 +145,7 @@ TEST_CASE("delayed objects: of what was taken out or dropped no address stays, o
     REQUIRE(addresses_in(delayed) == left);
 }
 
-TEST_CASE("delayed objects: slots need no places of their own", "[delayed_objects]") {
-    REQUIRE(Delayed::has_places_for(1));
-    REQUIRE(Delayed::has_places_for(4096));
+TEST_CASE("delayed objects: slots need no places of their own", "[quarantine]") {
+    REQUIRE(Delayed::can_index(1));
+    REQUIRE(Delayed::can_index(4096));
 }
