@@ -9728,8 +9728,8 @@ inline constexpr bool bears_threads<ComposedBackend<Slabs, Infos, Map>> =
 // else the highest of them are discarded, until half as many are left. Where more pages would be
 // resident than ever before, and a third of them idle, all that are idle are discarded. A slab as
 // large as a huge page begins at the border of one and may have them, because its owner asked for
-// as much at once; what it gives back is discarded at once. Pages that the source refuses to discard
-// (locked ones) stay idle and touched, and it is asked again when twice as many are idle.
+// as much at once; what it gives back is discarded at once. Pages that the source refuses to
+// discard (locked ones) stay idle and touched; it is asked again when twice as many are idle.
 //
 // Invariants
 //   [G1] a chunk is aligned to its size; bit p of `taken` is set  <=>  its page p is taken

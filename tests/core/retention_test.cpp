@@ -66,7 +66,7 @@ TEST_CASE("free slabs that are more than are kept are surplus", "[retention]") {
     REQUIRE(retention.has_surplus(2));
 }
 
-TEST_CASE("nearly free slabs drain where four have room; half free ones where half is free",
+TEST_CASE("nearly free slabs drain where four have room, and half free ones where half is free",
           "[retention]") {
     Slabs slabs;
     Retained retention;

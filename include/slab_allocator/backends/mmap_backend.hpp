@@ -69,8 +69,8 @@ public:
     }
 
     /// The pages stay mapped, and are zero and not resident until they are touched again. Returns:
-    /// false where the system refuses, as it does for locked pages: they are as they were. Requires:
-    /// whole pages of the system, of one mapping.
+    /// false where the system refuses, as for locked pages: they are as they were. Requires: whole
+    /// pages of the system, of one mapping.
     static bool discard(void* start, std::size_t bytes) noexcept {
 #ifdef MADV_DONTNEED
         return ::madvise(start, bytes, MADV_DONTNEED) == 0;
