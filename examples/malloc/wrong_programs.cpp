@@ -5,6 +5,8 @@
 #include <malloc.h>
 #include <unistd.h>
 
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -94,7 +96,12 @@ constexpr Call calls[] = {
          std::fflush(stdout);
          free(opaque(block + 50'000));
      }},
-    {"never_allocated", [] { free(opaque(allocate_here(1) + 3'200)); }},  // in the same slab
+    {"never_allocated",
+     [] {  // in the same page, so in the same slab, wherever the block lies among its first slots
+         char* const block = allocate_here(1);
+         const std::size_t offset = reinterpret_cast<std::uintptr_t>(block) % 4'096;
+         free(opaque(block + (offset < 800 ? 3'200 : 1'600)));
+     }},
     {"stack",
      [] {
          char local[64];
