@@ -36,10 +36,7 @@ class Run:
         self.folder, self.quick = folder, quick
         self.environment = dict(os.environ, LC_ALL="C", TZ="UTC", PYTHONHASHSEED="0")
         if library is not None:
-            # By a name without spaces: the loader takes a space for the end of a name.
-            loaded = pathlib.Path(folder) / "malloc.so"
-            loaded.symlink_to(pathlib.Path(library).resolve())
-            self.environment["LD_PRELOAD"] = str(loaded)
+            self.environment["LD_PRELOAD"] = str(library)
         self.seconds, self.peak = 0.0, 0
 
     def start(self, *command, **options):
@@ -238,7 +235,11 @@ def find_python():
 
 
 def measure(name, library, quick):
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as other:
+        if library is not None and " " in str(library):  # the loader takes one for the end of a name
+            link = pathlib.Path(other) / "malloc.so"
+            link.symlink_to(pathlib.Path(library).resolve())
+            library = link
         run = Run(pathlib.Path(folder), library, quick)
         output = PROGRAMS[name](run)
         return output, run.seconds, run.peak
