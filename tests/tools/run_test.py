@@ -106,7 +106,9 @@ class Run(unittest.TestCase):
         link, second = machine.root / "link", machine.root / "second"
         link.symlink_to(machine.checkout / "tools/run")
         second.symlink_to("link")
-        for script in (None, link, second):
+        folder_link = machine.root / "t"
+        folder_link.symlink_to(machine.checkout / "tools")
+        for script in (None, link, second, folder_link / "run"):
             for folder in ("/", machine.root, machine.checkout / "tools"):
                 done = machine.run("example", script=script, folder=folder)
                 self.assertIn(f"in {machine.checkout}\n", done.stdout)
